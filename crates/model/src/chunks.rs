@@ -1,0 +1,341 @@
+//! One listing line to canonical chunks: the only place that normalises.
+//!
+//! A listing is lossless, so addresses that differ from build to build are
+//! still in it (`sub_401A30`, `cs:dword_4010`, `aUsage`). They tell nothing
+//! about what a function does and are reduced to their kind. What a person
+//! wrote (names of imports, string literals) is split into words, so that a
+//! model trained beside English text can use them.
+
+/// Chunks of a name or of a string comment; more are dropped.
+const MAX_WORDS: usize = 12;
+/// Characters of one chunk: a hostile symbol must not make one long merge.
+const MAX_CHUNK_CHARS: usize = 64;
+
+/// Names that a disassembler makes up from an address.
+const AUTOMATIC: [&str; 21] = [
+    "sub_", "loc_", "locret_", "unk_", "byte_", "word_", "dword_", "qword_", "oword_", "xmmword_",
+    "ymmword_", "zmmword_", "tbyte_", "off_", "stru_", "asc_", "jpt_", "def_", "flt_", "dbl_",
+    "nullsub_",
+];
+const SEGMENTS: [&str; 6] = ["cs:", "ds:", "es:", "fs:", "gs:", "ss:"];
+
+/// Splits one line of a listing into whitespace-free chunks.
+///
+/// Commas and the words `ptr`, `short` and `offset` go. A memory operand stays
+/// one chunk. Everything is lower case but `INSTRk`.
+///
+/// ```
+/// use binscribe_model::chunks;
+/// assert_eq!(chunks("mov     eax, [rbp+var_18]"), ["mov", "eax", "[rbp+var_18]"]);
+/// assert_eq!(chunks("call    _error_at_line"), ["call", "error", "at", "line"]);
+/// assert_eq!(chunks("jz      short INSTR41"), ["jz", "INSTR41"]);
+/// assert_eq!(chunks("mov     eax, cs:dword_4010"), ["mov", "eax", "cs:dword_"]);
+/// ```
+pub fn chunks(line: &str) -> Vec<String> {
+    let mut out = Vec::with_capacity(4);
+    let (code, comment) = match line.split_once(';') {
+        Some((code, comment)) => (code, Some(comment)),
+        None => (line, None),
+    };
+    for token in code.split(|c: char| c.is_whitespace() || c == ',') {
+        if !token.is_empty() {
+            operand(token, &mut out);
+        }
+    }
+    if let Some(text) = comment.and_then(|c| c.trim_start().strip_prefix('"')) {
+        out.push("\"".to_owned());
+        comment_words(text, &mut out);
+    }
+    out
+}
+
+/// The `k` of `INSTRk`.
+pub(crate) fn instruction_number(chunk: &str) -> Option<usize> {
+    let digits = chunk.strip_prefix("INSTR")?;
+    // Not `parse` alone: it would take `INSTR+4`.
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(digits.parse().unwrap_or(usize::MAX))
+}
+
+fn operand(token: &str, out: &mut Vec<String>) {
+    if matches!(token, "ptr" | "short" | "offset") {
+        return;
+    }
+    if instruction_number(token).is_some() {
+        out.push(token.to_owned());
+        return;
+    }
+    let (segment, rest) = match SEGMENTS.iter().find(|s| token.starts_with(**s)) {
+        Some(segment) => token.split_at(segment.len()),
+        None => ("", token),
+    };
+    let (head, memory) = match rest.find('[') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    if let Some(kind) = label_kind(head) {
+        let mut chunk = format!("{segment}{kind}");
+        push_memory(memory, &mut chunk);
+        out.push(capped(chunk));
+        return;
+    }
+    // Registers, size words and mnemonics are names too: without an underscore
+    // or a capital they come out as the one word that they are.
+    let is_name = head
+        .chars()
+        .next()
+        .is_some_and(|c| !c.is_ascii_digit() && !matches!(c, '-' | '+'))
+        && !head.starts_with("st(");
+    if is_name {
+        if !segment.is_empty() {
+            out.push(segment.to_owned());
+        }
+        let before = out.len();
+        name_words(head, out);
+        if out.len() == before {
+            out.push(capped(head.to_lowercase()));
+        }
+        if !memory.is_empty() {
+            let mut chunk = String::new();
+            push_memory(memory, &mut chunk);
+            out.push(capped(chunk));
+        }
+    } else {
+        let mut chunk = format!("{segment}{}", head.to_ascii_lowercase());
+        push_memory(memory, &mut chunk);
+        out.push(capped(chunk));
+    }
+}
+
+/// `sub_` of `sub_401A30`, `str_` of `aUsage`, nothing for a real name.
+fn label_kind(name: &str) -> Option<&'static str> {
+    if let Some(prefix) = automatic_prefix(name) {
+        return Some(prefix);
+    }
+    let rest = name.strip_prefix('a')?;
+    let first = rest.bytes().next()?;
+    let is_label = (first.is_ascii_uppercase() || first.is_ascii_digit())
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_label.then_some("str_")
+}
+
+/// A made-up prefix followed by an address in capitals; `byte_order` or
+/// `sub_add` are names that a person gave.
+fn automatic_prefix(name: &str) -> Option<&'static str> {
+    let under = name.find('_')?;
+    let prefix = AUTOMATIC.iter().find(|p| **p == &name[..=under])?;
+    let address = &name[under + 1..];
+    let digits = address
+        .bytes()
+        .take_while(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
+        .count();
+    let ends = address[digits..]
+        .chars()
+        .next()
+        .is_none_or(|c| !(c.is_alphanumeric() || c == '_'));
+    (digits >= 3 && ends).then_some(*prefix)
+}
+
+/// Appends a memory operand, lower case, automatic names inside it reduced.
+fn push_memory(memory: &str, chunk: &mut String) {
+    let mut rest = memory;
+    while !rest.is_empty() {
+        let name = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
+        if name == 0 {
+            let other = rest
+                .find(|c: char| c.is_ascii_alphanumeric() || c == '_')
+                .unwrap_or(rest.len());
+            chunk.push_str(&rest[..other]);
+            rest = &rest[other..];
+        } else {
+            match label_kind(&rest[..name]) {
+                Some(kind) => chunk.push_str(kind),
+                None => chunk.extend(rest[..name].chars().map(|c| c.to_ascii_lowercase())),
+            }
+            rest = &rest[name..];
+        }
+    }
+}
+
+/// `_error_at_line` to `error at line`, `xmlParseURI@@V2` to `xml parse uri`.
+fn name_words(name: &str, out: &mut Vec<String>) {
+    // A symbol's version follows its name.
+    let name = match name.find('@') {
+        Some(at) if at > 0 => &name[..at],
+        _ => name,
+    };
+    let limit = out.len() + MAX_WORDS;
+    let mut word = String::new();
+    let mut previous = ' ';
+    let mut letters = name.chars().peekable();
+    while let Some(c) = letters.next() {
+        let starts = c.is_uppercase()
+            && (previous.is_lowercase()
+                || previous.is_ascii_digit()
+                // The P of `XMLParse`.
+                || previous.is_uppercase() && letters.peek().is_some_and(|n| n.is_lowercase()));
+        if !c.is_alphanumeric() || starts {
+            push_word(&mut word, limit, out);
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        previous = c;
+    }
+    push_word(&mut word, limit, out);
+}
+
+/// The words of a string literal as the listing escaped it. Escapes and
+/// printf conversions are not words.
+fn comment_words(text: &str, out: &mut Vec<String>) {
+    let limit = out.len() + MAX_WORDS;
+    let mut word = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(c) = letters.next() {
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+            continue;
+        }
+        push_word(&mut word, limit, out);
+        if out.len() == limit {
+            return;
+        }
+        if c == '\\' {
+            if letters.next() == Some('x') {
+                for _ in 0..2 {
+                    letters.next_if(char::is_ascii_hexdigit);
+                }
+            }
+        } else if c == '%' {
+            let flags = |c: &char| {
+                matches!(
+                    c,
+                    '-' | '+' | '#' | '*' | '.' | '0'
+                        ..='9' | 'h' | 'l' | 'L' | 'q' | 'j' | 'z' | 't'
+                )
+            };
+            while letters.next_if(flags).is_some() {}
+            letters.next_if(|c| c.is_ascii_alphabetic() || *c == '%');
+        }
+    }
+    push_word(&mut word, limit, out);
+}
+
+fn push_word(word: &mut String, limit: usize, out: &mut Vec<String>) {
+    if !word.is_empty() {
+        let word = std::mem::take(word);
+        if out.len() < limit {
+            out.push(capped(word));
+        }
+    }
+}
+
+fn capped(mut chunk: String) -> String {
+    if chunk.len() > MAX_CHUNK_CHARS
+        && let Some((at, _)) = chunk.char_indices().nth(MAX_CHUNK_CHARS)
+    {
+        chunk.truncate(at);
+    }
+    chunk
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &[&str]) {
+        assert_eq!(chunks(line), expected, "{line}");
+    }
+
+    #[test]
+    fn plain_instructions() {
+        check("endbr64", &["endbr64"]);
+        check("mov     edx, 6", &["mov", "edx", "6"]);
+        check("sub     rsp, 0B8h", &["sub", "rsp", "0b8h"]);
+        check(
+            "lea     ecx, [rax+rdx*4-1Ch]",
+            &["lea", "ecx", "[rax+rdx*4-1ch]"],
+        );
+        check(
+            "movzx   esi, byte ptr [rcx+rdx]",
+            &["movzx", "esi", "byte", "[rcx+rdx]"],
+        );
+        check("mov     rax, fs:28h", &["mov", "rax", "fs:28h"]);
+        check("fld     st(1)", &["fld", "st(1)"]);
+        check("rep stosq", &["rep", "stosq"]);
+        check("pxor    xmm0, xmm1", &["pxor", "xmm0", "xmm1"]);
+        check("imul    eax, ebx, -10h", &["imul", "eax", "ebx", "-10h"]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn jumps_keep_their_target() {
+        check("jle     short INSTR14", &["jle", "INSTR14"]);
+        check("jmp     INSTR999", &["jmp", "INSTR999"]);
+    }
+
+    #[test]
+    fn addresses_do_not_survive() {
+        check("call    sub_401A30", &["call", "sub_"]);
+        check("call    cs:qword_3FE8", &["call", "cs:qword_"]);
+        check("jmp     ds:jpt_4010[rax*4]", &["jmp", "ds:jpt_[rax*4]"]);
+        check("lea     rdx, unk_5F00", &["lea", "rdx", "unk_"]);
+        check("mov     edi, offset aUsage_0", &["mov", "edi", "str_"]);
+        check(
+            "mov     eax, [rbx+dword_4F20]",
+            &["mov", "eax", "[rbx+dword_]"],
+        );
+        check("jmp     loc_401A30+1", &["jmp", "loc_"]);
+    }
+
+    #[test]
+    fn names_become_words() {
+        check("call    _memcpy", &["call", "memcpy"]);
+        check("call    _sub_add", &["call", "sub", "add"]);
+        check("call    sub_add", &["call", "sub", "add"]);
+        check(
+            "call    ds:GdiplusStartup",
+            &["call", "ds:", "gdiplus", "startup"],
+        );
+        check(
+            "mov     rdi, cs:stderr@@GLIBC_2.2.5",
+            &["mov", "rdi", "cs:", "stderr"],
+        );
+        check(
+            "call    _XMLParseURI2Node",
+            &["call", "xml", "parse", "uri2", "node"],
+        );
+        check(
+            "mov     eax, crc_table[rax*4]",
+            &["mov", "eax", "crc", "table", "[rax*4]"],
+        );
+        check("call    __", &["call", "__"]);
+    }
+
+    #[test]
+    fn string_comments_become_words() {
+        check(
+            r#"lea     rdi, aUsage; "usage: %s [-n] FILE\n""#,
+            &["lea", "rdi", "str_", "\"", "usage", "n", "file"],
+        );
+        check(
+            r#"lea     rdi, asc_4010; "\x1b\t%-10.3ld%%""#,
+            &["lea", "rdi", "asc_", "\""],
+        );
+        check("push    edx; lpRect", &["push", "edx"]);
+        check("mov     eax, 28h ; '('", &["mov", "eax", "28h"]);
+    }
+
+    #[test]
+    fn hostile_text_is_bounded() {
+        let long = format!("call    {}; \"{}\"", "a".repeat(10_000), "b c ".repeat(900));
+        let chunks = chunks(&long);
+        assert_eq!(chunks.len(), 2 + 1 + MAX_WORDS);
+        assert!(chunks.iter().all(|c| c.chars().count() <= MAX_CHUNK_CHARS));
+        check("call    é[ß]", &["call", "é", "[ß]"]);
+    }
+}

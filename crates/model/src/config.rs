@@ -1,0 +1,143 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The shape of an assembly encoder: `config.json` of a model directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// `binscribe-asm`.
+    pub model_type: String,
+    /// Entries of the tokenizer's vocabulary, specials included.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Transformer layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads of a layer.
+    pub num_attention_heads: usize,
+    /// Width of a layer's feed-forward block.
+    pub intermediate_size: usize,
+    /// Epsilon of every layer norm.
+    pub layer_norm_eps: f32,
+    /// Tokens of one function that are read; the rest is cut off.
+    pub max_tokens: usize,
+    /// Tokens of one instruction that are read.
+    pub max_pieces_per_instruction: usize,
+    /// Vocabulary id of `INSTR1`.
+    pub instruction_base: u32,
+    /// How many `INSTRk` tokens there are; later instructions share the last.
+    pub max_instructions: usize,
+    /// Width of the vector that comes out.
+    pub output_size: usize,
+    /// Base of the rotary position frequencies.
+    pub rotary_base: f32,
+    /// Temperature that the contrastive loss ended with.
+    pub temperature: f32,
+    /// Vocabulary id of the padding token.
+    pub pad_token_id: u32,
+}
+
+impl Default for Config {
+    /// The default model's shape.
+    fn default() -> Config {
+        Config {
+            model_type: MODEL_TYPE.to_owned(),
+            vocab_size: 8192,
+            hidden_size: 256,
+            num_hidden_layers: 6,
+            num_attention_heads: 4,
+            intermediate_size: 1024,
+            layer_norm_eps: 1e-5,
+            max_tokens: 512,
+            max_pieces_per_instruction: 20,
+            instruction_base: 3,
+            max_instructions: 512,
+            output_size: 384,
+            rotary_base: 10_000.0,
+            temperature: 0.07,
+            pad_token_id: 0,
+        }
+    }
+}
+
+const MODEL_TYPE: &str = "binscribe-asm";
+
+impl Config {
+    /// Reads and checks a `config.json`.
+    pub fn from_file(path: &Path) -> Result<Config> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let config: Config =
+            serde_json::from_slice(&bytes).map_err(|e| Error::bad_file(path, e.to_string()))?;
+        config
+            .check()
+            .map_err(|reason| Error::bad_file(path, reason))?;
+        Ok(config)
+    }
+
+    /// Writes a `config.json`.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut json =
+            serde_json::to_string_pretty(self).map_err(|e| Error::bad_file(path, e.to_string()))?;
+        json.push('\n');
+        crate::write_file(path, json.as_bytes())
+    }
+
+    /// Width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.model_type != MODEL_TYPE {
+            return Err(format!(
+                "model_type is {:?}, not {MODEL_TYPE:?}",
+                self.model_type
+            ));
+        }
+        let heads = self.num_attention_heads;
+        if heads == 0
+            || !self.hidden_size.is_multiple_of(heads)
+            || !self.head_size().is_multiple_of(2)
+        {
+            return Err(format!(
+                "hidden_size {} does not divide into {heads} heads of even width",
+                self.hidden_size
+            ));
+        }
+        if self.instruction_base as usize + self.max_instructions > self.vocab_size {
+            return Err("the INSTR tokens do not fit the vocabulary".to_owned());
+        }
+        if self.max_tokens == 0
+            || self.max_instructions == 0
+            || self.max_pieces_per_instruction == 0
+            || self.output_size == 0
+        {
+            return Err("a size is zero".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_survives_the_disk_and_a_bad_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let config = Config::default();
+        config.save(&path).unwrap();
+        assert_eq!(Config::from_file(&path).unwrap(), config);
+
+        let bad = Config {
+            num_attention_heads: 7,
+            ..config
+        };
+        bad.save(&path).unwrap();
+        let said = Config::from_file(&path).unwrap_err().to_string();
+        assert!(said.contains("does not divide into 7 heads"), "{said}");
+    }
+}

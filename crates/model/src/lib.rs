@@ -1,0 +1,31 @@
+//! Model directories: a function's listing or an English text in, a unit
+//! vector out.
+//!
+//! The same code tokenizes at training time and at inference time: see
+//! [`AsmTokenizer`] and [`chunks`]. [`Config`] is the shape of an assembly
+//! encoder, as `config.json` holds it.
+//!
+//! ```
+//! let line = r#"lea     rdi, aUsage; "usage: %s""#;
+//! assert_eq!(binscribe_model::chunks(line), ["lea", "rdi", "str_", "\"", "usage"]);
+//! ```
+
+mod chunks;
+mod config;
+mod error;
+mod tokenizer;
+
+pub use chunks::chunks;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use tokenizer::{AsmTokenizer, Encoding};
+
+/// Writes under a temporary name and renames, so that a killed run leaves no
+/// half-written file.
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let temporary = std::path::PathBuf::from(name);
+    std::fs::write(&temporary, bytes).map_err(|e| Error::io(&temporary, e))?;
+    std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e))
+}
