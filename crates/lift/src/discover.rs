@@ -1,0 +1,556 @@
+//! Where the functions are.
+//!
+//! Symbols and the unwind table come first: on compiled code `.eh_frame` alone
+//! misses no function that the compiler made. Entry points and the targets of
+//! calls add the hand-written rest, but only outside of bodies that are already
+//! known, which is what keeps the union as precise as its best part. A function
+//! found in that way has no stated end and is followed as far as its own jumps
+//! lead.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+
+use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+
+use crate::image::Image;
+use crate::program::{Diagnostic, Function, Kind, Source};
+
+/// Longest function that is followed or listed.
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
+/// Most instructions of a function that are followed or listed.
+pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
+
+type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>>;
+type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
+
+/// A function in the making; its start is its key.
+#[derive(Debug)]
+struct Body {
+    end: u64,
+    source: Source,
+    confidence: f32,
+    name: Option<String>,
+    /// The file states where it ends.
+    bounded: bool,
+    /// The stack is not as a call leaves it when this code begins, so that
+    /// nothing can call it.
+    mid_frame: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reference {
+    Call,
+    Jump,
+    Branch,
+    Address,
+}
+
+/// A reference from one body to an address outside of it.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    from: u64,
+    target: u64,
+    how: Reference,
+}
+
+struct Discovery<'i, 'd> {
+    image: &'i Image<'d>,
+    bodies: BTreeMap<u64, Body>,
+    edges: Vec<Edge>,
+    /// Bytes that may still be decoded while following unbounded functions.
+    budget: u64,
+    diagnostics: Vec<Diagnostic>,
+}
+
+pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
+    let mut discovery = Discovery {
+        image,
+        bodies: BTreeMap::new(),
+        edges: Vec::new(),
+        budget: image.regions.iter().filter(|r| r.executable).map(|r| r.data.len() as u64).sum(),
+        diagnostics: Vec::new(),
+    };
+    discovery.budget = discovery.budget.saturating_mul(8);
+    discovery.unwind_table();
+    discovery.symbols();
+    discovery.separate();
+    discovery.follow();
+    discovery.name_main();
+    let parts = discovery.cold_parts();
+    let functions = discovery.finish(&parts);
+    let diagnostics = discovery.diagnostics;
+    image.diagnostics.extend(diagnostics);
+    functions
+}
+
+impl Discovery<'_, '_> {
+    fn note(&mut self, address: Option<u64>, message: &str) {
+        self.diagnostics.push(Diagnostic { address, message: message.into() });
+    }
+
+    fn unwind_table(&mut self) {
+        let Some((region, offset)) = self.image.eh_frame else { return };
+        let region = &self.image.regions[region];
+        let frame = EhFrame::new(&region.data[offset..], LittleEndian);
+        let bases = BaseAddresses::default().set_eh_frame(region.start + offset as u64);
+        // Many entries share a description, and reading one is not cheap when
+        // a hostile file makes it long: each is read once.
+        let mut shared: HashMap<usize, Option<Cie<'_>>> = HashMap::new();
+        let mut entries = frame.entries(&bases);
+        loop {
+            let partial = match entries.next() {
+                Ok(Some(CieOrFde::Fde(partial))) => partial,
+                Ok(Some(CieOrFde::Cie(_))) => continue,
+                Ok(None) => break,
+                Err(_) => {
+                    self.note(None, "the unwind table is damaged and was read in part");
+                    break;
+                }
+            };
+            let parsed = partial.parse(|section, bases, at| {
+                shared
+                    .entry(at.0)
+                    .or_insert_with(|| section.cie_from_offset(bases, at).ok())
+                    .clone()
+                    .ok_or(gimli::Error::NotCieId(at.0 as u64))
+            });
+            if let Ok(fde) = parsed {
+                self.unwind_entry(&frame, &bases, &fde);
+            }
+        }
+    }
+
+    fn unwind_entry(
+        &mut self,
+        frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+        bases: &BaseAddresses,
+        fde: &Fde<'_>,
+    ) {
+        let start = fde.initial_address();
+        let Some(region) = self.image.code_region(start).filter(|r| !r.plt) else { return };
+        let end = start.saturating_add(fde.len()).min(region.data_end());
+        if end > start {
+            self.bodies.entry(start).or_insert(Body {
+                end,
+                source: Source::UnwindTable,
+                confidence: 0.99,
+                name: None,
+                bounded: true,
+                mid_frame: starts_mid_frame(frame, bases, fde),
+            });
+        }
+    }
+
+    fn symbols(&mut self) {
+        let image = self.image;
+        // Of several names for one address the most public wins, then the one
+        // that looks least like an implementation detail.
+        let mut best: BTreeMap<u64, &crate::image::FunctionSymbol> = BTreeMap::new();
+        let rank = |s: &crate::image::FunctionSymbol| {
+            (!s.global, s.name.starts_with('_'), s.name.contains('.'), s.dynamic)
+        };
+        for symbol in &image.functions {
+            best.entry(symbol.address)
+                .and_modify(|held| {
+                    let (new, old) = (rank(symbol), rank(held));
+                    if (new, symbol.name.as_str()) < (old, held.name.as_str()) {
+                        *held = symbol;
+                    }
+                })
+                .or_insert(symbol);
+        }
+        for (&address, symbol) in &best {
+            let source = if symbol.dynamic { Source::DynamicSymbol } else { Source::Symbol };
+            if let Some(body) = self.bodies.get_mut(&address) {
+                body.name = Some(symbol.name.clone());
+                body.source = source;
+                body.confidence = 1.0;
+                continue;
+            }
+            let Some(region) = image.code_region(address) else { continue };
+            let inside = self.around(address).is_some_and(|(_, body)| body.bounded);
+            if inside && symbol.size == 0 {
+                continue;
+            }
+            self.bodies.insert(
+                address,
+                Body {
+                    end: address.saturating_add(symbol.size).min(region.data_end()),
+                    source,
+                    confidence: 1.0,
+                    name: Some(symbol.name.clone()),
+                    bounded: symbol.size > 0,
+                    mid_frame: false,
+                },
+            );
+        }
+    }
+
+    /// Ends each body before the next one starts. Bodies that overlap are rare
+    /// in real files, and in a hostile one each of thousands could be the whole
+    /// program.
+    fn separate(&mut self) {
+        let mut next = u64::MAX;
+        for (&start, body) in self.bodies.iter_mut().rev() {
+            body.end = body.end.min(next);
+            next = start;
+        }
+    }
+
+    /// The body that `address` is in.
+    fn around(&self, address: u64) -> Option<(u64, &Body)> {
+        let (&start, body) = self.bodies.range(..=address).next_back()?;
+        (address < body.end).then_some((start, body))
+    }
+
+    /// Reads all bodies, and those that they lead to.
+    fn follow(&mut self) {
+        let image = self.image;
+        let mut seeds: BTreeMap<u64, Source> = BTreeMap::new();
+        for (&start, body) in &self.bodies {
+            if !body.bounded {
+                seeds.insert(start, body.source);
+            }
+        }
+        for &root in image.entry.iter().chain(&image.roots) {
+            seeds.insert(root, Source::EntryPoint);
+        }
+        for &(_, target) in &image.pointers {
+            seeds.entry(target).or_insert(Source::Reference);
+        }
+        let mut unread: Vec<u64> =
+            self.bodies.iter().filter(|(_, b)| b.bounded).map(|(&start, _)| start).collect();
+        let mut refused = HashSet::new();
+        loop {
+            let first_edge = self.edges.len();
+            for start in unread.drain(..) {
+                if let Some(body) = self.bodies.get(&start) {
+                    let end = body.end;
+                    self.read(start, end);
+                }
+            }
+            for edge in &self.edges[first_edge..] {
+                let source = match edge.how {
+                    Reference::Call | Reference::Jump => Source::CallTarget,
+                    Reference::Address => Source::Reference,
+                    Reference::Branch => continue,
+                };
+                // A jump is less than a call; a second look may raise it.
+                let held = seeds.entry(edge.target).or_insert(source);
+                if source == Source::CallTarget && *held == Source::Reference {
+                    *held = source;
+                }
+            }
+            seeds.retain(|&seed, _| refused.insert(seed));
+            seeds.retain(|&seed, _| {
+                image.code_region(seed).is_some_and(|r| !r.plt)
+                    && match self.around(seed) {
+                        Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
+                        None => true,
+                    }
+            });
+            if seeds.is_empty() {
+                break;
+            }
+            // The seeds bound each other, so they are placed before any is
+            // followed.
+            for (&seed, &source) in &seeds {
+                self.place(seed, source);
+            }
+            for &seed in seeds.keys() {
+                let limit = self.bodies.range(seed + 1..).next().map_or(u64::MAX, |(&s, _)| s);
+                let end = self.extent(seed, limit);
+                if let Some(body) = self.bodies.get_mut(&seed) {
+                    body.end = end;
+                }
+                unread.push(seed);
+            }
+            seeds.clear();
+        }
+        self.bodies.retain(|&start, body| body.end > start);
+    }
+
+    fn place(&mut self, seed: u64, source: Source) {
+        if let Some((&start, body)) = self.bodies.range_mut(..seed).next_back() {
+            if start < seed {
+                body.end = body.end.min(seed);
+            }
+        }
+        let confidence = match source {
+            Source::EntryPoint => 1.0,
+            Source::CallTarget => 0.9,
+            _ => 0.6,
+        };
+        self.bodies.entry(seed).or_insert(Body {
+            end: seed,
+            source,
+            confidence,
+            name: None,
+            bounded: false,
+            mid_frame: false,
+        });
+    }
+
+    /// Follows the code at `start` and tells where it ends, at most at `limit`.
+    fn extent(&mut self, start: u64, limit: u64) -> u64 {
+        let Some(region) = self.image.code_region(start) else { return start };
+        let limit = limit.min(region.data_end()).min(start.saturating_add(MAX_BYTES));
+        let mut seen = HashSet::new();
+        let mut open = vec![start];
+        let mut end = start;
+        let mut instruction = Instruction::default();
+        while let Some(at) = open.pop() {
+            if at >= limit || seen.contains(&at) {
+                continue;
+            }
+            let bytes = self.image.bytes_in(at, limit);
+            let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
+            while decoder.can_decode() && seen.len() < MAX_INSTRUCTIONS {
+                decoder.decode_out(&mut instruction);
+                self.budget = self.budget.saturating_sub(instruction.len() as u64);
+                if instruction.is_invalid() || self.budget == 0 || !seen.insert(instruction.ip()) {
+                    break;
+                }
+                end = end.max(instruction.next_ip());
+                if let Some(target) = branch_target(&instruction) {
+                    if (start..limit).contains(&target) {
+                        open.push(target);
+                    }
+                }
+                if ends_block(&instruction) {
+                    break;
+                }
+            }
+        }
+        end
+    }
+
+    /// Notes what a body refers to outside of itself.
+    fn read(&mut self, start: u64, end: u64) {
+        let bytes = self.image.bytes_in(start, end);
+        let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
+        let mut instruction = Instruction::default();
+        while decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            if let Some((target, how)) = reference(&instruction, self.image.absolute) {
+                if !(start..end).contains(&target) && self.image.code_region(target).is_some() {
+                    self.edges.push(Edge { from: start, target, how });
+                }
+            }
+        }
+    }
+
+    /// `_start` of the C library hands `main` to a function that never
+    /// returns: `lea rdi, main` (or `mov`), `call`, `hlt`.
+    fn name_main(&mut self) {
+        let Some(entry) = self.image.entry else { return };
+        let Some(body) = self.bodies.get_mut(&entry) else { return };
+        body.name.get_or_insert_with(|| "_start".into());
+        let bytes = self.image.bytes_in(entry, body.end);
+        let mut main = None;
+        let mut called = false;
+        for instruction in &mut Decoder::with_ip(64, bytes, entry, DecoderOptions::NONE) {
+            match instruction.code() {
+                Code::Lea_r64_m if instruction.op0_register() == Register::RDI => {
+                    main = reference(&instruction, self.image.absolute);
+                }
+                Code::Mov_rm64_imm32 if instruction.op0_register() == Register::RDI => {
+                    main = reference(&instruction, self.image.absolute);
+                }
+                Code::Hlt if called => {
+                    if let Some(body) = main.and_then(|(main, _)| self.bodies.get_mut(&main)) {
+                        body.name.get_or_insert_with(|| "main".into());
+                    }
+                    break;
+                }
+                _ => {}
+            }
+            called = instruction.flow_control() == FlowControl::Call
+                || instruction.flow_control() == FlowControl::IndirectCall;
+        }
+    }
+
+    /// Parts of functions that the compiler moved away because they rarely run,
+    /// each with the function that it belongs to. They have unwind entries of
+    /// their own, but are reached only by jumps from one other function.
+    fn cold_parts(&self) -> HashMap<u64, u64> {
+        #[derive(Default)]
+        struct Seen {
+            parent: Option<u64>,
+            other_parents: bool,
+            taken: bool,
+        }
+        let mut incoming: HashMap<u64, Seen> = HashMap::new();
+        for edge in &self.edges {
+            let seen = incoming.entry(edge.target).or_default();
+            match edge.how {
+                Reference::Jump | Reference::Branch => match seen.parent {
+                    None => seen.parent = Some(edge.from),
+                    Some(parent) => seen.other_parents |= parent != edge.from,
+                },
+                Reference::Call | Reference::Address => seen.taken = true,
+            }
+        }
+        for &(_, target) in &self.image.pointers {
+            incoming.entry(target).or_default().taken = true;
+        }
+        // A jump into the middle of the parent is a way back.
+        let mut returns = HashSet::new();
+        for edge in &self.edges {
+            if matches!(edge.how, Reference::Jump | Reference::Branch) {
+                if let Some((start, _)) = self.around(edge.target) {
+                    if start != edge.target {
+                        returns.insert((edge.from, start));
+                    }
+                }
+            }
+        }
+        let mut parts = HashMap::new();
+        for (&start, body) in &self.bodies {
+            let Some(seen) = incoming.get(&start) else { continue };
+            let Some(parent) = seen.parent else { continue };
+            let named = body.name.as_deref();
+            let cold_name = named.is_some_and(|name| name.contains(".cold"));
+            if seen.taken || seen.other_parents || (named.is_some() && !cold_name) {
+                continue;
+            }
+            if cold_name || body.mid_frame || returns.contains(&(start, parent)) {
+                parts.insert(start, parent);
+            }
+        }
+        parts
+    }
+
+    fn finish(&self, parts: &HashMap<u64, u64>) -> Vec<Function> {
+        // A part of a part belongs to the function of the latter. The walk is
+        // bounded because a file could make a circle of parts: those stand on
+        // their own.
+        let owner = |start: u64| -> Option<u64> {
+            let mut owner = *parts.get(&start)?;
+            for _ in 0..8 {
+                match parts.get(&owner) {
+                    Some(&next) => owner = next,
+                    None => return Some(owner),
+                }
+            }
+            None
+        };
+        let mut moved: HashMap<u64, Vec<Range<u64>>> = HashMap::new();
+        for (&start, body) in &self.bodies {
+            if let Some(owner) = owner(start) {
+                moved.entry(owner).or_default().push(start..body.end);
+            }
+        }
+        let mut functions = Vec::with_capacity(self.bodies.len());
+        for (&start, body) in &self.bodies {
+            if owner(start).is_some() {
+                continue;
+            }
+            let mut ranges = vec![start..body.end];
+            ranges.extend(moved.remove(&start).into_iter().flatten());
+            functions.push(Function {
+                address: start,
+                rva: start.wrapping_sub(self.image.base),
+                size: ranges.iter().map(|r| r.end - r.start).sum(),
+                kind: self.kind(start, body.end),
+                ranges,
+                name: body.name.clone(),
+                section: self.image.code_region(start).map_or(0, |r| r.section),
+                source: body.source,
+                confidence: body.confidence,
+            });
+        }
+        functions
+    }
+
+    fn kind(&self, start: u64, end: u64) -> Kind {
+        let bytes = self.image.bytes_in(start, end.min(start.saturating_add(32)));
+        for instruction in &mut Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
+            match instruction.code() {
+                Code::Endbr64 => {}
+                Code::Jmp_rel32_64 | Code::Jmp_rel8_64 => {
+                    let target = instruction.near_branch64();
+                    return if (start..end).contains(&target) { Kind::Normal } else { Kind::Thunk };
+                }
+                Code::Jmp_rm64 if instruction.is_ip_rel_memory_operand() => {
+                    let slot = instruction.ip_rel_memory_address();
+                    let import = self.image.slots.contains_key(&slot);
+                    return if import { Kind::Plt } else { Kind::Thunk };
+                }
+                _ => return Kind::Normal,
+            }
+        }
+        Kind::Normal
+    }
+}
+
+/// Whether an unwind entry begins with the stack in another state than a call
+/// leaves it in: it then says so before it first advances. The shared
+/// description, which all entries start from, is taken to be the usual one.
+fn starts_mid_frame(
+    frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+    bases: &BaseAddresses,
+    fde: &Fde<'_>,
+) -> bool {
+    let mut instructions = fde.instructions(frame, bases);
+    for _ in 0..16 {
+        match instructions.next() {
+            Ok(Some(CallFrameInstruction::DefCfaOffset { offset })) => return offset != 8,
+            Ok(Some(
+                CallFrameInstruction::DefCfa { .. }
+                | CallFrameInstruction::DefCfaRegister { .. }
+                | CallFrameInstruction::DefCfaExpression { .. },
+            )) => return true,
+            Ok(Some(CallFrameInstruction::AdvanceLoc { .. })) | Ok(None) | Err(_) => return false,
+            Ok(Some(_)) => {}
+        }
+    }
+    false
+}
+
+/// The target of a direct jump.
+fn branch_target(instruction: &Instruction) -> Option<u64> {
+    match instruction.flow_control() {
+        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+            near_target(instruction)
+        }
+        _ => None,
+    }
+}
+
+fn near_target(instruction: &Instruction) -> Option<u64> {
+    matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16)
+        .then(|| instruction.near_branch_target())
+}
+
+fn ends_block(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.flow_control(),
+        FlowControl::UnconditionalBranch
+            | FlowControl::IndirectBranch
+            | FlowControl::Return
+            | FlowControl::Exception
+    ) || instruction.code() == Code::Hlt
+}
+
+/// The address that an instruction refers to, if it may be code.
+fn reference(instruction: &Instruction, absolute: bool) -> Option<(u64, Reference)> {
+    match instruction.flow_control() {
+        FlowControl::Call => Some((near_target(instruction)?, Reference::Call)),
+        FlowControl::UnconditionalBranch => Some((near_target(instruction)?, Reference::Jump)),
+        FlowControl::ConditionalBranch => Some((near_target(instruction)?, Reference::Branch)),
+        FlowControl::Next => match instruction.code() {
+            Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
+                Some((instruction.ip_rel_memory_address(), Reference::Address))
+            }
+            // Position-dependent code has its addresses in immediates.
+            Code::Mov_r32_imm32 | Code::Mov_rm64_imm32 | Code::Mov_r64_imm64 if absolute => {
+                Some((instruction.immediate(1), Reference::Address))
+            }
+            Code::Pushq_imm32 if absolute => Some((instruction.immediate(0), Reference::Address)),
+            _ => None,
+        },
+        _ => None,
+    }
+}

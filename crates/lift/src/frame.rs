@@ -1,0 +1,184 @@
+//! Stack variables: which bytes of the frame an operand means.
+//!
+//! With a frame pointer the answer is in the operand. Without one it depends on
+//! how far the stack pointer has moved, so that is followed along the control
+//! flow first. Where it cannot be known (after `alloca`, say) operands keep
+//! their plain form.
+
+use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
+
+/// How the stack lies at each instruction of a function.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// `rbp` is the frame pointer, and the base that variables count from. It
+    /// holds this many bytes less than `rsp` did at the entry.
+    pointer: Option<i64>,
+    /// How far `rsp` is below its value at the entry.
+    depth: Vec<Option<i64>>,
+}
+
+/// A stack variable as an operand names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Slot {
+    /// `var_X`: X bytes below the base.
+    Local(u64),
+    /// `arg_X`: X bytes above the first argument on the stack.
+    Argument(u64),
+}
+
+impl Frame {
+    /// Follows the stack pointer through `code`; `target` gives the index of
+    /// the instruction that a direct jump leads to, `returns` tells whether a
+    /// call comes back.
+    pub(crate) fn new(
+        code: &[Instruction],
+        target: impl Fn(&Instruction) -> Option<usize>,
+        returns: impl Fn(&Instruction) -> bool,
+    ) -> Frame {
+        let mut frame = Frame { pointer: None, depth: vec![None; code.len()] };
+        let mut seen = vec![false; code.len()];
+        let mut open = vec![(0, Some(0))];
+        let mut probe = None;
+        // The depth at the last jump whose targets are unknown, such as a jump
+        // table's, is the best guess for code that nothing else leads to.
+        let mut guess = None;
+        let mut first_unseen = 0;
+        loop {
+            let (mut at, mut depth) = match open.pop() {
+                Some(next) => next,
+                None => {
+                    while first_unseen < code.len() && seen[first_unseen] {
+                        first_unseen += 1;
+                    }
+                    (first_unseen, guess)
+                }
+            };
+            if at >= code.len() && open.is_empty() && first_unseen >= code.len() {
+                return frame;
+            }
+            while at < code.len() && !seen[at] {
+                let instruction = &code[at];
+                seen[at] = true;
+                frame.depth[at] = depth;
+                if let Some(target) = target(instruction) {
+                    open.push((target, depth));
+                }
+                match instruction.flow_control() {
+                    FlowControl::UnconditionalBranch
+                    | FlowControl::Return
+                    | FlowControl::Exception => break,
+                    FlowControl::IndirectBranch => {
+                        guess = depth;
+                        break;
+                    }
+                    FlowControl::Call | FlowControl::IndirectCall => {
+                        if !returns(instruction) {
+                            break;
+                        }
+                    }
+                    _ => depth = frame.step(at, instruction, depth, &mut probe),
+                }
+                if guess.is_none() && depth.is_some_and(|d| d > 8) {
+                    guess = depth;
+                }
+                at += 1;
+            }
+        }
+    }
+
+    /// The depth after `instruction`.
+    fn step(
+        &mut self,
+        at: usize,
+        instruction: &Instruction,
+        depth: Option<i64>,
+        probe: &mut Option<(Register, i64)>,
+    ) -> Option<i64> {
+        let first = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
+            .then(|| instruction.op0_register());
+        match instruction.code() {
+            Code::Mov_rm64_r64 | Code::Mov_r64_rm64
+                if instruction.op1_kind() == OpKind::Register =>
+            {
+                match (first, instruction.op1_register()) {
+                    (Some(Register::RBP), Register::RSP) => {
+                        // Only a prologue makes a frame pointer.
+                        if at < 32 && self.pointer.is_none() {
+                            self.pointer = depth;
+                        }
+                        depth
+                    }
+                    (Some(Register::RSP), Register::RBP) => self.pointer,
+                    (Some(Register::RSP), _) => None,
+                    _ => depth,
+                }
+            }
+            Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 if first == Some(Register::RSP) => {
+                Some(depth? + instruction.immediate(1) as i64)
+            }
+            Code::Add_rm64_imm8 | Code::Add_rm64_imm32 if first == Some(Register::RSP) => {
+                Some(depth?.wrapping_sub(instruction.immediate(1) as i64))
+            }
+            Code::Lea_r64_m => {
+                let plain = instruction.memory_index() == Register::None;
+                let offset = instruction.memory_displacement64() as i64;
+                let target = match instruction.memory_base() {
+                    Register::RSP if plain => depth.map(|d| d.wrapping_sub(offset)),
+                    Register::RBP if plain => self.pointer.map(|p| p.wrapping_sub(offset)),
+                    _ => None,
+                };
+                if first == Some(Register::RSP) {
+                    return target;
+                }
+                // `lea r11, [rsp-N]` begins a loop that touches each page of a
+                // large frame on the way down, and ends at `cmp rsp, r11`.
+                if let (Some(register), Some(target)) = (first, target) {
+                    *probe = Some((register, target));
+                }
+                depth
+            }
+            Code::Cmp_rm64_r64 | Code::Cmp_r64_rm64 if first == Some(Register::RSP) => {
+                match *probe {
+                    Some((register, end)) if register == instruction.op1_register() => Some(end),
+                    _ => None,
+                }
+            }
+            Code::Leaveq => self.pointer.map(|p| p - 8),
+            Code::Pop_rm64 | Code::Pop_r64 if first == Some(Register::RSP) => None,
+            _ if instruction.is_stack_instruction() => {
+                Some(depth?.wrapping_sub(instruction.stack_pointer_increment().into()))
+            }
+            Code::Cmp_rm64_imm8 | Code::Cmp_rm64_imm32 | Code::Test_rm64_r64 | Code::Test_rm64_imm32 => {
+                depth
+            }
+            _ if first == Some(Register::RSP) => None,
+            _ => depth,
+        }
+    }
+
+    /// The variable that the memory operand of instruction `at` means, and for
+    /// `rsp` the distance to the base that IDA writes before its name.
+    pub(crate) fn slot(&self, at: usize, instruction: &Instruction) -> Option<(Slot, Option<u64>)> {
+        let offset = instruction.memory_displacement64() as i64;
+        let (offset, distance) = match instruction.memory_base() {
+            Register::RBP => {
+                self.pointer?;
+                (offset, None)
+            }
+            Register::RSP => {
+                let distance = self.depth[at]?.checked_sub(self.pointer.unwrap_or(0))?;
+                (offset.checked_sub(distance)?, Some(u64::try_from(distance).ok()?))
+            }
+            _ => return None,
+        };
+        // Between the locals and the arguments lie the return address and, with
+        // a frame pointer, the caller's.
+        let arguments = if self.pointer.is_some() { 16 } else { 8 };
+        let slot = if offset < 0 {
+            Slot::Local(offset.unsigned_abs())
+        } else {
+            Slot::Argument(u64::try_from(offset - arguments).ok()?)
+        };
+        Some((slot, distance))
+    }
+}

@@ -1,0 +1,47 @@
+//! Bytes in, functions and their listings out.
+//!
+//! [`Program::parse`] reads one executable, shared object or relocatable file
+//! and finds its functions; [`Program::listing`] writes one of them down as
+//! text in the IDA/MASM dialect, which is what the models of this project were
+//! trained on and what a reader of disassembly is used to.
+//!
+//! * [`Program`] — a file as we understood it, with [`BinaryInfo`] and
+//!   [`Diagnostic`]s about what we could not understand;
+//! * [`Function`] — start, ranges (`.cold` parts merged in), name if known, how
+//!   it was found and how sure that is;
+//! * [`Listing`] — its instructions as text, and [`Facts`] for search and
+//!   display: calls, strings, distinctive constants.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bytes = std::fs::read("/usr/bin/diff")?;
+//! let program = binscribe_lift::Program::parse(&bytes)?;
+//! for function in program.functions() {
+//!     let listing = program.listing(function);
+//!     let first = listing.lines.first().map_or("", |line| &line.text);
+//!     println!("{:#x} {} {first}", function.address, function.display_name());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Design constraints
+//!
+//! Input is hostile. Nothing here panics, and nothing allocates by a number
+//! that a file claims: sections are slices of the file, functions never
+//! overlap, so that all listings together cover each byte of code once at most,
+//! and a string or name that a file brings is cut and cleaned when it is read.
+//! The crate knows no file system, network, clock or environment: it cannot
+//! fail for a reason outside its arguments.
+
+mod discover;
+mod error;
+mod frame;
+mod image;
+mod listing;
+mod program;
+mod strings;
+
+pub use error::Error;
+pub use listing::{Call, Facts, Line, Listing};
+pub use program::{BinaryInfo, BinaryKind, Diagnostic, Function, Kind, Program, Source};

@@ -1,0 +1,224 @@
+//! A file as we understood it.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::image::Image;
+use crate::{Error, Listing, discover, listing};
+
+/// One executable, shared object or relocatable file.
+#[derive(Debug)]
+pub struct Program<'d> {
+    pub(crate) image: Image<'d>,
+    functions: Vec<Function>,
+    info: BinaryInfo,
+}
+
+/// What kind of file it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinaryInfo {
+    /// Always `elf` in this version.
+    pub format: &'static str,
+    /// Executable, shared object or relocatable file.
+    pub kind: BinaryKind,
+    /// Always `x86-64` in this version.
+    pub arch: &'static str,
+    /// The address that relative virtual addresses count from.
+    pub image_base: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Whether the file has no symbol table (dynamic symbols do not count).
+    pub stripped: bool,
+    /// Where the program starts.
+    pub entry: Option<u64>,
+}
+
+/// How a file is meant to be used.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BinaryKind {
+    /// A program, position-independent or not.
+    #[default]
+    Executable,
+    /// A library loaded at run time.
+    SharedObject,
+    /// What a compiler made of one source file, before linking.
+    Relocatable,
+}
+
+impl fmt::Display for BinaryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BinaryKind::Executable => "executable",
+            BinaryKind::SharedObject => "shared object",
+            BinaryKind::Relocatable => "relocatable",
+        })
+    }
+}
+
+/// Something in the file that could not be read or believed. The rest of the
+/// program is unaffected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Where, if it has a place in the address space.
+    pub address: Option<u64>,
+    /// One sentence without a full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.address {
+            write!(f, "{address:#x}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// One function of a program. Functions never overlap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    /// Where it starts. In a relocatable file sections are laid out one after
+    /// another, so that an address means one function there too.
+    pub address: u64,
+    /// `address` counted from the image base.
+    pub rva: u64,
+    /// Bytes of code in all ranges.
+    pub size: u64,
+    /// The range that starts at `address` comes first; parts that the compiler
+    /// moved elsewhere (`.cold`) follow, ascending.
+    pub ranges: Vec<Range<u64>>,
+    /// Its name, where the file tells it.
+    pub name: Option<String>,
+    /// Index of the section that it is in, 0 if the file has no sections.
+    pub section: u32,
+    /// How it was found.
+    pub source: Source,
+    /// How sure it is that this is a function, from 0 to 1.
+    pub confidence: f32,
+    /// Whether it has a body of its own.
+    pub kind: Kind,
+}
+
+/// How a function was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// In the symbol table.
+    Symbol,
+    /// In the dynamic symbol table.
+    DynamicSymbol,
+    /// In the unwind table, `.eh_frame`.
+    UnwindTable,
+    /// Started by the loader: the entry point, `.init_array` and their like.
+    EntryPoint,
+    /// Called or jumped to by a known function.
+    CallTarget,
+    /// Its address is taken by code or stored in data.
+    Reference,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Symbol => "symbol",
+            Source::DynamicSymbol => "dynamic symbol",
+            Source::UnwindTable => "eh_frame",
+            Source::EntryPoint => "entry",
+            Source::CallTarget => "call",
+            Source::Reference => "reference",
+        })
+    }
+}
+
+/// What a function is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A function with a body.
+    Normal,
+    /// A single jump to another function.
+    Thunk,
+    /// A single jump through a slot of the procedure linkage table. Stubs in
+    /// sections of that purpose are no functions: calls show their name.
+    Plt,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Normal => "normal",
+            Kind::Thunk => "thunk",
+            Kind::Plt => "plt",
+        })
+    }
+}
+
+impl Function {
+    /// The name, or the `sub_401A30` that stands for it in listings.
+    pub fn display_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("sub_{:X}", self.address))
+    }
+
+    /// Whether `address` is in one of the ranges.
+    pub fn contains(&self, address: u64) -> bool {
+        self.ranges.iter().any(|r| r.contains(&address))
+    }
+}
+
+impl<'d> Program<'d> {
+    /// Reads a file and finds its functions.
+    pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
+        let mut image = Image::parse(bytes)?;
+        let functions = discover::functions(&mut image);
+        let info = BinaryInfo {
+            format: "elf",
+            kind: image.kind,
+            arch: "x86-64",
+            image_base: image.base,
+            size: bytes.len() as u64,
+            stripped: image.stripped,
+            entry: image.entry,
+        };
+        Ok(Program { image, functions, info })
+    }
+
+    /// What kind of file it is.
+    pub fn info(&self) -> &BinaryInfo {
+        &self.info
+    }
+
+    /// The functions, ascending by address.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// What could not be read or believed.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.image.diagnostics
+    }
+
+    /// The function with this name, or at (or around) this address: `main`,
+    /// `sub_401A30`, `0x401a30`, `401A30`.
+    pub fn find(&self, name_or_address: &str) -> Option<&Function> {
+        let wanted = name_or_address.trim();
+        if let Some(named) = self.functions.iter().find(|f| f.name.as_deref() == Some(wanted)) {
+            return Some(named);
+        }
+        let digits = ["sub_", "0x", "0X"]
+            .iter()
+            .find_map(|prefix| wanted.strip_prefix(prefix))
+            .unwrap_or(wanted);
+        let address = u64::from_str_radix(digits, 16).ok()?;
+        self.function_at(address).or_else(|| self.functions.iter().find(|f| f.contains(address)))
+    }
+
+    /// The text and the facts of one of this program's functions.
+    pub fn listing(&self, function: &Function) -> Listing {
+        listing::list(self, function)
+    }
+
+    /// The function that starts at `address`.
+    pub(crate) fn function_at(&self, address: u64) -> Option<&Function> {
+        let at = self.functions.binary_search_by_key(&address, |f| f.address).ok()?;
+        Some(&self.functions[at])
+    }
+}

@@ -1,0 +1,138 @@
+//! Text that a file brings: found, cut, cleaned and named.
+
+/// Characters of a string literal that a listing shows.
+const MAX_SHOWN: usize = 96;
+/// Bytes of a string literal that are looked at: a longer run of printable
+/// bytes is text whether or not it ends.
+const MAX_SCANNED: usize = 1024;
+/// Bytes of a symbol name that are kept. Mangled C++ names reach kilobytes and
+/// say nothing more to a reader by then.
+pub(crate) const MAX_NAME: usize = 512;
+
+/// The literal at the start of `bytes`, if they look like a NUL-terminated
+/// string of at least `min` characters.
+pub(crate) fn literal(bytes: &[u8], min: usize) -> Option<String> {
+    let window = &bytes[..bytes.len().min(MAX_SCANNED)];
+    let end = window.iter().position(|&b| b == 0);
+    // Without a terminator in sight it is text only if it fills the window.
+    if end.is_none() && window.len() < MAX_SCANNED {
+        return None;
+    }
+    let raw = &window[..end.unwrap_or(window.len())];
+    if raw.len() < min {
+        return None;
+    }
+    let text = match std::str::from_utf8(raw) {
+        Ok(text) => text,
+        // The window may have cut a character in two.
+        Err(e) if end.is_none() && e.valid_up_to() + 4 > raw.len() => {
+            std::str::from_utf8(&raw[..e.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    let printable = |c: char| match c {
+        '\u{7}'..='\r' | '\u{1b}' => true,
+        c => !c.is_control(),
+    };
+    if !text.chars().all(printable) || !text.bytes().any(|b| b.is_ascii_graphic() || b > 127) {
+        // Whitespace alone is text when it is a separator such as "\n" or " ".
+        let separator = raw.len() <= 4 && raw.iter().all(|b| b" \n\t\r".contains(b));
+        if !(separator && min <= 1) {
+            return None;
+        }
+    }
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    Some(shown)
+}
+
+/// `text` between double quotes, with everything escaped that could move a
+/// cursor, end the quotes or hide other text.
+pub(crate) fn quote(out: &mut String, text: &str) {
+    use std::fmt::Write;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            ' '..='~' => out.push(c),
+            c if !c.is_ascii() && c.is_alphanumeric() => out.push(c),
+            c => {
+                let mut utf8 = [0; 4];
+                for b in c.encode_utf8(&mut utf8).bytes() {
+                    let _ = write!(out, "\\x{b:02X}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// IDA's automatic name for a string: `a` and the words of the string with
+/// their first letters raised, 15 characters at most. `None` when nothing of
+/// the string can stand in an identifier.
+pub(crate) fn auto_name(text: &str) -> Option<String> {
+    let mut name = String::from("a");
+    let mut raise = true;
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() {
+            name.push(char::from(if raise { b.to_ascii_uppercase() } else { b }));
+            raise = false;
+        } else {
+            raise = true;
+        }
+        if name.len() == 15 {
+            break;
+        }
+    }
+    (name.len() > 1).then_some(name)
+}
+
+/// A symbol name made fit to print: version cut off, cut to length, and
+/// anything but graphic characters replaced. `None` if nothing is left.
+pub(crate) fn symbol_name(raw: &[u8]) -> Option<String> {
+    let end = raw.iter().skip(1).position(|&b| b == b'@');
+    let raw = &raw[..end.map_or(raw.len(), |at| at + 1).min(MAX_NAME)];
+    let name: String = String::from_utf8_lossy(raw)
+        .chars()
+        .map(|c| if c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric()) { c } else { '_' })
+        .collect();
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_text_with_an_end() {
+        assert_eq!(literal(b"usage: %s\n\0rest", 4).as_deref(), Some("usage: %s\n"));
+        assert_eq!(literal(b"abc\0", 4), None);
+        assert_eq!(literal(b"no end", 4), None);
+        assert_eq!(literal(b"\x01\x02\x03\x04\0", 4), None);
+        assert_eq!(literal("gr\u{fc}n\0".as_bytes(), 4).as_deref(), Some("gr\u{fc}n"));
+        assert_eq!(literal(b"\n\0", 1).as_deref(), Some("\n"));
+        let long = [b'x'; 3000];
+        assert_eq!(literal(&long, 4).map(|s| s.len()), Some(MAX_SHOWN + 3));
+    }
+
+    #[test]
+    fn quotes_hide_nothing() {
+        let mut out = String::new();
+        quote(&mut out, "a\"b\\c\n\u{1b}[31m\u{202e}\u{fc}");
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\x1B[31m\\xE2\\x80\\xAE\u{fc}\"");
+    }
+
+    #[test]
+    fn names_look_like_those_of_ida() {
+        assert_eq!(auto_name("usage: %s [option]").as_deref(), Some("aUsageSOption"));
+        assert_eq!(auto_name("cannot open file for writing").as_deref(), Some("aCannotOpenFile"));
+        assert_eq!(auto_name("%\n"), None);
+        assert_eq!(symbol_name(b"stderr@GLIBC_2.2.5").as_deref(), Some("stderr"));
+        assert_eq!(symbol_name(b"a\x1b[0m b").as_deref(), Some("a_[0m_b"));
+    }
+}
