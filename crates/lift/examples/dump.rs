@@ -1,6 +1,6 @@
 //! Prints the functions of a file, and the listing of one or of all.
 //!
-//!     cargo run -p binscribe-lift --example dump -- FILE [FUNCTION | --all | --time]
+//!     cargo run -p binscribe-lift --example dump -- FILE [FUNCTION | --all | --lines | --time]
 
 use std::io::Write;
 use std::time::Instant;
@@ -9,7 +9,9 @@ use binscribe_lift::{Function, Program};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: dump FILE [FUNCTION | --all | --time]")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: dump FILE [FUNCTION | --all | --lines | --time]")?;
     let what = arguments.next();
     let bytes = std::fs::read(&path)?;
     let began = Instant::now();
@@ -41,9 +43,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 program.functions().len()
             )?;
         }
+        Some("--lines") => {
+            for function in program.functions() {
+                for line in program.listing(function).lines {
+                    writeln!(out, "@{:x} {}", line.address, line.text)?;
+                }
+            }
+        }
         Some("--all") => {
             for function in program.functions() {
-                writeln!(out, "\n{}\n{}", head(function), program.listing(function).text())?;
+                writeln!(
+                    out,
+                    "\n{}\n{}",
+                    head(function),
+                    program.listing(function).text()
+                )?;
             }
         }
         Some(name) => {
@@ -62,5 +76,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn head(f: &Function) -> String {
     let parts = f.ranges.len();
     let (name, source, kind) = (f.display_name(), f.source, f.kind);
-    format!("{:#x} {:6} {parts} {source} {kind} {name}", f.address, f.size)
+    format!(
+        "{:#x} {:6} {parts} {source} {kind} {name}",
+        f.address, f.size
+    )
 }

@@ -21,6 +21,9 @@ pub(crate) const MAX_BYTES: u64 = 1 << 20;
 /// Most instructions of a function that are followed or listed.
 pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 
+/// Most entries of a jump table that are read.
+const MAX_TABLE: usize = 1024;
+
 type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>>;
 type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
 
@@ -58,7 +61,10 @@ struct Discovery<'i, 'd> {
     image: &'i Image<'d>,
     bodies: BTreeMap<u64, Body>,
     edges: Vec<Edge>,
-    /// Bytes that may still be decoded while following unbounded functions.
+    /// Constant data that functions with an indirect jump refer to.
+    tables: Vec<(u64, u64)>,
+    /// Work that may still be done where a file could ask for the same again and
+    /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
     diagnostics: Vec<Diagnostic>,
 }
@@ -68,7 +74,13 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
         image,
         bodies: BTreeMap::new(),
         edges: Vec::new(),
-        budget: image.regions.iter().filter(|r| r.executable).map(|r| r.data.len() as u64).sum(),
+        tables: Vec::new(),
+        budget: image
+            .regions
+            .iter()
+            .filter(|r| r.executable)
+            .map(|r| r.data.len() as u64)
+            .sum(),
         diagnostics: Vec::new(),
     };
     discovery.budget = discovery.budget.saturating_mul(8);
@@ -77,6 +89,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
     discovery.separate();
     discovery.follow();
     discovery.name_main();
+    discovery.jump_tables();
     let parts = discovery.cold_parts();
     let functions = discovery.finish(&parts);
     let diagnostics = discovery.diagnostics;
@@ -86,11 +99,16 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
 
 impl Discovery<'_, '_> {
     fn note(&mut self, address: Option<u64>, message: &str) {
-        self.diagnostics.push(Diagnostic { address, message: message.into() });
+        self.diagnostics.push(Diagnostic {
+            address,
+            message: message.into(),
+        });
     }
 
     fn unwind_table(&mut self) {
-        let Some((region, offset)) = self.image.eh_frame else { return };
+        let Some((region, offset)) = self.image.eh_frame else {
+            return;
+        };
         let region = &self.image.regions[region];
         let frame = EhFrame::new(&region.data[offset..], LittleEndian);
         let bases = BaseAddresses::default().set_eh_frame(region.start + offset as u64);
@@ -128,7 +146,9 @@ impl Discovery<'_, '_> {
         fde: &Fde<'_>,
     ) {
         let start = fde.initial_address();
-        let Some(region) = self.image.code_region(start).filter(|r| !r.plt) else { return };
+        let Some(region) = self.image.code_region(start).filter(|r| !r.plt) else {
+            return;
+        };
         let end = start.saturating_add(fde.len()).min(region.data_end());
         if end > start {
             self.bodies.entry(start).or_insert(Body {
@@ -148,7 +168,12 @@ impl Discovery<'_, '_> {
         // that looks least like an implementation detail.
         let mut best: BTreeMap<u64, &crate::image::FunctionSymbol> = BTreeMap::new();
         let rank = |s: &crate::image::FunctionSymbol| {
-            (!s.global, s.name.starts_with('_'), s.name.contains('.'), s.dynamic)
+            (
+                !s.global,
+                s.name.starts_with('_'),
+                s.name.contains('.'),
+                s.dynamic,
+            )
         };
         for symbol in &image.functions {
             best.entry(symbol.address)
@@ -161,14 +186,20 @@ impl Discovery<'_, '_> {
                 .or_insert(symbol);
         }
         for (&address, symbol) in &best {
-            let source = if symbol.dynamic { Source::DynamicSymbol } else { Source::Symbol };
+            let source = if symbol.dynamic {
+                Source::DynamicSymbol
+            } else {
+                Source::Symbol
+            };
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(symbol.name.clone());
                 body.source = source;
                 body.confidence = 1.0;
                 continue;
             }
-            let Some(region) = image.code_region(address) else { continue };
+            let Some(region) = image.code_region(address) else {
+                continue;
+            };
             let inside = self.around(address).is_some_and(|(_, body)| body.bounded);
             if inside && symbol.size == 0 {
                 continue;
@@ -219,8 +250,12 @@ impl Discovery<'_, '_> {
         for &(_, target) in &image.pointers {
             seeds.entry(target).or_insert(Source::Reference);
         }
-        let mut unread: Vec<u64> =
-            self.bodies.iter().filter(|(_, b)| b.bounded).map(|(&start, _)| start).collect();
+        let mut unread: Vec<u64> = self
+            .bodies
+            .iter()
+            .filter(|(_, b)| b.bounded)
+            .map(|(&start, _)| start)
+            .collect();
         let mut refused = HashSet::new();
         loop {
             let first_edge = self.edges.len();
@@ -259,7 +294,11 @@ impl Discovery<'_, '_> {
                 self.place(seed, source);
             }
             for &seed in seeds.keys() {
-                let limit = self.bodies.range(seed + 1..).next().map_or(u64::MAX, |(&s, _)| s);
+                let limit = self
+                    .bodies
+                    .range(seed + 1..)
+                    .next()
+                    .map_or(u64::MAX, |(&s, _)| s);
                 let end = self.extent(seed, limit);
                 if let Some(body) = self.bodies.get_mut(&seed) {
                     body.end = end;
@@ -294,8 +333,12 @@ impl Discovery<'_, '_> {
 
     /// Follows the code at `start` and tells where it ends, at most at `limit`.
     fn extent(&mut self, start: u64, limit: u64) -> u64 {
-        let Some(region) = self.image.code_region(start) else { return start };
-        let limit = limit.min(region.data_end()).min(start.saturating_add(MAX_BYTES));
+        let Some(region) = self.image.code_region(start) else {
+            return start;
+        };
+        let limit = limit
+            .min(region.data_end())
+            .min(start.saturating_add(MAX_BYTES));
         let mut seen = HashSet::new();
         let mut open = vec![start];
         let mut end = start;
@@ -331,21 +374,91 @@ impl Discovery<'_, '_> {
         let bytes = self.image.bytes_in(start, end);
         let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
+        let mut count = 0;
+        let mut tables = Vec::new();
+        let mut switches = false;
         while decoder.can_decode() {
             decoder.decode_out(&mut instruction);
-            if let Some((target, how)) = reference(&instruction, self.image.absolute) {
-                if !(start..end).contains(&target) && self.image.code_region(target).is_some() {
-                    self.edges.push(Edge { from: start, target, how });
+            count += 1;
+            switches |= instruction.flow_control() == FlowControl::IndirectBranch;
+            if let Some(table) = jump_table(&instruction) {
+                if self
+                    .image
+                    .region(table)
+                    .is_some_and(|r| !r.executable && !r.writable)
+                {
+                    tables.push(table);
                 }
             }
+            if let Some((target, how)) = reference(&instruction, self.image.absolute) {
+                if !(start..end).contains(&target) && self.image.code_region(target).is_some() {
+                    self.edges.push(Edge {
+                        from: start,
+                        target,
+                        how,
+                    });
+                }
+            }
+        }
+        if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
+            self.note(
+                Some(start),
+                "this function is too long and is listed in part",
+            );
+        }
+        if switches {
+            self.tables
+                .extend(tables.into_iter().map(|table| (start, table)));
+        }
+    }
+
+    /// Follows jump tables to parts of a function that nothing else leads to.
+    /// A table holds distances from itself in position-independent code, and
+    /// addresses otherwise; it ends where an entry leads to neither the function
+    /// nor the start of another body.
+    fn jump_tables(&mut self) {
+        let mut tables = std::mem::take(&mut self.tables);
+        tables.sort_unstable();
+        tables.dedup();
+        for (from, table) in tables {
+            let Some(end) = self.bodies.get(&from).map(|b| b.end) else {
+                continue;
+            };
+            let bytes = self.image.bytes_at(table).unwrap_or(&[]);
+            let relative = bytes.chunks_exact(4).map(|entry| {
+                let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                table.wrapping_add_signed(distance.into())
+            });
+            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * 8));
+            let absolute = slots.map_while(|slot| self.image.pointer(slot));
+            let mut entries: Vec<u64> = Vec::new();
+            let inside = |target: u64| (from..end).contains(&target);
+            let wanted = |target: &u64| inside(*target) || self.bodies.contains_key(target);
+            entries.extend(relative.take(MAX_TABLE).take_while(wanted));
+            entries.extend(absolute.take_while(wanted));
+            // Many references could lead to one long table.
+            if self.budget < entries.len() as u64 {
+                return;
+            }
+            self.budget -= entries.len() as u64;
+            let outside = entries.into_iter().filter(|&target| !inside(target));
+            self.edges.extend(outside.map(|target| Edge {
+                from,
+                target,
+                how: Reference::Jump,
+            }));
         }
     }
 
     /// `_start` of the C library hands `main` to a function that never
     /// returns: `lea rdi, main` (or `mov`), `call`, `hlt`.
     fn name_main(&mut self) {
-        let Some(entry) = self.image.entry else { return };
-        let Some(body) = self.bodies.get_mut(&entry) else { return };
+        let Some(entry) = self.image.entry else {
+            return;
+        };
+        let Some(body) = self.bodies.get_mut(&entry) else {
+            return;
+        };
         body.name.get_or_insert_with(|| "_start".into());
         let bytes = self.image.bytes_in(entry, body.end);
         let mut main = None;
@@ -406,16 +519,34 @@ impl Discovery<'_, '_> {
                 }
             }
         }
+        // Compilers align functions but not their cold parts, except where they
+        // save space and align nothing.
+        let aligned = self.bodies.keys().filter(|&&start| start % 16 == 0).count();
+        let alignment_tells = aligned * 10 >= self.bodies.len() * 8;
+        let names: HashMap<&str, u64> = self
+            .bodies
+            .iter()
+            .filter_map(|(&start, b)| Some((b.name.as_deref()?, start)))
+            .collect();
+        let unseen = Seen::default();
         let mut parts = HashMap::new();
         for (&start, body) in &self.bodies {
-            let Some(seen) = incoming.get(&start) else { continue };
-            let Some(parent) = seen.parent else { continue };
             let named = body.name.as_deref();
-            let cold_name = named.is_some_and(|name| name.contains(".cold"));
-            if seen.taken || seen.other_parents || (named.is_some() && !cold_name) {
+            let whole = named
+                .and_then(|name| name.split_once(".cold"))
+                .map(|(whole, _)| whole);
+            let seen = incoming.get(&start);
+            let parent = seen.and_then(|seen| seen.parent);
+            let Some(parent) = parent.or_else(|| names.get(whole?).copied()) else {
+                continue;
+            };
+            let (cold_name, seen) = (whole.is_some(), seen.unwrap_or(&unseen));
+            if !cold_name && (seen.taken || seen.other_parents || named.is_some()) {
                 continue;
             }
-            if cold_name || body.mid_frame || returns.contains(&(start, parent)) {
+            let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
+            let unwound = body.bounded && (body.mid_frame || unaligned);
+            if cold_name || unwound || returns.contains(&(start, parent)) {
                 parts.insert(start, parent);
             }
         }
@@ -465,13 +596,19 @@ impl Discovery<'_, '_> {
     }
 
     fn kind(&self, start: u64, end: u64) -> Kind {
-        let bytes = self.image.bytes_in(start, end.min(start.saturating_add(32)));
+        let bytes = self
+            .image
+            .bytes_in(start, end.min(start.saturating_add(32)));
         for instruction in &mut Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
             match instruction.code() {
                 Code::Endbr64 => {}
                 Code::Jmp_rel32_64 | Code::Jmp_rel8_64 => {
                     let target = instruction.near_branch64();
-                    return if (start..end).contains(&target) { Kind::Normal } else { Kind::Thunk };
+                    return if (start..end).contains(&target) {
+                        Kind::Normal
+                    } else {
+                        Kind::Thunk
+                    };
                 }
                 Code::Jmp_rm64 if instruction.is_ip_rel_memory_operand() => {
                     let slot = instruction.ip_rel_memory_address();
@@ -520,8 +657,11 @@ fn branch_target(instruction: &Instruction) -> Option<u64> {
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
-    matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16)
-        .then(|| instruction.near_branch_target())
+    matches!(
+        instruction.op0_kind(),
+        OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16
+    )
+    .then(|| instruction.near_branch_target())
 }
 
 fn ends_block(instruction: &Instruction) -> bool {
@@ -551,6 +691,20 @@ fn reference(instruction: &Instruction, absolute: bool) -> Option<(u64, Referenc
             Code::Pushq_imm32 if absolute => Some((instruction.immediate(0), Reference::Address)),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// The constant data that an instruction refers to and that may be a jump
+/// table: `lea rdx, table` or `jmp table[rax*8]`.
+fn jump_table(instruction: &Instruction) -> Option<u64> {
+    match instruction.code() {
+        Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
+            Some(instruction.ip_rel_memory_address())
+        }
+        Code::Jmp_rm64 if instruction.memory_index() != Register::None => {
+            Some(instruction.memory_displacement64())
+        }
         _ => None,
     }
 }

@@ -10,9 +10,10 @@ use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 /// How the stack lies at each instruction of a function.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// `rbp` is the frame pointer, and the base that variables count from. It
-    /// holds this many bytes less than `rsp` did at the entry.
-    pointer: Option<i64>,
+    /// `rbp` is the frame pointer, and the base that variables count from.
+    framed: bool,
+    /// How far the base is below the value of `rsp` at the entry.
+    base: Option<i64>,
     /// How far `rsp` is below its value at the entry.
     depth: Vec<Option<i64>>,
 }
@@ -35,7 +36,11 @@ impl Frame {
         target: impl Fn(&Instruction) -> Option<usize>,
         returns: impl Fn(&Instruction) -> bool,
     ) -> Frame {
-        let mut frame = Frame { pointer: None, depth: vec![None; code.len()] };
+        let mut frame = Frame {
+            framed: false,
+            base: Some(0),
+            depth: vec![None; code.len()],
+        };
         let mut seen = vec![false; code.len()];
         let mut open = vec![(0, Some(0))];
         let mut probe = None;
@@ -76,7 +81,7 @@ impl Frame {
                             break;
                         }
                     }
-                    _ => depth = frame.step(at, instruction, depth, &mut probe),
+                    _ => depth = frame.step(at, code, depth, &mut probe),
                 }
                 if guess.is_none() && depth.is_some_and(|d| d > 8) {
                     guess = depth;
@@ -90,10 +95,12 @@ impl Frame {
     fn step(
         &mut self,
         at: usize,
-        instruction: &Instruction,
+        code: &[Instruction],
         depth: Option<i64>,
         probe: &mut Option<(Register, i64)>,
     ) -> Option<i64> {
+        let instruction = &code[at];
+        let pointer = self.base.filter(|_| self.framed);
         let first = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
             .then(|| instruction.op0_register());
         match instruction.code() {
@@ -102,19 +109,21 @@ impl Frame {
             {
                 match (first, instruction.op1_register()) {
                     (Some(Register::RBP), Register::RSP) => {
-                        // Only a prologue makes a frame pointer.
-                        if at < 32 && self.pointer.is_none() {
-                            self.pointer = depth;
+                        // A copy of `rsp` that is made elsewhere than right
+                        // after `push rbp` is a pointer to a local variable.
+                        if !self.framed && follows_push_of_rbp(&code[..at]) {
+                            self.framed = true;
+                            self.base = depth;
                         }
                         depth
                     }
-                    (Some(Register::RSP), Register::RBP) => self.pointer,
+                    (Some(Register::RSP), Register::RBP) => pointer,
                     (Some(Register::RSP), _) => None,
                     _ => depth,
                 }
             }
             Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 if first == Some(Register::RSP) => {
-                Some(depth? + instruction.immediate(1) as i64)
+                Some(depth?.wrapping_add(instruction.immediate(1) as i64))
             }
             Code::Add_rm64_imm8 | Code::Add_rm64_imm32 if first == Some(Register::RSP) => {
                 Some(depth?.wrapping_sub(instruction.immediate(1) as i64))
@@ -124,7 +133,7 @@ impl Frame {
                 let offset = instruction.memory_displacement64() as i64;
                 let target = match instruction.memory_base() {
                     Register::RSP if plain => depth.map(|d| d.wrapping_sub(offset)),
-                    Register::RBP if plain => self.pointer.map(|p| p.wrapping_sub(offset)),
+                    Register::RBP if plain => pointer.map(|p| p.wrapping_sub(offset)),
                     _ => None,
                 };
                 if first == Some(Register::RSP) {
@@ -137,20 +146,20 @@ impl Frame {
                 }
                 depth
             }
-            Code::Cmp_rm64_r64 | Code::Cmp_r64_rm64 if first == Some(Register::RSP) => {
-                match *probe {
-                    Some((register, end)) if register == instruction.op1_register() => Some(end),
-                    _ => None,
-                }
-            }
-            Code::Leaveq => self.pointer.map(|p| p - 8),
+            Code::Cmp_rm64_r64 | Code::Cmp_r64_rm64 if first == Some(Register::RSP) => match *probe
+            {
+                Some((register, end)) if register == instruction.op1_register() => Some(end),
+                _ => None,
+            },
+            Code::Leaveq => pointer.map(|p| p.wrapping_sub(8)),
             Code::Pop_rm64 | Code::Pop_r64 if first == Some(Register::RSP) => None,
             _ if instruction.is_stack_instruction() => {
                 Some(depth?.wrapping_sub(instruction.stack_pointer_increment().into()))
             }
-            Code::Cmp_rm64_imm8 | Code::Cmp_rm64_imm32 | Code::Test_rm64_r64 | Code::Test_rm64_imm32 => {
-                depth
-            }
+            Code::Cmp_rm64_imm8
+            | Code::Cmp_rm64_imm32
+            | Code::Test_rm64_r64
+            | Code::Test_rm64_imm32 => depth,
             _ if first == Some(Register::RSP) => None,
             _ => depth,
         }
@@ -162,18 +171,23 @@ impl Frame {
         let offset = instruction.memory_displacement64() as i64;
         let (offset, distance) = match instruction.memory_base() {
             Register::RBP => {
-                self.pointer?;
+                if !self.framed {
+                    return None;
+                }
                 (offset, None)
             }
             Register::RSP => {
-                let distance = self.depth[at]?.checked_sub(self.pointer.unwrap_or(0))?;
-                (offset.checked_sub(distance)?, Some(u64::try_from(distance).ok()?))
+                let distance = self.depth[at]?.checked_sub(self.base?)?;
+                (
+                    offset.checked_sub(distance)?,
+                    Some(u64::try_from(distance).ok()?),
+                )
             }
             _ => return None,
         };
         // Between the locals and the arguments lie the return address and, with
         // a frame pointer, the caller's.
-        let arguments = if self.pointer.is_some() { 16 } else { 8 };
+        let arguments = if self.framed { 16 } else { 8 };
         let slot = if offset < 0 {
             Slot::Local(offset.unsigned_abs())
         } else {
@@ -181,4 +195,13 @@ impl Frame {
         };
         Some((slot, distance))
     }
+}
+
+/// Whether the last change of the stack in `before` is `push rbp`.
+fn follows_push_of_rbp(before: &[Instruction]) -> bool {
+    let change = before.iter().rev().take(8).find(|i| {
+        let first = i.op_count() > 0 && i.op0_kind() == OpKind::Register;
+        i.is_stack_instruction() || (first && i.op0_register() == Register::RSP)
+    });
+    change.is_some_and(|i| i.code() == Code::Push_r64 && i.op0_register() == Register::RBP)
 }

@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
+use object::read::SectionIndex;
 use object::read::elf::{
     FileHeader, ProgramHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
 };
-use object::read::SectionIndex;
 
 use crate::program::{BinaryKind, Diagnostic};
 use crate::{Error, strings};
@@ -113,14 +113,22 @@ impl<'d> Image<'d> {
             elf::ET_DYN => BinaryKind::SharedObject,
             elf::ET_REL => BinaryKind::Relocatable,
             elf::ET_CORE => {
-                return Err(Error::UnsupportedKind { kind: "a core dump".into() });
+                return Err(Error::UnsupportedKind {
+                    kind: "a core dump".into(),
+                });
             }
             other => {
-                return Err(Error::UnsupportedKind { kind: format!("of type {}", other.0) });
+                return Err(Error::UnsupportedKind {
+                    kind: format!("of type {}", other.0),
+                });
             }
         };
         let absolute = kind == BinaryKind::Executable;
-        let mut image = Image { kind, absolute, ..Image::default() };
+        let mut image = Image {
+            kind,
+            absolute,
+            ..Image::default()
+        };
         let segments = match header.program_headers(LE, bytes) {
             Ok(segments) => segments,
             Err(_) if kind == BinaryKind::Relocatable => &[],
@@ -161,14 +169,21 @@ impl<'d> Image<'d> {
             image.entry = (entry != 0).then_some(entry);
             image.load_linked(header, &sections, segments, bytes);
         }
-        if !image.regions.iter().any(|r| r.executable && !r.data.is_empty()) {
+        if !image
+            .regions
+            .iter()
+            .any(|r| r.executable && !r.data.is_empty())
+        {
             return Err(Error::NoCode);
         }
         Ok(image)
     }
 
     fn note(&mut self, message: String) {
-        self.diagnostics.push(Diagnostic { address: None, message });
+        self.diagnostics.push(Diagnostic {
+            address: None,
+            message,
+        });
     }
 
     // ---- linked files ----------------------------------------------------
@@ -196,7 +211,11 @@ impl<'d> Image<'d> {
                 continue;
             }
             let (start, size) = (section.sh_addr(LE), section.sh_size(LE));
-            let data = if nobits { &[][..] } else { section.data(LE, bytes).unwrap_or(&[]) };
+            let data = if nobits {
+                &[][..]
+            } else {
+                section.data(LE, bytes).unwrap_or(&[])
+            };
             if !nobits && data.len() as u64 != size {
                 self.note(format!("section {} lies outside the file", index.0));
                 continue;
@@ -260,7 +279,9 @@ impl<'d> Image<'d> {
             }
             if let Ok(Some((relocations, link))) = section.rela(LE, bytes) {
                 let relocations = within(&mut budget, relocations);
-                let symbols = sections.symbol_table_by_index(LE, bytes, link).unwrap_or_default();
+                let symbols = sections
+                    .symbol_table_by_index(LE, bytes, link)
+                    .unwrap_or_default();
                 let names = Names::of_symbols(sections, &symbols, bytes);
                 self.read_dynamic_relocations(relocations, &symbols, names);
             }
@@ -290,7 +311,9 @@ impl<'d> Image<'d> {
     ) {
         for r in relocations {
             let (slot, addend) = (r.r_offset(LE), r.r_addend(LE));
-            let symbol = r.symbol(LE, false).and_then(|index| symbols.symbol(index).ok());
+            let symbol = r
+                .symbol(LE, false)
+                .and_then(|index| symbols.symbol(index).ok());
             match r.r_type(LE, false) {
                 elf::R_X86_64_RELATIVE | elf::R_X86_64_IRELATIVE => {
                     self.pointers.push((slot, addend as u64));
@@ -313,7 +336,9 @@ impl<'d> Image<'d> {
     fn read_roots(&mut self, segments: &[ProgramHeader64<LE>], bytes: &[u8]) {
         let mut arrays = [(0, 0); 3];
         for segment in segments {
-            let Ok(Some(entries)) = segment.dynamic(LE, bytes) else { continue };
+            let Ok(Some(entries)) = segment.dynamic(LE, bytes) else {
+                continue;
+            };
             for entry in entries.iter().take(MAX_DYNAMIC) {
                 let value = entry.d_val.get(LE);
                 match entry.d_tag.get(LE) {
@@ -331,7 +356,9 @@ impl<'d> Image<'d> {
         }
         for (start, size) in arrays {
             for offset in (0..size).step_by(8) {
-                let Some(target) = self.pointer(start.wrapping_add(offset)) else { break };
+                let Some(target) = self.pointer(start.wrapping_add(offset)) else {
+                    break;
+                };
                 self.roots.push(target);
             }
         }
@@ -353,7 +380,10 @@ impl<'d> Image<'d> {
                         let slot = instruction.ip_rel_memory_address();
                         let start = landing.take().unwrap_or(instruction.ip());
                         if let Some(name) = self.slots.get(&slot) {
-                            let import = Import { name: name.clone(), stub: true };
+                            let import = Import {
+                                name: name.clone(),
+                                stub: true,
+                            };
                             self.imports.insert(start, import);
                         }
                     }
@@ -365,7 +395,12 @@ impl<'d> Image<'d> {
 
     // ---- relocatable files -----------------------------------------------
 
-    fn load_relocatable(&mut self, header: &Header, sections: &Sections<'d>, bytes: &'d [u8]) -> Result<(), Error> {
+    fn load_relocatable(
+        &mut self,
+        header: &Header,
+        sections: &Sections<'d>,
+        bytes: &'d [u8],
+    ) -> Result<(), Error> {
         let mut bases = vec![None; sections.len().min(MAX_REGIONS)];
         let mut next = 0u64;
         let names = Names::of_sections(header, sections, bytes);
@@ -409,14 +444,22 @@ impl<'d> Image<'d> {
         self.settle_regions(bytes.len() as u64);
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
 
-        let symbols = sections.symbols(LE, bytes, elf::SHT_SYMTAB).unwrap_or_default();
+        let symbols = sections
+            .symbols(LE, bytes, elf::SHT_SYMTAB)
+            .unwrap_or_default();
         self.stripped = symbols.is_empty();
-        let mut layout = Layout { bases, next: next.next_multiple_of(4096), ..Layout::default() };
+        let mut layout = Layout {
+            bases,
+            next: next.next_multiple_of(4096),
+            ..Layout::default()
+        };
         let names = Names::of_symbols(sections, &symbols, bytes);
         self.read_relocatable_symbols(&symbols, names, &mut layout);
         let mut budget = bytes.len() / size_of::<Rela64<LE>>();
         for section in sections.iter().take(MAX_REGIONS) {
-            let Ok(Some((relocations, _))) = section.rela(LE, bytes) else { continue };
+            let Ok(Some((relocations, _))) = section.rela(LE, bytes) else {
+                continue;
+            };
             let target = section.info_link(LE);
             let base = layout.bases.get(target.0).copied().flatten();
             if let Some(at) = base.and_then(|base| self.region_index(base)) {
@@ -428,7 +471,12 @@ impl<'d> Image<'d> {
         Ok(())
     }
 
-    fn read_relocatable_symbols(&mut self, symbols: &Symbols<'d>, names: Names<'d>, layout: &mut Layout) {
+    fn read_relocatable_symbols(
+        &mut self,
+        symbols: &Symbols<'d>,
+        names: Names<'d>,
+        layout: &mut Layout,
+    ) {
         for (index, symbol) in symbols.enumerate() {
             let name = names.symbol(symbol);
             let home = symbols.symbol_section(LE, symbol, index).ok().flatten();
@@ -443,11 +491,20 @@ impl<'d> Image<'d> {
                 // Undefined and common symbols get an address of their own.
                 None => name.as_ref().map(|_| layout.reserve()),
             };
-            layout.symbols.push(Place { address, name: name.clone() });
-            let (Some(address), Some(name)) = (address, name) else { continue };
+            layout.symbols.push(Place {
+                address,
+                name: name.clone(),
+            });
+            let (Some(address), Some(name)) = (address, name) else {
+                continue;
+            };
             if home.is_none() {
                 if symbol.is_common(LE) || symbol.st_type() == elf::STT_OBJECT {
-                    self.objects.push(DataSymbol { address, size: 8, name });
+                    self.objects.push(DataSymbol {
+                        address,
+                        size: 8,
+                        name,
+                    });
                 } else {
                     self.imports.insert(address, Import { name, stub: false });
                 }
@@ -465,9 +522,15 @@ impl<'d> Image<'d> {
         for r in relocations {
             let offset = r.r_offset(LE);
             let field = start.wrapping_add(offset);
-            let Some(index) = r.symbol(LE, false) else { continue };
-            let Some(place) = layout.symbols.get(index.0) else { continue };
-            let Some(target) = place.address else { continue };
+            let Some(index) = r.symbol(LE, false) else {
+                continue;
+            };
+            let Some(place) = layout.symbols.get(index.0) else {
+                continue;
+            };
+            let Some(target) = place.address else {
+                continue;
+            };
             let addend = r.r_addend(LE);
             let (value, width) = match r.r_type(LE, false) {
                 elf::R_X86_64_64 => {
@@ -488,9 +551,7 @@ impl<'d> Image<'d> {
                 elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
                     (target.wrapping_add_signed(addend).wrapping_sub(field), 4)
                 }
-                elf::R_X86_64_PC64 => {
-                    (target.wrapping_add_signed(addend).wrapping_sub(field), 8)
-                }
+                elf::R_X86_64_PC64 => (target.wrapping_add_signed(addend).wrapping_sub(field), 8),
                 elf::R_X86_64_GOTPCREL
                 | elf::R_X86_64_GOTPCRELX
                 | elf::R_X86_64_REX_GOTPCRELX
@@ -511,7 +572,9 @@ impl<'d> Image<'d> {
                 }
                 _ => continue,
             };
-            let Ok(offset) = usize::try_from(offset) else { continue };
+            let Ok(offset) = usize::try_from(offset) else {
+                continue;
+            };
             let Some(bytes) = offset
                 .checked_add(width)
                 .filter(|&end| end <= region.data.len())
@@ -542,10 +605,20 @@ impl<'d> Image<'d> {
             elf::STT_FUNC | elf::STT_GNU_IFUNC => {
                 if self.code_region(address).is_some_and(|r| !r.plt) {
                     let global = !symbol.is_local();
-                    self.functions.push(FunctionSymbol { address, size, name, global, dynamic });
+                    self.functions.push(FunctionSymbol {
+                        address,
+                        size,
+                        name,
+                        global,
+                        dynamic,
+                    });
                 }
             }
-            elf::STT_OBJECT => self.objects.push(DataSymbol { address, size, name }),
+            elf::STT_OBJECT => self.objects.push(DataSymbol {
+                address,
+                size,
+                name,
+            }),
             _ => {}
         }
     }
@@ -554,8 +627,11 @@ impl<'d> Image<'d> {
         // Where two names share an address, the one that sorts first wins: a
         // choice that does not depend on the order of the file.
         self.objects.sort_by(|a, b| {
-            (a.address, a.name.starts_with('_'), &a.name)
-                .cmp(&(b.address, b.name.starts_with('_'), &b.name))
+            (a.address, a.name.starts_with('_'), &a.name).cmp(&(
+                b.address,
+                b.name.starts_with('_'),
+                &b.name,
+            ))
         });
         self.objects.dedup_by_key(|o| o.address);
     }
@@ -563,7 +639,7 @@ impl<'d> Image<'d> {
     // ---- regions ---------------------------------------------------------
 
     fn add_region(&mut self, region: Region<'d>) {
-        if region.end > region.start && region.data_end() <= region.end {
+        if (region.data.len() as u64) <= region.end - region.start && region.end > region.start {
             self.regions.push(region);
         }
     }
@@ -591,7 +667,10 @@ impl<'d> Image<'d> {
     }
 
     fn region_index(&self, address: u64) -> Option<usize> {
-        let index = self.regions.partition_point(|r| r.start <= address).checked_sub(1)?;
+        let index = self
+            .regions
+            .partition_point(|r| r.start <= address)
+            .checked_sub(1)?;
         (address < self.regions[index].end).then_some(index)
     }
 
@@ -608,7 +687,8 @@ impl<'d> Image<'d> {
 
     /// The executable region around `address`, where it has bytes.
     pub(crate) fn code_region(&self, address: u64) -> Option<&Region<'d>> {
-        self.region(address).filter(|r| r.executable && address < r.data_end())
+        self.region(address)
+            .filter(|r| r.executable && address < r.data_end())
     }
 
     /// The bytes from `address` to the end of its region.
@@ -636,7 +716,10 @@ impl<'d> Image<'d> {
 
     /// The data symbol that covers `address`, and how far inside it is.
     pub(crate) fn object(&self, address: u64) -> Option<(&DataSymbol, u64)> {
-        let at = self.objects.partition_point(|o| o.address <= address).checked_sub(1)?;
+        let at = self
+            .objects
+            .partition_point(|o| o.address <= address)
+            .checked_sub(1)?;
         let object = &self.objects[at];
         let inside = address - object.address;
         (inside == 0 || inside < object.size).then_some((object, inside))
@@ -651,7 +734,10 @@ struct Names<'d>(&'d [u8]);
 
 impl<'d> Names<'d> {
     fn new(sections: &Sections<'d>, index: SectionIndex, bytes: &'d [u8]) -> Self {
-        let table = sections.section(index).ok().and_then(|s| s.data(LE, bytes).ok());
+        let table = sections
+            .section(index)
+            .ok()
+            .and_then(|s| s.data(LE, bytes).ok());
         Names(table.unwrap_or(&[]))
     }
 
@@ -719,10 +805,20 @@ fn check_segments(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<(), 
         let needed = segment.p_offset(LE).saturating_add(segment.p_filesz(LE));
         if needed > bytes.len() as u64 {
             let available = bytes.len() as u64;
-            return Err(Error::Truncated { what: "a segment", needed, available });
+            return Err(Error::Truncated {
+                what: "a segment",
+                needed,
+                available,
+            });
         }
-        if segment.p_vaddr(LE).checked_add(segment.p_memsz(LE)).is_none() {
-            return Err(Error::Malformed { what: "a segment wraps around the address space" });
+        if segment
+            .p_vaddr(LE)
+            .checked_add(segment.p_memsz(LE))
+            .is_none()
+        {
+            return Err(Error::Malformed {
+                what: "a segment wraps around the address space",
+            });
         }
     }
     Ok(())
@@ -730,11 +826,19 @@ fn check_segments(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<(), 
 
 fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
     if !bytes.starts_with(&elf::ELFMAG) {
-        return Err(Error::NotElf { looks_like: looks_like(bytes) });
+        return Err(Error::NotElf {
+            looks_like: looks_like(bytes),
+        });
     }
     let available = bytes.len() as u64;
-    let cut = Error::Truncated { what: "the file header", needed: 64, available };
-    let Some(identity) = bytes.get(..20) else { return Err(cut) };
+    let cut = Error::Truncated {
+        what: "the file header",
+        needed: 64,
+        available,
+    };
+    let Some(identity) = bytes.get(..20) else {
+        return Err(cut);
+    };
     let little = identity[5] == 1;
     let machine = if little {
         u16::from_le_bytes([identity[18], identity[19]])
@@ -763,7 +867,9 @@ fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
     if bytes.len() < 64 {
         return Err(cut);
     }
-    Header::parse(bytes).map_err(|_| Error::Malformed { what: "its identification is invalid" })
+    Header::parse(bytes).map_err(|_| Error::Malformed {
+        what: "its identification is invalid",
+    })
 }
 
 /// What bytes that are not ELF seem to be.
@@ -778,7 +884,10 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     } else if starts(b"!<arch>\n") || starts(b"!<thin>\n") {
         "an ar archive of object files"
     } else if [
-        b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce",
+        b"\xcf\xfa\xed\xfe",
+        b"\xce\xfa\xed\xfe",
+        b"\xfe\xed\xfa\xcf",
+        b"\xfe\xed\xfa\xce",
     ]
     .iter()
     .any(|m| starts(*m))
@@ -790,11 +899,20 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         "a WebAssembly module"
     } else if starts(b"#!") {
         "a script"
-    } else if starts(b"\x1f\x8b") || starts(b"PK\x03\x04") || starts(b"\xfd7zXZ") || starts(b"BZh") || starts(b"\x28\xb5\x2f\xfd") {
+    } else if starts(b"\x1f\x8b")
+        || starts(b"PK\x03\x04")
+        || starts(b"\xfd7zXZ")
+        || starts(b"BZh")
+        || starts(b"\x28\xb5\x2f\xfd")
+    {
         "compressed data"
     } else if starts(b"dex\n") {
         "an Android (DEX) program"
-    } else if bytes.iter().take(4096).all(|&b| matches!(b, b'\t'..=b'\r' | b' '..=b'~' | 0x80..)) {
+    } else if bytes
+        .iter()
+        .take(4096)
+        .all(|&b| matches!(b, b'\t'..=b'\r' | b' '..=b'~' | 0x80..))
+    {
         "text"
     } else {
         "data of an unknown kind"

@@ -28,8 +28,6 @@ pub struct Listing {
     pub lines: Vec<Line>,
     /// What the function calls and mentions.
     pub facts: Facts,
-    /// Whether the function is too long and only its beginning is listed.
-    pub cut: bool,
 }
 
 /// One instruction.
@@ -93,23 +91,30 @@ impl Listing {
     pub fn to_clap_json(&self) -> serde_json::Value {
         let numbered = self.lines.iter().enumerate();
         let object: serde_json::Map<_, _> = numbered
-            .map(|(at, line)| ((at + 1).to_string(), serde_json::Value::from(line.text.as_str())))
+            .map(|(at, line)| {
+                (
+                    (at + 1).to_string(),
+                    serde_json::Value::from(line.text.as_str()),
+                )
+            })
             .collect();
         object.into()
     }
 }
 
 pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
-    let (code, cut) = decode(program, function);
-    let mut writer = Writer::new(program, function, &code);
+    let code = decode(program, function);
+    let mut writer = Writer::new(program, &code);
     let lines = (0..code.len()).map(|at| writer.line(at)).collect();
     let mut facts = writer.facts;
     facts.instructions = code.len();
     facts.blocks = writer.leaders;
-    Listing { lines, facts, cut }
+    Listing { lines, facts }
 }
 
-fn decode(program: &Program<'_>, function: &Function) -> (Vec<Instruction>, bool) {
+/// The instructions of a function, up to the limits: beyond them is data that
+/// was taken for code, and [`Program::diagnostics`] says so.
+fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     let mut code = Vec::new();
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
@@ -119,22 +124,29 @@ fn decode(program: &Program<'_>, function: &Function) -> (Vec<Instruction>, bool
         let mut decoder = Decoder::with_ip(64, bytes, range.start, DecoderOptions::NONE);
         while decoder.can_decode() {
             if code.len() == MAX_INSTRUCTIONS {
-                return (code, true);
+                return code;
             }
             code.push(decoder.decode());
         }
-        if end < range.end {
-            return (code, true);
-        }
     }
-    (code, false)
+    code
 }
 
 /// Imported functions that never return: what follows a call to them is
 /// reached in another way, with the stack in another state.
 const NEVER_RETURN: [&str; 12] = [
-    "__assert_fail", "__chk_fail", "__cxa_rethrow", "__cxa_throw", "__fortify_fail", "__longjmp_chk",
-    "__stack_chk_fail", "_Unwind_Resume", "_exit", "abort", "exit", "longjmp",
+    "__assert_fail",
+    "__chk_fail",
+    "__cxa_rethrow",
+    "__cxa_throw",
+    "__fortify_fail",
+    "__longjmp_chk",
+    "__stack_chk_fail",
+    "_Unwind_Resume",
+    "_exit",
+    "abort",
+    "exit",
+    "longjmp",
 ];
 
 struct Writer<'a, 'd> {
@@ -151,9 +163,12 @@ struct Writer<'a, 'd> {
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
-    fn new(program: &'a Program<'d>, _function: &Function, code: &'a [Instruction]) -> Self {
-        let mut order: Vec<(u64, u32)> =
-            code.iter().enumerate().map(|(at, i)| (i.ip(), at as u32)).collect();
+    fn new(program: &'a Program<'d>, code: &'a [Instruction]) -> Self {
+        let mut order: Vec<(u64, u32)> = code
+            .iter()
+            .enumerate()
+            .map(|(at, i)| (i.ip(), at as u32))
+            .collect();
         order.sort_unstable();
         let find = |address: u64| -> Option<usize> {
             let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
@@ -191,7 +206,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         if instruction.is_invalid() {
             let ip = instruction.ip();
             text.push_str("db      ");
-            let bytes = self.program.image.bytes_in(ip, ip + instruction.len() as u64);
+            let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
             for (i, byte) in bytes.iter().enumerate() {
                 text.push_str(if i > 0 { ", " } else { "" });
                 number(&mut text, (*byte).into());
@@ -199,7 +214,11 @@ impl<'a, 'd> Writer<'a, 'd> {
         } else {
             self.write(at, instruction, &mut text);
         }
-        Line { address: instruction.ip(), len: instruction.len() as u8, text }
+        Line {
+            address: instruction.ip(),
+            len: instruction.len() as u8,
+            text,
+        }
     }
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
@@ -216,8 +235,11 @@ impl<'a, 'd> Writer<'a, 'd> {
             } else {
                 out.push_str(", ");
             }
-            let native =
-                self.formatter.get_instruction_operand(instruction, operand).ok().flatten();
+            let native = self
+                .formatter
+                .get_instruction_operand(instruction, operand)
+                .ok()
+                .flatten();
             let kind = native.map(|n| instruction.op_kind(n));
             match kind {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
@@ -226,11 +248,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 Some(OpKind::Memory) => {
                     self.memory(at, instruction, operand, out, &mut comment);
                 }
-                Some(
-                    OpKind::Immediate32
-                    | OpKind::Immediate64
-                    | OpKind::Immediate32to64,
-                ) => {
+                Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
                     self.immediate(instruction, operand, value, out, &mut comment);
                 }
@@ -250,7 +268,10 @@ impl<'a, 'd> Writer<'a, 'd> {
         let target = instruction.near_branch_target();
         let call = instruction.flow_control() == FlowControl::Call;
         if !call {
-            if instruction.len() <= 3 && instruction.op0_kind() == OpKind::NearBranch64 && is_short(instruction) {
+            if instruction.len() <= 3
+                && instruction.op0_kind() == OpKind::NearBranch64
+                && is_short(instruction)
+            {
                 out.push_str("short ");
             }
             if let Ok(found) = self.order.binary_search_by_key(&target, |o| o.0) {
@@ -261,16 +282,28 @@ impl<'a, 'd> Writer<'a, 'd> {
         if let Some(Import { name, stub }) = self.program.image.imports.get(&target) {
             out.push_str(if *stub { "_" } else { "" });
             out.push_str(name);
-            let call = Call { name: name.clone(), address: None, import: true };
+            let call = Call {
+                name: name.clone(),
+                address: None,
+                import: true,
+            };
             remember(&mut self.facts.calls, call);
         } else if let Some(function) = self.program.function_at(target) {
             let name = function.display_name();
             out.push_str(&name);
-            let call = Call { name, address: Some(target), import: false };
+            let call = Call {
+                name,
+                address: Some(target),
+                import: false,
+            };
             remember(&mut self.facts.calls, call);
         } else if call {
             let _ = write!(out, "sub_{target:X}");
-            let call = Call { name: format!("sub_{target:X}"), address: Some(target), import: false };
+            let call = Call {
+                name: format!("sub_{target:X}"),
+                address: Some(target),
+                import: false,
+            };
             remember(&mut self.facts.calls, call);
         } else {
             let _ = write!(out, "loc_{target:X}");
@@ -288,7 +321,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
-            self.global(instruction, instruction.ip_rel_memory_address(), true, out, comment);
+            self.global(
+                instruction,
+                instruction.ip_rel_memory_address(),
+                "cs:",
+                out,
+                comment,
+            );
             return;
         }
         if matches!(base, Register::RBP | Register::RSP) {
@@ -299,11 +338,20 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
         let displacement = instruction.memory_displacement64();
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);
-        if !thread && base == Register::None && self.is_address(instruction, displacement, false) {
-            self.global(instruction, displacement, false, out, comment);
-            if index != Register::None {
+        let wide = matches!(instruction.memory_displ_size(), 4 | 8);
+        if wide && !thread && self.is_address(instruction, displacement, false) {
+            let based = base != Register::None;
+            let segment = if based { "" } else { "ds:" };
+            self.global(instruction, displacement, segment, out, comment);
+            if based || index != Register::None {
                 out.push('[');
-                self.scaled_index(instruction, out);
+                if based {
+                    out.push_str(self.formatter.format_register(base));
+                }
+                if index != Register::None {
+                    out.push_str(if based { "+" } else { "" });
+                    self.scaled_index(instruction, out);
+                }
                 out.push(']');
             }
             return;
@@ -333,7 +381,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         &mut self,
         instruction: &Instruction,
         address: u64,
-        relative: bool,
+        segment: &str,
         out: &mut String,
         comment: &mut Option<String>,
     ) {
@@ -343,15 +391,25 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
         let width = instruction.memory_size().size();
         let flow = instruction.flow_control();
-        let indirect = matches!(flow, FlowControl::IndirectBranch | FlowControl::IndirectCall);
-        let segment = if relative { "cs:" } else { "ds:" };
+        let indirect = matches!(
+            flow,
+            FlowControl::IndirectBranch | FlowControl::IndirectCall
+        );
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
             let _ = write!(out, "{segment}{name}_ptr");
             if indirect {
-                let call = Call { name: name.clone(), address: None, import: true };
+                let call = Call {
+                    name: name.clone(),
+                    address: None,
+                    import: true,
+                };
                 remember(&mut self.facts.calls, call);
             }
+            return;
+        }
+        if let Some(import) = image.imports.get(&address) {
+            let _ = write!(out, "{segment}{}", import.name);
             return;
         }
         if let Some((object, inside)) = image.object(address) {
@@ -419,15 +477,32 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// The string literal at `address`. Short ones are believed only in
     /// constant data and where they can be the start of one.
     fn string_at(&self, address: u64, min: usize) -> Option<String> {
-        let region = self.program.image.region(address).filter(|r| !r.executable)?;
+        let region = self
+            .program
+            .image
+            .region(address)
+            .filter(|r| !r.executable)?;
         let bytes = self.program.image.bytes_at(address)?;
-        let before = address.checked_sub(1).and_then(|a| self.program.image.bytes_in(a, address).first());
-        let starts = address == region.start || before == Some(&0);
-        let min = if region.writable || !starts { 4.max(min) } else { min };
+        let before = address
+            .checked_sub(1)
+            .and_then(|a| self.program.image.bytes_in(a, address).first());
+        // Linkers let a string that is the end of another one share its bytes.
+        let starts = before.is_none_or(|b| matches!(b, 0 | b'\t'..=b'\r' | b' '..=b'~'));
+        let min = if region.writable || !starts {
+            4.max(min)
+        } else {
+            min
+        };
         strings::literal(bytes, min)
     }
 
-    fn stack(&mut self, instruction: &Instruction, slot: Slot, distance: Option<u64>, out: &mut String) {
+    fn stack(
+        &mut self,
+        instruction: &Instruction,
+        slot: Slot,
+        distance: Option<u64>,
+        out: &mut String,
+    ) {
         let width = instruction.memory_size().size();
         if instruction.code() != Code::Lea_r64_m && instruction.code() != Code::Lea_r32_m {
             let known = *self.widths.entry(slot).or_insert(width);
@@ -472,13 +547,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let _ = self.formatter.format_operand(instruction, out, operand);
-        // One bit, or bits that are all at one end, are masks and sizes.
-        let distinctive = (0x10000..1 << 63).contains(&value)
-            && value != 0xffff_ffff
-            && value.count_ones() > 1
-            && !(value + 1).is_power_of_two()
-            && (value as u32 as i32) < -0x10000 || value as u32 as i32 > 0x10000;
-        if distinctive {
+        if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
     }
@@ -495,8 +564,14 @@ impl<'a, 'd> Writer<'a, 'd> {
             let mut decoder = Decoder::with_ip(64, bytes, instruction.ip(), DecoderOptions::NONE);
             let again = decoder.decode();
             let offsets = decoder.get_constant_offsets(&again);
-            let field = if immediate { offsets.immediate_offset() } else { offsets.displacement_offset() };
-            return image.address_fields.contains(&(instruction.ip() + field as u64));
+            let field = if immediate {
+                offsets.immediate_offset()
+            } else {
+                offsets.displacement_offset()
+            };
+            return image
+                .address_fields
+                .contains(&(instruction.ip() + field as u64));
         }
         let moved = matches!(
             instruction.code(),
@@ -552,6 +627,22 @@ fn width_name(width: usize) -> &'static str {
     }
 }
 
+/// An immediate that tells something about what a function computes, as wide as
+/// it is encoded. Small numbers of either sign, single bits and masks (bits all
+/// at one end) are in every program.
+fn distinctive(instruction: &Instruction, value: u64) -> Option<u64> {
+    let full = instruction.code() == Code::Mov_r64_imm64;
+    let value = if full { value } else { value & 0xffff_ffff };
+    let inverse = if full { !value } else { !value & 0xffff_ffff };
+    let mask = |v: u64| v & v.wrapping_add(1) == 0;
+    let plain = value < 0x10000
+        || inverse < 0x10000
+        || value.is_power_of_two()
+        || mask(value)
+        || mask(inverse);
+    (!plain).then_some(value)
+}
+
 /// Adds what is new, up to a bound: a hostile function could mention a million
 /// things.
 fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -572,11 +663,18 @@ fn jump_target(instruction: &Instruction) -> Option<u64> {
 
 fn near(instruction: &Instruction) -> bool {
     let kind = instruction.op0_kind();
-    matches!(kind, OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16)
+    matches!(
+        kind,
+        OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16
+    )
 }
 
 fn is_short(instruction: &Instruction) -> bool {
-    instruction.is_jcc_short() || instruction.is_jmp_short() || instruction.is_jcx_short() || instruction.is_loop() || instruction.is_loopcc()
+    instruction.is_jcc_short()
+        || instruction.is_jmp_short()
+        || instruction.is_jcx_short()
+        || instruction.is_loop()
+        || instruction.is_loopcc()
 }
 
 fn ends_block(instruction: &Instruction) -> bool {
@@ -590,10 +688,16 @@ fn ends_block(instruction: &Instruction) -> bool {
 fn callee<'p>(program: &'p Program<'_>, instruction: &Instruction) -> Option<&'p str> {
     let image = &program.image;
     if near(instruction) {
-        return image.imports.get(&instruction.near_branch_target()).map(|i| i.name.as_str());
+        return image
+            .imports
+            .get(&instruction.near_branch_target())
+            .map(|i| i.name.as_str());
     }
     if instruction.is_ip_rel_memory_operand() {
-        return image.slots.get(&instruction.ip_rel_memory_address()).map(String::as_str);
+        return image
+            .slots
+            .get(&instruction.ip_rel_memory_address())
+            .map(String::as_str);
     }
     None
 }

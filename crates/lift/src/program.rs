@@ -155,7 +155,9 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| format!("sub_{:X}", self.address))
+        self.name
+            .clone()
+            .unwrap_or_else(|| format!("sub_{:X}", self.address))
     }
 
     /// Whether `address` is in one of the ranges.
@@ -178,7 +180,11 @@ impl<'d> Program<'d> {
             stripped: image.stripped,
             entry: image.entry,
         };
-        Ok(Program { image, functions, info })
+        Ok(Program {
+            image,
+            functions,
+            info,
+        })
     }
 
     /// What kind of file it is.
@@ -200,7 +206,11 @@ impl<'d> Program<'d> {
     /// `sub_401A30`, `0x401a30`, `401A30`.
     pub fn find(&self, name_or_address: &str) -> Option<&Function> {
         let wanted = name_or_address.trim();
-        if let Some(named) = self.functions.iter().find(|f| f.name.as_deref() == Some(wanted)) {
+        if let Some(named) = self
+            .functions
+            .iter()
+            .find(|f| f.name.as_deref() == Some(wanted))
+        {
             return Some(named);
         }
         let digits = ["sub_", "0x", "0X"]
@@ -208,7 +218,8 @@ impl<'d> Program<'d> {
             .find_map(|prefix| wanted.strip_prefix(prefix))
             .unwrap_or(wanted);
         let address = u64::from_str_radix(digits, 16).ok()?;
-        self.function_at(address).or_else(|| self.functions.iter().find(|f| f.contains(address)))
+        self.function_at(address)
+            .or_else(|| self.functions.iter().find(|f| f.contains(address)))
     }
 
     /// The text and the facts of one of this program's functions.
@@ -218,7 +229,10 @@ impl<'d> Program<'d> {
 
     /// The function that starts at `address`.
     pub(crate) fn function_at(&self, address: u64) -> Option<&Function> {
-        let at = self.functions.binary_search_by_key(&address, |f| f.address).ok()?;
+        let at = self
+            .functions
+            .binary_search_by_key(&address, |f| f.address)
+            .ok()?;
         Some(&self.functions[at])
     }
 }

@@ -99,7 +99,13 @@ pub(crate) fn symbol_name(raw: &[u8]) -> Option<String> {
     let raw = &raw[..end.map_or(raw.len(), |at| at + 1).min(MAX_NAME)];
     let name: String = String::from_utf8_lossy(raw)
         .chars()
-        .map(|c| if c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric()) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric()) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     (!name.is_empty()).then_some(name)
 }
@@ -110,11 +116,17 @@ mod tests {
 
     #[test]
     fn literals_are_text_with_an_end() {
-        assert_eq!(literal(b"usage: %s\n\0rest", 4).as_deref(), Some("usage: %s\n"));
+        assert_eq!(
+            literal(b"usage: %s\n\0rest", 4).as_deref(),
+            Some("usage: %s\n")
+        );
         assert_eq!(literal(b"abc\0", 4), None);
         assert_eq!(literal(b"no end", 4), None);
         assert_eq!(literal(b"\x01\x02\x03\x04\0", 4), None);
-        assert_eq!(literal("gr\u{fc}n\0".as_bytes(), 4).as_deref(), Some("gr\u{fc}n"));
+        assert_eq!(
+            literal("gr\u{fc}n\0".as_bytes(), 4).as_deref(),
+            Some("gr\u{fc}n")
+        );
         assert_eq!(literal(b"\n\0", 1).as_deref(), Some("\n"));
         let long = [b'x'; 3000];
         assert_eq!(literal(&long, 4).map(|s| s.len()), Some(MAX_SHOWN + 3));
@@ -129,10 +141,19 @@ mod tests {
 
     #[test]
     fn names_look_like_those_of_ida() {
-        assert_eq!(auto_name("usage: %s [option]").as_deref(), Some("aUsageSOption"));
-        assert_eq!(auto_name("cannot open file for writing").as_deref(), Some("aCannotOpenFile"));
+        assert_eq!(
+            auto_name("usage: %s [option]").as_deref(),
+            Some("aUsageSOption")
+        );
+        assert_eq!(
+            auto_name("cannot open file for writing").as_deref(),
+            Some("aCannotOpenFile")
+        );
         assert_eq!(auto_name("%\n"), None);
-        assert_eq!(symbol_name(b"stderr@GLIBC_2.2.5").as_deref(), Some("stderr"));
+        assert_eq!(
+            symbol_name(b"stderr@GLIBC_2.2.5").as_deref(),
+            Some("stderr")
+        );
         assert_eq!(symbol_name(b"a\x1b[0m b").as_deref(), Some("a_[0m_b"));
     }
 }
