@@ -1,0 +1,58 @@
+//! Source packages in, rows for training and judging models out.
+//!
+//! A [`Manifest`] names Debian source packages at pinned versions, each on one
+//! side of the experiment ([`Split`]). A [`Corpus`] is a directory in which they
+//! are fetched and checked, built once under a recording compiler, and compiled
+//! again under every [`Toolchain`]. All objects of a package under a toolchain
+//! are linked into one program; that is stripped and listed by `binscribe-lift`
+//! exactly as a user's file would be, and the debug information of its
+//! unstripped twin joins each function with its definition and with what its
+//! authors wrote above it: a [`Row`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use binscribe_corpus::{Corpus, Manifest, Stats, Toolchain, Watch, read_rows};
+//!
+//! # fn main() -> binscribe_corpus::Result<()> {
+//! let manifest = Manifest::load(Path::new("recipes/corpus/default.toml"))?;
+//! let corpus = Corpus::open(Path::new("corpus"), manifest)?;
+//! let watch = Watch { report: &|_event| {}, stop: &AtomicBool::new(false) };
+//! let names = ["zlib".to_owned()];
+//! corpus.fetch(&names, watch)?;
+//! corpus.build(&names, &Toolchain::installed()?, false, watch)?;
+//! let rows = read_rows(&corpus.rows_dir())?;
+//! let stats = Stats::of(&corpus.rows_dir())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whatever is finished stays finished: downloads, recorded builds, objects and
+//! files of rows are written under temporary names and renamed, so that a killed
+//! run leaves nothing half-written and the next one goes on from there.
+
+mod build;
+mod comment;
+mod dwarf;
+mod error;
+mod fetch;
+mod leak;
+mod link;
+mod manifest;
+mod process;
+mod record;
+mod replay;
+mod row;
+mod source;
+mod stats;
+mod toolchain;
+mod unit;
+
+pub use build::{Corpus, Event, Watch};
+pub use error::{Error, Result};
+pub use manifest::{Manifest, Package, Split};
+pub use row::{Row, read_rows, write_rows};
+pub use stats::{PackageStats, Stats};
+pub use toolchain::{COMPILERS, LEVELS, Toolchain};
+pub use unit::UnitStats;

@@ -1,0 +1,61 @@
+//! Running other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::error::{At as _, Error, Result};
+
+/// Runs a command to its end with no input and both outputs caught.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| Error::MissingProgram {
+            program: command.get_program().to_string_lossy().into_owned(),
+            source,
+        })
+}
+
+/// The last few lines that a failed program wrote, for an error message.
+pub(crate) fn last_words(output: &Output) -> String {
+    let text = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    match lines.len() {
+        0 => output.status.to_string(),
+        n => lines[n.saturating_sub(4)..].join("; "),
+    }
+}
+
+/// A command that is killed when it uses more processor seconds or address
+/// space than this. The shell sets the limits, so that they hold for every
+/// process that a compiler driver starts.
+pub(crate) fn limited(program: &str, cpu_seconds: u32, memory_kib: u64) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!(
+            "ulimit -t {cpu_seconds} -v {memory_kib}; exec \"$@\""
+        ))
+        .arg("sh")
+        .arg(program);
+    command
+}
+
+/// Writes a file under a temporary name beside it and renames it into place.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = temporary_name(path);
+    std::fs::write(&temporary, bytes).at(&temporary)?;
+    std::fs::rename(&temporary, path).at(path)
+}
+
+/// `name.tmp` beside `path`.
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
+}

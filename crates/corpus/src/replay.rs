@@ -1,0 +1,123 @@
+//! Recorded compiles run again under any toolchain, with a cache of objects.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{At as _, Result};
+use crate::process;
+use crate::record::{Compile, in_tree};
+use crate::toolchain::Toolchain;
+
+/// Where sources appear to lie in objects, whatever the corpus directory is.
+pub(crate) fn stable_root(package: &str) -> String {
+    format!("/usr/src/{package}")
+}
+
+/// Limits for one compile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Processor seconds.
+    pub(crate) seconds: u32,
+    /// Address space in KiB.
+    pub(crate) memory_kib: u64,
+}
+
+/// What the compiles of one package have in common.
+#[derive(Debug)]
+pub(crate) struct Replay<'a> {
+    /// Name of the package.
+    pub(crate) package: &'a str,
+    /// Stands for the pinned source and the way it was configured.
+    pub(crate) fingerprint: &'a str,
+    /// The built source tree.
+    pub(crate) src: &'a Path,
+    /// Where objects are kept.
+    pub(crate) objects: &'a Path,
+    /// What one compile may use.
+    pub(crate) limits: Limits,
+}
+
+impl Replay<'_> {
+    /// The object of a compile under a toolchain, from the cache if it is
+    /// there. The inner result is the compiler's complaint.
+    pub(crate) fn object(
+        &self,
+        compile: &Compile,
+        toolchain: &Toolchain,
+    ) -> Result<std::result::Result<PathBuf, String>> {
+        let arguments = self.arguments(compile, toolchain);
+        let object = self
+            .objects
+            .join(format!("{}.o", self.key(compile, toolchain, &arguments)?));
+        if object.exists() {
+            return Ok(Ok(object));
+        }
+        let temporary = process::temporary_name(&object);
+        let mut command = process::limited(
+            &toolchain.program,
+            self.limits.seconds,
+            self.limits.memory_kib,
+        );
+        let output = process::output(
+            command
+                .args(&arguments)
+                .arg("-c")
+                .arg(&compile.file)
+                .arg("-o")
+                .arg(&temporary)
+                .current_dir(self.src.join(&compile.cwd))
+                .env("LC_ALL", "C")
+                // Dates and times in a program would make every build differ.
+                .env("SOURCE_DATE_EPOCH", "0"),
+        )?;
+        if !output.status.success() {
+            return Ok(Err(process::last_words(&output)));
+        }
+        fs::rename(&temporary, &object).at(&object)?;
+        Ok(Ok(object))
+    }
+
+    fn arguments(&self, compile: &Compile, toolchain: &Toolchain) -> Vec<String> {
+        let mut arguments = compile.arguments.clone();
+        arguments.push(format!("-{}", toolchain.level));
+        // Position-independent, as distributions build programs; debug
+        // information for the alignment, removed again before listing.
+        arguments.extend(["-g", "-fPIE", "-w"].map(str::to_owned));
+        let stable = stable_root(self.package);
+        arguments.push(format!("-ffile-prefix-map={}={stable}", self.src.display()));
+        arguments
+    }
+
+    /// The pinned tree stands for the headers, so that a lookup needs no
+    /// preprocessor run; the file itself is hashed as it may be generated.
+    fn key(
+        &self,
+        compile: &Compile,
+        toolchain: &Toolchain,
+        arguments: &[String],
+    ) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes())
+                .update(bytes);
+        };
+        part(self.fingerprint.as_bytes());
+        part(toolchain.to_string().as_bytes());
+        part(compile.cwd.to_string_lossy().as_bytes());
+        part(compile.file.as_bytes());
+        for argument in arguments {
+            // Absolute paths of this corpus directory are not part of the
+            // content: a moved corpus keeps its objects.
+            part(
+                argument
+                    .replace(&*self.src.to_string_lossy(), "")
+                    .as_bytes(),
+            );
+        }
+        if let Some(file) = in_tree(&compile.cwd.join(&compile.file)) {
+            let path = self.src.join(file);
+            part(&fs::read(&path).at(&path)?);
+        }
+        Ok(hash.finalize().to_hex()[..32].to_owned())
+    }
+}

@@ -1,0 +1,285 @@
+//! Two small packages of our own go all the way from source package to rows,
+//! under both real compilers.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use binscribe_corpus::{
+    COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Toolchain, Watch, read_rows,
+};
+
+const SHARED: &str = r#"
+/* Counts how often NEEDLE stands in TEXT.  */
+int
+count_letter (const char *text, char needle)
+{
+  int found = 0;
+  while (*text)
+    if (*text++ == needle)
+      found++;
+  return found;
+}
+"#;
+
+const LIBRARY: &str = r#"
+#include <stdio.h>
+#include "lib.h"
+extern int third_party(int);
+extern int third_party_level;
+
+static void __attribute__((noinline)) complain(const char *what, int code)
+{
+    fprintf(stderr, "cannot %s: code %d\n", what, code);
+    third_party(code + third_party_level);
+}
+
+int lib_check(int value)
+{
+    if (value < 0 || value > 100) {
+        complain("check the value", value);
+        return -1;
+    }
+    return value * 3;
+}
+
+/* Old style, which a parser of modern C may take for something else. */
+int lib_old(a, b)
+    int a;
+    int b;
+{
+    printf("old %d %d\n", a, b);
+    return a > b ? a : b - 7;
+}
+"#;
+
+const HEADER: &str = "/**\n * \\brief Checks that a value is a percentage.\n *\n\
+    * \\param value  what to check\n * \\return three times the value, or -1\n */\n\
+    int lib_check(int value);\n";
+
+const BROKEN: &str = "#ifdef __clang__\n#error not with clang\n#endif\nint broken(void);\n";
+
+fn installed(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success())
+}
+
+/// Makes a native Debian source package in `sources`, and returns its entry of
+/// a manifest.
+fn package(sources: &Path, name: &str, split: &str, files: &[(&str, &str)]) -> String {
+    let tree = sources.join(name);
+    fs::create_dir_all(tree.join("debian/source")).unwrap();
+    fs::create_dir_all(tree.join("lib")).unwrap();
+    for (path, text) in files {
+        fs::write(tree.join(path), text).unwrap();
+    }
+    let control = format!(
+        "Source: {name}\nMaintainer: A <a@example.org>\n\nPackage: {name}\nArchitecture: any\n"
+    );
+    let changelog = format!(
+        "{name} (1.0) s; urgency=low\n\n  * .\n\n -- A <a@example.org>  Thu, 01 Jan 2026 00:00:00 +0000\n"
+    );
+    fs::write(tree.join("debian/control"), control).unwrap();
+    fs::write(tree.join("debian/changelog"), changelog).unwrap();
+    fs::write(tree.join("debian/source/format"), "3.0 (native)\n").unwrap();
+    let made = Command::new("dpkg-source")
+        .args(["-b", name])
+        .current_dir(sources)
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    fs::remove_dir_all(&tree).unwrap();
+    let mut entry = format!(
+        "[[package]]\nname = {name:?}\nversion = \"1.0\"\nsplit = {split:?}\nlicense = \"MIT\"\n\
+         build = [\"for f in lib/*.c; do $CC -O2 -Wall -Ilib -c $f -o /dev/null; done\"]\n\
+         exclude = [\"lib/test_\"]\n[package.files]\n"
+    );
+    for file in [format!("{name}_1.0.dsc"), format!("{name}_1.0.tar.xz")] {
+        let sum = Command::new("sha256sum")
+            .arg(sources.join(&file))
+            .output()
+            .unwrap();
+        let sum = String::from_utf8(sum.stdout).unwrap();
+        entry.push_str(&format!("{file:?} = {:?}\n", &sum[..64]));
+    }
+    entry
+}
+
+fn check_rows(rows: &[Row]) {
+    for compiler in ["gcc", "clang"] {
+        for level in LEVELS {
+            let unit: Vec<&Row> = rows
+                .iter()
+                .filter(|r| r.compiler == compiler && r.level == level)
+                .collect();
+            let names: BTreeSet<&str> = unit.iter().map(|r| r.name.as_str()).collect();
+            let expected = ["complain", "count_letter", "lib_check", "lib_old"];
+            assert_eq!(names, BTreeSet::from(expected), "{compiler} {level}");
+            let row = |name: &str| *unit.iter().find(|r| r.name == name).unwrap();
+
+            let count = row("count_letter");
+            assert_eq!(
+                count.comment.as_deref(),
+                Some("Counts how often NEEDLE stands in TEXT.")
+            );
+            assert!(
+                count
+                    .source
+                    .starts_with("int\ncount_letter (const char *text")
+            );
+            assert!(count.source.ends_with("return found;\n}"));
+            assert_eq!((count.file.as_str(), count.line), ("lib/count.c", 4));
+            assert!(count.blocks > 1);
+
+            let check = row("lib_check");
+            assert_eq!(
+                check.comment.as_deref(),
+                Some(
+                    "Checks that a value is a percentage. Returns three times the value, or -1. \
+                     Parameter value: what to check."
+                ),
+            );
+            assert!(
+                check.listing.contains("check the value"),
+                "{}",
+                check.listing
+            );
+
+            // Calls out of the package keep their names when it is stripped,
+            // also where no library for them is installed.
+            let complain = row("complain");
+            assert!(
+                complain.listing.contains("_fprintf"),
+                "{}",
+                complain.listing
+            );
+            assert!(
+                complain.listing.contains("_third_party"),
+                "{}",
+                complain.listing
+            );
+            assert!(
+                !complain.listing.contains("complain"),
+                "{}",
+                complain.listing
+            );
+            assert_eq!(
+                complain.instructions as usize,
+                complain.listing.lines().count()
+            );
+
+            assert!(
+                row("lib_old").source.ends_with("b - 7;\n}"),
+                "{}",
+                row("lib_old").source
+            );
+        }
+    }
+    let ids: BTreeSet<&str> = rows.iter().map(|r| r.function_id.as_str()).collect();
+    assert_eq!(ids.len(), 4, "an id joins the variants of a function");
+}
+
+#[test]
+fn packages_become_rows() {
+    let needed = ["dpkg-source", "sha256sum", "strip"];
+    for program in needed
+        .into_iter()
+        .chain(COMPILERS.map(|(_, program)| program))
+    {
+        if !installed(program) {
+            eprintln!("skipped: {program} is not installed");
+            return;
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let sources = dir.path().join("sources");
+    fs::create_dir_all(&sources).unwrap();
+    let alpha = [
+        ("lib/count.c", SHARED),
+        ("lib/lib.c", LIBRARY),
+        ("lib/lib.h", HEADER),
+        ("lib/broken.c", BROKEN),
+        ("lib/test_lib.c", "int main(void) { return 0; }\n"),
+    ];
+    // The same body under another name, and one function of its own.
+    let renamed = SHARED.replace("count_letter", "letters");
+    let own = "int own(int *p, int n)\n{\n    int s = 0;\n    while (n--)\n        s ^= *p++;\n    return s;\n}\n";
+    let beta = [("lib/letters.c", renamed.as_str()), ("lib/own.c", own)];
+    let manifest = format!(
+        "schema = 1\nsuite = \"none\"\n{}{}",
+        package(&sources, "beta", "test", &beta),
+        package(&sources, "alpha", "train", &alpha),
+    );
+    let corpus = Corpus::open(dir.path(), Manifest::parse(&manifest).unwrap()).unwrap();
+    let events = Mutex::new(Vec::new());
+    let report = |event: Event| events.lock().unwrap().push(event);
+    let toolchains = Toolchain::installed().unwrap();
+
+    let stopped = Watch {
+        report: &report,
+        stop: &AtomicBool::new(true),
+    };
+    let result = corpus.build(&[], &toolchains, false, stopped);
+    assert!(matches!(result, Err(Error::Stopped)), "{result:?}");
+    assert_eq!(fs::read_dir(corpus.rows_dir()).unwrap().count(), 0);
+
+    let watch = Watch {
+        report: &report,
+        stop: &AtomicBool::new(false),
+    };
+    corpus.fetch(&[], watch).unwrap();
+    corpus.build(&[], &toolchains, false, watch).unwrap();
+
+    let failures: Vec<String> = events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|e| match e {
+            Event::Failed { message, .. } => Some(message.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].starts_with("lib/broken.c: "), "{failures:?}");
+    assert!(
+        failures[0].contains("clang-") && !failures[0].contains("gcc-"),
+        "{failures:?}"
+    );
+
+    check_rows(&read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap());
+    let beta = read_rows(&corpus.rows_dir().join("beta.parquet")).unwrap();
+    assert!(!beta.is_empty());
+    assert!(
+        beta.iter().all(|r| r.name == "own" && r.split == "test"),
+        "the shared body leaks"
+    );
+
+    let stats = Stats::of(&corpus.rows_dir()).unwrap();
+    let alpha = stats
+        .packages
+        .iter()
+        .find(|p| p.package == "alpha")
+        .unwrap();
+    assert_eq!((alpha.functions, alpha.documented, alpha.rows), (4, 3, 40));
+    assert_eq!(alpha.discovery_recall(), Some(1.0));
+
+    // What is up to date is not touched.
+    let written = |name: &str| {
+        fs::metadata(corpus.rows_dir().join(name))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = written("alpha.parquet");
+    corpus.build(&[], &toolchains, false, watch).unwrap();
+    assert_eq!(written("alpha.parquet"), before);
+}
