@@ -146,9 +146,15 @@ impl Discovery<'_, '_> {
         fde: &Fde<'_>,
     ) {
         let start = fde.initial_address();
-        let Some(region) = self.image.code_region(start).filter(|r| !r.plt) else {
+        let Some(region) = self.image.code_region(start) else {
             return;
         };
+        // The linker describes its stubs as one function, whose first 16 bytes
+        // lead to the loader.
+        let stub = start.saturating_add(16);
+        if !self.image.may_start(start) || self.image.imports.contains_key(&stub) {
+            return;
+        }
         let end = start.saturating_add(fde.len()).min(region.data_end());
         if end > start {
             self.bodies.entry(start).or_insert(Body {
@@ -279,7 +285,7 @@ impl Discovery<'_, '_> {
             }
             seeds.retain(|&seed, _| refused.insert(seed));
             seeds.retain(|&seed, _| {
-                image.code_region(seed).is_some_and(|r| !r.plt)
+                image.may_start(seed)
                     && match self.around(seed) {
                         Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
                         None => true,

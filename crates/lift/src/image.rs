@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
 use object::LittleEndian as LE;
-use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
+use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
 use object::read::SectionIndex;
 use object::read::elf::{
     FileHeader, ProgramHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
@@ -262,16 +263,17 @@ impl<'d> Image<'d> {
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
 
         self.stripped = !sections.iter().any(|s| s.sh_type(LE) == elf::SHT_SYMTAB);
+        let mut dynamic_seen = false;
         for (kind, dynamic) in [(elf::SHT_SYMTAB, false), (elf::SHT_DYNSYM, true)] {
             match sections.symbols(LE, bytes, kind) {
                 Ok(symbols) => {
                     let names = Names::of_symbols(sections, &symbols, bytes);
-                    self.read_symbols(&symbols, names, dynamic);
+                    self.read_symbols(symbols.symbols(), names, dynamic);
+                    dynamic_seen |= dynamic && !symbols.is_empty();
                 }
                 Err(_) => self.note("a symbol table is unreadable and was ignored".into()),
             }
         }
-        self.settle_objects();
         let mut budget = bytes.len() / size_of::<Rela64<LE>>();
         for section in sections.iter().take(MAX_REGIONS) {
             if !section.sh_flags(LE).contains(elf::SHF_ALLOC) {
@@ -283,13 +285,39 @@ impl<'d> Image<'d> {
                     .symbol_table_by_index(LE, bytes, link)
                     .unwrap_or_default();
                 let names = Names::of_symbols(sections, &symbols, bytes);
-                self.read_dynamic_relocations(relocations, &symbols, names);
+                self.read_dynamic_relocations(relocations, symbols.symbols(), names);
             }
         }
+        let table = dynamic_table(segments, bytes);
+        if !dynamic_seen {
+            self.read_dynamic_symbols(&table);
+        }
+        self.settle_objects();
         self.pointers.sort_unstable();
         self.pointers.dedup_by_key(|p| p.0);
-        self.read_roots(segments, bytes);
+        self.read_roots(&table);
         self.read_stubs();
+    }
+
+    /// What the loader itself goes by, for files without section headers.
+    fn read_dynamic_symbols(&mut self, table: &[Dyn64<LE>]) {
+        let value = |tag| {
+            let entry = table.iter().find(|entry| entry.d_tag.get(LE) == tag);
+            entry.map_or(0, |entry| entry.d_val.get(LE))
+        };
+        let (first, strings) = (value(elf::DT_SYMTAB), value(elf::DT_STRTAB));
+        let names = Names(self.mapped(strings, value(elf::DT_STRSZ)));
+        // No entry tells how many symbols there are; linkers put their names
+        // right behind them.
+        let symbols: &[Sym64<LE>] = items(self.mapped(first, strings.saturating_sub(first)));
+        self.read_symbols(symbols, names, true);
+        for (start, size) in [
+            (elf::DT_RELA, elf::DT_RELASZ),
+            (elf::DT_JMPREL, elf::DT_PLTRELSZ),
+        ] {
+            let relocations = items(self.mapped(value(start), value(size)));
+            self.read_dynamic_relocations(relocations, symbols, names);
+        }
     }
 
     /// `.eh_frame_hdr` begins with a version, three encodings and a pointer
@@ -306,14 +334,12 @@ impl<'d> Image<'d> {
     fn read_dynamic_relocations(
         &mut self,
         relocations: &[Rela64<LE>],
-        symbols: &Symbols<'d>,
+        symbols: &[Sym64<LE>],
         names: Names<'d>,
     ) {
         for r in relocations {
             let (slot, addend) = (r.r_offset(LE), r.r_addend(LE));
-            let symbol = r
-                .symbol(LE, false)
-                .and_then(|index| symbols.symbol(index).ok());
+            let symbol = r.symbol(LE, false).and_then(|index| symbols.get(index.0));
             match r.r_type(LE, false) {
                 elf::R_X86_64_RELATIVE | elf::R_X86_64_IRELATIVE => {
                     self.pointers.push((slot, addend as u64));
@@ -333,26 +359,20 @@ impl<'d> Image<'d> {
         }
     }
 
-    fn read_roots(&mut self, segments: &[ProgramHeader64<LE>], bytes: &[u8]) {
+    fn read_roots(&mut self, table: &[Dyn64<LE>]) {
         let mut arrays = [(0, 0); 3];
-        for segment in segments {
-            let Ok(Some(entries)) = segment.dynamic(LE, bytes) else {
-                continue;
-            };
-            for entry in entries.iter().take(MAX_DYNAMIC) {
-                let value = entry.d_val.get(LE);
-                match entry.d_tag.get(LE) {
-                    elf::DT_INIT | elf::DT_FINI => self.roots.push(value),
-                    elf::DT_PREINIT_ARRAY => arrays[0].0 = value,
-                    elf::DT_PREINIT_ARRAYSZ => arrays[0].1 = value,
-                    elf::DT_INIT_ARRAY => arrays[1].0 = value,
-                    elf::DT_INIT_ARRAYSZ => arrays[1].1 = value,
-                    elf::DT_FINI_ARRAY => arrays[2].0 = value,
-                    elf::DT_FINI_ARRAYSZ => arrays[2].1 = value,
-                    _ => {}
-                }
+        for entry in table {
+            let value = entry.d_val.get(LE);
+            match entry.d_tag.get(LE) {
+                elf::DT_INIT | elf::DT_FINI => self.roots.push(value),
+                elf::DT_PREINIT_ARRAY => arrays[0].0 = value,
+                elf::DT_PREINIT_ARRAYSZ => arrays[0].1 = value,
+                elf::DT_INIT_ARRAY => arrays[1].0 = value,
+                elf::DT_INIT_ARRAYSZ => arrays[1].1 = value,
+                elf::DT_FINI_ARRAY => arrays[2].0 = value,
+                elf::DT_FINI_ARRAYSZ => arrays[2].1 = value,
+                _ => {}
             }
-            break;
         }
         for (start, size) in arrays {
             for offset in (0..size).step_by(8) {
@@ -364,10 +384,13 @@ impl<'d> Image<'d> {
         }
     }
 
-    /// PLT stubs by their shape: `[endbr64] [bnd] jmp [rip+slot]`.
+    /// PLT stubs by their shape: `[endbr64] [bnd] jmp [rip+slot]`. Where no
+    /// section is named for them, they are looked for in all code, at multiples
+    /// of 8.
     fn read_stubs(&mut self) {
-        use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
-        for region in self.regions.iter().filter(|r| r.plt && r.executable) {
+        let named = self.regions.iter().any(|r| r.plt);
+        let unnamed = |r: &&Region<'_>| r.executable && r.section == 0 && !named;
+        for region in self.regions.iter().filter(|r| r.plt || unnamed(r)) {
             let mut decoder =
                 Decoder::with_ip(64, &region.data, region.start, DecoderOptions::NONE);
             let mut instruction = Instruction::default();
@@ -379,12 +402,9 @@ impl<'d> Image<'d> {
                     Code::Jmp_rm64 if instruction.is_ip_rel_memory_operand() => {
                         let slot = instruction.ip_rel_memory_address();
                         let start = landing.take().unwrap_or(instruction.ip());
-                        if let Some(name) = self.slots.get(&slot) {
-                            let import = Import {
-                                name: name.clone(),
-                                stub: true,
-                            };
-                            self.imports.insert(start, import);
+                        let name = self.slots.get(&slot).filter(|_| start % 8 == 0);
+                        if let Some(name) = name.cloned() {
+                            self.imports.insert(start, Import { name, stub: true });
                         }
                     }
                     _ => landing = None,
@@ -588,9 +608,10 @@ impl<'d> Image<'d> {
 
     // ---- symbols ---------------------------------------------------------
 
-    fn read_symbols(&mut self, symbols: &Symbols<'d>, names: Names<'d>, dynamic: bool) {
-        for (index, symbol) in symbols.enumerate() {
-            if !matches!(symbols.symbol_section(LE, symbol, index), Ok(Some(_))) {
+    fn read_symbols(&mut self, symbols: &[Sym64<LE>], names: Names<'d>, dynamic: bool) {
+        for symbol in symbols {
+            let home = symbol.st_shndx(LE);
+            if home == elf::SHN_UNDEF || home == elf::SHN_ABS {
                 continue;
             }
             if let Some(name) = names.symbol(symbol) {
@@ -599,7 +620,7 @@ impl<'d> Image<'d> {
         }
     }
 
-    fn add_symbol(&mut self, symbol: &elf::Sym64<LE>, address: u64, name: String, dynamic: bool) {
+    fn add_symbol(&mut self, symbol: &Sym64<LE>, address: u64, name: String, dynamic: bool) {
         let size = symbol.st_size(LE);
         match symbol.st_type() {
             elf::STT_FUNC | elf::STT_GNU_IFUNC => {
@@ -691,10 +712,30 @@ impl<'d> Image<'d> {
             .filter(|r| r.executable && address < r.data_end())
     }
 
+    /// Bytes of the file that a linked file maps at `address`.
+    fn mapped(&self, address: u64, size: u64) -> &'d [u8] {
+        let Some((index, offset)) = self.locate(address) else {
+            return &[];
+        };
+        match &self.regions[index].data {
+            Cow::Borrowed(data) => {
+                let rest = &data[offset..];
+                &rest[..size.min(rest.len() as u64) as usize]
+            }
+            Cow::Owned(_) => &[],
+        }
+    }
+
     /// The bytes from `address` to the end of its region.
     pub(crate) fn bytes_at(&self, address: u64) -> Option<&[u8]> {
         let (index, offset) = self.locate(address)?;
         Some(&self.regions[index].data[offset..])
+    }
+
+    /// Whether a function may start at `address`: there is code, and no stub of
+    /// the procedure linkage table.
+    pub(crate) fn may_start(&self, address: u64) -> bool {
+        self.code_region(address).is_some_and(|r| !r.plt) && !self.imports.contains_key(&address)
     }
 
     /// The bytes of a range that lies inside one region.
@@ -757,9 +798,23 @@ impl<'d> Names<'d> {
         &window[..end]
     }
 
-    fn symbol(self, symbol: &elf::Sym64<LE>) -> Option<String> {
+    fn symbol(self, symbol: &Sym64<LE>) -> Option<String> {
         strings::symbol_name(self.get(symbol.st_name(LE)))
     }
+}
+
+/// `bytes` as a table.
+fn items<T: object::pod::Pod>(bytes: &[u8]) -> &[T] {
+    let items = object::pod::slice_from_bytes(bytes, bytes.len() / size_of::<T>());
+    items.map_or(&[], |(items, _)| items)
+}
+
+/// The entries of the dynamic segment.
+fn dynamic_table<'d>(segments: &[ProgramHeader64<LE>], bytes: &'d [u8]) -> &'d [Dyn64<LE>] {
+    let table = segments
+        .iter()
+        .find_map(|s| s.dynamic(LE, bytes).ok().flatten());
+    table.map_or(&[], |entries| &entries[..entries.len().min(MAX_DYNAMIC)])
 }
 
 /// As many of `items` as the budget allows. Sections may lie over each other,

@@ -6,12 +6,13 @@
 //! something — a function, a variable on the stack, a string — are written
 //! here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use iced_x86::{
     CC_ae, CC_e, CC_ne, Code, Decoder, DecoderOptions, FlowControl, Formatter, Instruction,
-    MasmFormatter, OpKind, Register,
+    MasmFormatter, Mnemonic, OpKind, Register,
 };
 
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
@@ -106,7 +107,8 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);
     let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = writer.facts;
+    let mut facts = std::mem::take(&mut writer.facts);
+    FORMATTER.set(Some(writer.formatter));
     facts.instructions = code.len();
     facts.blocks = writer.leaders;
     Listing { lines, facts }
@@ -149,6 +151,11 @@ const NEVER_RETURN: [&str; 12] = [
     "longjmp",
 ];
 
+thread_local! {
+    /// A formatter is costly to make, as functions go.
+    static FORMATTER: Cell<Option<MasmFormatter>> = const { Cell::new(None) };
+}
+
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     code: &'a [Instruction],
@@ -180,18 +187,28 @@ impl<'a, 'd> Writer<'a, 'd> {
             !import.is_some_and(|import| NEVER_RETURN.contains(&import))
         };
         let frame = Frame::new(code, target, returns);
-        let mut leaders = BTreeSet::from([0]);
+        let mut leaders = vec![false; code.len()];
+        leaders.iter_mut().take(1).for_each(|first| *first = true);
         for (at, instruction) in code.iter().enumerate() {
-            leaders.extend(target(instruction));
-            if ends_block(instruction) && at + 1 < code.len() {
-                leaders.insert(at + 1);
+            if let Some(target) = target(instruction) {
+                leaders[target] = true;
+            }
+            if ends_block(instruction) {
+                // What a block falls into is one; what it does not may be
+                // padding.
+                let falls = instruction.flow_control() == FlowControl::ConditionalBranch;
+                let padding = |i: &&Instruction| !falls && i.mnemonic() == Mnemonic::Nop;
+                let next = at + 1 + code[at + 1..].iter().take_while(padding).count();
+                if next < code.len() {
+                    leaders[next] = true;
+                }
             }
         }
-        let leaders = if code.is_empty() { 0 } else { leaders.len() };
+        let leaders = leaders.into_iter().filter(|&leader| leader).count();
         Writer {
             program,
             code,
-            formatter: formatter(),
+            formatter: FORMATTER.take().unwrap_or_else(formatter),
             order,
             frame,
             widths: HashMap::new(),
@@ -231,7 +248,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         for operand in 0..count {
             if operand == 0 {
                 let padding = 8usize.saturating_sub(out.len()).max(1);
-                out.extend(std::iter::repeat_n(' ', padding));
+                out.push_str(&"        "[..padding]);
             } else {
                 out.push_str(", ");
             }
@@ -251,6 +268,14 @@ impl<'a, 'd> Writer<'a, 'd> {
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
                     self.immediate(instruction, operand, value, out, &mut comment);
+                }
+                Some(OpKind::Register) if !instruction.has_op_mask() => {
+                    let register = native.map_or(Register::None, |n| instruction.op_register(n));
+                    if register.is_gpr() || register.is_xmm() {
+                        out.push_str(self.formatter.format_register(register));
+                    } else {
+                        let _ = self.formatter.format_operand(instruction, out, operand);
+                    }
                 }
                 _ => {
                     let _ = self.formatter.format_operand(instruction, out, operand);

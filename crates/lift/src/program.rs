@@ -11,6 +11,8 @@ use crate::{Error, Listing, discover, listing};
 pub struct Program<'d> {
     pub(crate) image: Image<'d>,
     functions: Vec<Function>,
+    /// Starts of `functions`, close together for searching.
+    starts: Vec<u64>,
     info: BinaryInfo,
 }
 
@@ -182,6 +184,7 @@ impl<'d> Program<'d> {
         };
         Ok(Program {
             image,
+            starts: functions.iter().map(|f| f.address).collect(),
             functions,
             info,
         })
@@ -229,10 +232,7 @@ impl<'d> Program<'d> {
 
     /// The function that starts at `address`.
     pub(crate) fn function_at(&self, address: u64) -> Option<&Function> {
-        let at = self
-            .functions
-            .binary_search_by_key(&address, |f| f.address)
-            .ok()?;
+        let at = self.starts.binary_search(&address).ok()?;
         Some(&self.functions[at])
     }
 }

@@ -1,0 +1,12 @@
+//! The crate from outside: listings against golden text, discovery against the
+//! symbols of what `cc` makes, and files that are broken on purpose.
+
+mod discovery;
+mod golden;
+mod malformed;
+
+/// A binary from `fixtures/`, which says how each was made.
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
