@@ -317,10 +317,10 @@ impl Discovery<'_, '_> {
     }
 
     fn place(&mut self, seed: u64, source: Source) {
-        if let Some((&start, body)) = self.bodies.range_mut(..seed).next_back() {
-            if start < seed {
-                body.end = body.end.min(seed);
-            }
+        if let Some((&start, body)) = self.bodies.range_mut(..seed).next_back()
+            && start < seed
+        {
+            body.end = body.end.min(seed);
         }
         let confidence = match source {
             Source::EntryPoint => 1.0,
@@ -362,10 +362,10 @@ impl Discovery<'_, '_> {
                     break;
                 }
                 end = end.max(instruction.next_ip());
-                if let Some(target) = branch_target(&instruction) {
-                    if (start..limit).contains(&target) {
-                        open.push(target);
-                    }
+                if let Some(target) = branch_target(&instruction)
+                    && (start..limit).contains(&target)
+                {
+                    open.push(target);
                 }
                 if ends_block(&instruction) {
                     break;
@@ -387,23 +387,23 @@ impl Discovery<'_, '_> {
             decoder.decode_out(&mut instruction);
             count += 1;
             switches |= instruction.flow_control() == FlowControl::IndirectBranch;
-            if let Some(table) = jump_table(&instruction) {
-                if self
+            if let Some(table) = jump_table(&instruction)
+                && self
                     .image
                     .region(table)
                     .is_some_and(|r| !r.executable && !r.writable)
-                {
-                    tables.push(table);
-                }
+            {
+                tables.push(table);
             }
-            if let Some((target, how)) = reference(&instruction, self.image.absolute) {
-                if !(start..end).contains(&target) && self.image.code_region(target).is_some() {
-                    self.edges.push(Edge {
-                        from: start,
-                        target,
-                        how,
-                    });
-                }
+            if let Some((target, how)) = reference(&instruction, self.image.absolute)
+                && !(start..end).contains(&target)
+                && self.image.code_region(target).is_some()
+            {
+                self.edges.push(Edge {
+                    from: start,
+                    target,
+                    how,
+                });
             }
         }
         if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
@@ -517,12 +517,11 @@ impl Discovery<'_, '_> {
         // A jump into the middle of the parent is a way back.
         let mut returns = HashSet::new();
         for edge in &self.edges {
-            if matches!(edge.how, Reference::Jump | Reference::Branch) {
-                if let Some((start, _)) = self.around(edge.target) {
-                    if start != edge.target {
-                        returns.insert((edge.from, start));
-                    }
-                }
+            if matches!(edge.how, Reference::Jump | Reference::Branch)
+                && let Some((start, _)) = self.around(edge.target)
+                && start != edge.target
+            {
+                returns.insert((edge.from, start));
             }
         }
         // Compilers align functions but not their cold parts, except where they
@@ -584,8 +583,8 @@ impl Discovery<'_, '_> {
             if owner(start).is_some() {
                 continue;
             }
-            let mut ranges = vec![start..body.end];
-            ranges.extend(moved.remove(&start).into_iter().flatten());
+            let parts = moved.remove(&start).into_iter().flatten();
+            let ranges: Vec<_> = std::iter::once(start..body.end).chain(parts).collect();
             functions.push(Function {
                 address: start,
                 rva: start.wrapping_sub(self.image.base),

@@ -290,12 +290,12 @@ impl<'d> Image<'d> {
         }
         let table = dynamic_table(segments, bytes);
         if !dynamic_seen {
-            self.read_dynamic_symbols(&table);
+            self.read_dynamic_symbols(table);
         }
         self.settle_objects();
         self.pointers.sort_unstable();
         self.pointers.dedup_by_key(|p| p.0);
-        self.read_roots(&table);
+        self.read_roots(table);
         self.read_stubs();
     }
 
@@ -623,17 +623,17 @@ impl<'d> Image<'d> {
     fn add_symbol(&mut self, symbol: &Sym64<LE>, address: u64, name: String, dynamic: bool) {
         let size = symbol.st_size(LE);
         match symbol.st_type() {
-            elf::STT_FUNC | elf::STT_GNU_IFUNC => {
-                if self.code_region(address).is_some_and(|r| !r.plt) {
-                    let global = !symbol.is_local();
-                    self.functions.push(FunctionSymbol {
-                        address,
-                        size,
-                        name,
-                        global,
-                        dynamic,
-                    });
-                }
+            elf::STT_FUNC | elf::STT_GNU_IFUNC
+                if self.code_region(address).is_some_and(|r| !r.plt) =>
+            {
+                let global = !symbol.is_local();
+                self.functions.push(FunctionSymbol {
+                    address,
+                    size,
+                    name,
+                    global,
+                    dynamic,
+                });
             }
             elf::STT_OBJECT => self.objects.push(DataSymbol {
                 address,

@@ -355,11 +355,11 @@ impl<'a, 'd> Writer<'a, 'd> {
             );
             return;
         }
-        if matches!(base, Register::RBP | Register::RSP) {
-            if let Some((slot, distance)) = self.frame.slot(at, instruction) {
-                self.stack(instruction, slot, distance, out);
-                return;
-            }
+        if matches!(base, Register::RBP | Register::RSP)
+            && let Some((slot, distance)) = self.frame.slot(at, instruction)
+        {
+            self.stack(instruction, slot, distance, out);
+            return;
         }
         let displacement = instruction.memory_displacement64();
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);

@@ -1,6 +1,9 @@
 //! The crate from outside: listings against golden text, discovery against the
 //! symbols of what `cc` makes, and files that are broken on purpose.
 
+// Helpers outside of `#[test]` functions may fail a test, and say what they found.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod discovery;
 mod golden;
 mod malformed;
