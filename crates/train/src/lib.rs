@@ -1,0 +1,55 @@
+//! Training: recipes and rows in, weights of a model directory out.
+//!
+//! A [`Recipe`] says everything about a run but its corpus; [`train`] does it,
+//! in two stages, and tells what happens as [`Event`]s. [`Encoder`] is the
+//! assembly encoder and [`TextEncoder`] the English one, both on libtorch,
+//! which no other crate of binscribe knows. [`Dataset`] holds the corpus as
+//! tokens.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use binscribe_train::{Recipe, Request, Stages, train};
+//!
+//! let request = Request {
+//!     recipe: Recipe::read("recipes/tiny.toml".as_ref(), false)?,
+//!     corpus: "corpus".into(),
+//!     run: "runs/tiny".into(),
+//!     minilm: "target/minilm".into(),
+//!     resume: false,
+//!     device: tch::Device::Cpu,
+//!     stages: Stages::All,
+//! };
+//! train(&request, &AtomicBool::new(false), &mut |event| drop(event))?;
+//! # Ok::<(), binscribe_train::Error>(())
+//! ```
+
+mod contrast;
+mod dataset;
+mod encoder;
+mod error;
+mod files;
+mod history;
+mod optimizer;
+mod parameters;
+mod pretrain;
+mod recipe;
+mod run;
+mod stage;
+#[cfg(test)]
+mod testing;
+mod text;
+mod validate;
+mod warm;
+mod words;
+
+pub use dataset::{Dataset, Function, Split, Tokens, Variant, rectangles};
+pub use encoder::{Batch, Encoder, compute_kind};
+pub use error::{Error, Result};
+pub use optimizer::Optimizer;
+pub use parameters::Parameters;
+pub use recipe::{Contrast, Pretrain, Recipe, Schedule, Shape, TokenizerRecipe, Validation};
+pub use run::{Request, Stages, train};
+pub use stage::{Event, Outcome};
+pub use text::TextEncoder;
+pub use validate::{Score, Scores};
+pub use words::name_words;

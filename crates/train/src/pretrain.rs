@@ -1,0 +1,272 @@
+//! Stage 1: masked tokens and jump targets.
+//!
+//! 15 % of the tokens are to be predicted; of these 80 % are masked, 10 % are
+//! replaced and 10 % left (Devlin et al. 2019). Jump targets are chosen more
+//! often: predicting them is the second task of jTrans (Wang et al. 2022,
+//! section 3.4) and of CLAP's first stage, and since a jump target and its
+//! instruction share a vector it asks for the instruction's place.
+
+use std::path::Path;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use tch::{Kind, Tensor};
+
+use crate::dataset::{Dataset, Split, rectangles};
+use crate::encoder::{Batch, Encoder};
+use crate::optimizer::Optimizer;
+use crate::recipe::{Recipe, Schedule};
+use crate::stage::{Measures, Stage, generator};
+use crate::validate::Scores;
+use crate::{Error, Result};
+
+/// Functions of how many steps are sorted by length together.
+const WINDOW: usize = 16;
+/// Ids below are padding, unknown and mask.
+const FIRST_ID: u16 = 3;
+const MASK: u16 = 2;
+
+pub(crate) struct PretrainStage<'a> {
+    recipe: &'a Recipe,
+    dataset: &'a Dataset,
+    encoder: &'a Encoder,
+    optimizer: Optimizer,
+    listings: Vec<u32>,
+    plan: Plan,
+}
+
+/// The rectangles of one pass over the listings.
+#[derive(Default)]
+struct Plan {
+    first_step: u64,
+    steps: u64,
+    epoch: u64,
+    rectangles: Vec<Vec<u32>>,
+}
+
+impl<'a> PretrainStage<'a> {
+    pub(crate) fn new(
+        recipe: &'a Recipe,
+        dataset: &'a Dataset,
+        encoder: &'a Encoder,
+    ) -> Result<PretrainStage<'a>> {
+        let listings = dataset.split_listings(Split::Train);
+        if listings.is_empty() {
+            return Err(Error::Corpus("no listing of a training package".to_owned()));
+        }
+        let schedule = &recipe.pretrain.schedule;
+        let mut optimizer = Optimizer::new();
+        optimizer.add(
+            "",
+            encoder.parameters(),
+            1.0,
+            schedule.weight_decay,
+            schedule.muon(),
+        );
+        let mut stage = PretrainStage {
+            recipe,
+            dataset,
+            encoder,
+            optimizer,
+            listings,
+            plan: Plan::default(),
+        };
+        stage.plan = stage.pass(0, 0);
+        Ok(stage)
+    }
+
+    fn per_step(&self) -> usize {
+        (self.recipe.pretrain.batch_tokens / self.recipe.micro_tokens).max(1)
+    }
+
+    fn pass(&self, epoch: u64, first_step: u64) -> Plan {
+        let mut random = generator(self.recipe.seed, "pretrain order", epoch);
+        let mut listings = self.listings.clone();
+        listings.shuffle(&mut random);
+        let max_tokens = self.recipe.pretrain.max_tokens;
+        let mut all: Vec<Vec<u32>> = Vec::new();
+        let mut window: Vec<u32> = Vec::new();
+        let mut tokens = 0;
+        for (i, &listing) in listings.iter().enumerate() {
+            window.push(listing);
+            tokens += self.dataset.length(listing).min(max_tokens);
+            if tokens >= WINDOW * self.recipe.pretrain.batch_tokens || i + 1 == listings.len() {
+                let lengths: Vec<usize> = window
+                    .iter()
+                    .map(|&l| self.dataset.length(l).min(max_tokens))
+                    .collect();
+                for group in rectangles(&lengths, self.recipe.micro_tokens) {
+                    all.push(group.into_iter().map(|i| window[i]).collect());
+                }
+                window.clear();
+                tokens = 0;
+            }
+        }
+        all.shuffle(&mut random);
+        Plan {
+            first_step,
+            // A pass shorter than one step is one short step.
+            steps: (all.len() / self.per_step()).max(1) as u64,
+            epoch,
+            rectangles: all,
+        }
+    }
+
+    fn rectangles(&mut self, step: u64) -> Vec<Vec<u32>> {
+        while step >= self.plan.first_step + self.plan.steps {
+            self.plan = self.pass(self.plan.epoch + 1, self.plan.first_step + self.plan.steps);
+        }
+        let place = (step - self.plan.first_step) as usize * self.per_step();
+        let end = (place + self.per_step()).min(self.plan.rectangles.len());
+        self.plan.rectangles[place..end].to_vec()
+    }
+
+    /// Chooses the tokens of a sequence that are to be predicted, and hides
+    /// them.
+    fn hide(&self, ids: &[u16], random: &mut StdRng) -> (Vec<u16>, Vec<usize>) {
+        let config = self.encoder.config();
+        let jumps =
+            config.instruction_base..config.instruction_base + config.max_instructions as u32;
+        let mut hidden = ids.to_vec();
+        let mut chosen = Vec::new();
+        for (i, id) in hidden.iter_mut().enumerate() {
+            let share = if jumps.contains(&u32::from(*id)) {
+                self.recipe.pretrain.jump_mask
+            } else {
+                self.recipe.pretrain.mask
+            };
+            if !random.random_bool(share) {
+                continue;
+            }
+            chosen.push(i);
+            match random.random_range(0..10) {
+                0 => {}
+                1 => *id = random.random_range(FIRST_ID..config.vocab_size as u16),
+                _ => *id = MASK,
+            }
+        }
+        (hidden, chosen)
+    }
+}
+
+/// A rectangle with what is to be predicted in it.
+struct Task {
+    batch: Batch,
+    /// Cells of the rectangle, by rows.
+    places: Vec<i64>,
+    targets: Vec<i64>,
+    /// 1 for jump targets.
+    jumps: Vec<f32>,
+}
+
+impl Stage for PretrainStage<'_> {
+    const NAME: &'static str = "pretrain";
+    const PARTS: [&'static str; 2] = ["tokens", "jumps"];
+
+    fn schedule(&self) -> &Schedule {
+        &self.recipe.pretrain.schedule
+    }
+
+    fn gradients(&mut self, step: u64) -> Result<Measures> {
+        let mut random = generator(self.recipe.seed, Self::NAME, step);
+        let config = self.encoder.config();
+        let base = i64::from(config.instruction_base);
+        let jumps = base..base + config.max_instructions as i64;
+        let mut tokens = 0;
+        let mut tasks = Vec::new();
+        for listings in self.rectangles(step) {
+            let sequences: Vec<_> = listings
+                .iter()
+                .map(|&l| self.dataset.tokens(l, self.recipe.pretrain.max_tokens))
+                .collect();
+            let width = sequences.iter().map(|s| s.0.len()).max().unwrap_or(0);
+            let (mut places, mut targets) = (Vec::new(), Vec::new());
+            let mut hidden = Vec::new();
+            for (row, (ids, _)) in sequences.iter().enumerate() {
+                let (ids_hidden, chosen) = self.hide(ids, &mut random);
+                hidden.push(ids_hidden);
+                tokens += ids.len();
+                for column in chosen {
+                    places.push((row * width + column) as i64);
+                    targets.push(i64::from(ids[column]));
+                }
+            }
+            let hidden: Vec<_> = hidden
+                .iter()
+                .zip(&sequences)
+                .map(|(ids, (_, instructions))| (&ids[..], *instructions))
+                .collect();
+            let jumps = targets
+                .iter()
+                .map(|t| f32::from(u8::from(jumps.contains(t))))
+                .collect();
+            tasks.push(Task {
+                batch: Batch::new(
+                    &hidden,
+                    i64::from(config.pad_token_id),
+                    self.encoder.device(),
+                ),
+                places,
+                targets,
+                jumps,
+            });
+        }
+        let all: usize = tasks.iter().map(|t| t.targets.len()).sum();
+        let jumps: f64 = tasks
+            .iter()
+            .flat_map(|t| &t.jumps)
+            .map(|&j| f64::from(j))
+            .sum();
+        let device = self.encoder.device();
+        let (mut sum, mut jump_sum) = (0.0, 0.0);
+        for task in tasks.iter().filter(|task| !task.targets.is_empty()) {
+            let hidden = self.encoder.hidden(&task.batch);
+            let places = Tensor::from_slice(&task.places).to_device(device);
+            let targets = Tensor::from_slice(&task.targets).to_device(device);
+            let weights = Tensor::from_slice(&task.jumps).to_device(device);
+            let chosen = hidden
+                .reshape([-1, config.hidden_size as i64])
+                .index_select(0, &places);
+            let losses = self.encoder.predict(&chosen).cross_entropy_loss::<Tensor>(
+                &targets,
+                None,
+                tch::Reduction::None,
+                -100,
+                0.0,
+            );
+            (losses.sum(Kind::Float) / all as f64).backward();
+            let losses = losses.detach();
+            sum += losses.sum(Kind::Double).double_value(&[]);
+            jump_sum += (losses * weights).sum(Kind::Double).double_value(&[]);
+        }
+        let others = (all as f64 - jumps).max(1.0);
+        Ok(Measures {
+            loss: sum / all.max(1) as f64,
+            parts: [(sum - jump_sum) / others, jump_sum / jumps.max(1.0)],
+            tokens,
+        })
+    }
+
+    fn optimizer(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
+        self.encoder.save(&folder.join("encoder.safetensors"))
+    }
+
+    fn load(&self, folder: &Path) -> Result<()> {
+        self.encoder
+            .parameters()
+            .load(&folder.join("encoder.safetensors"))
+    }
+
+    fn validate(&mut self) -> Result<Option<Scores>> {
+        Ok(None)
+    }
+
+    fn validate_every_seconds(&self) -> f64 {
+        f64::INFINITY
+    }
+}

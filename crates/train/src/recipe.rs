@@ -1,0 +1,277 @@
+//! Recipes: the TOML files that training runs are repeated from.
+
+use std::path::Path;
+
+use binscribe_model::Config;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Everything that a run depends on besides the corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the model is called.
+    pub name: String,
+    /// Seed of weights, batches and masks.
+    pub seed: u64,
+    /// What the layers calculate in: `f32` or `bf16`. Weights stay `f32`.
+    pub precision: String,
+    /// Tokens that go through the encoder at once; a step may take several
+    /// such rectangles.
+    pub micro_tokens: usize,
+    /// The encoder's shape.
+    pub model: Shape,
+    /// The assembly tokenizer.
+    pub tokenizer: TokenizerRecipe,
+    /// Stage 1: masked tokens and jump targets.
+    pub pretrain: Pretrain,
+    /// Stage 2: contrast with other builds and with English.
+    pub contrast: Contrast,
+    /// How the model is judged while it trains.
+    pub validation: Validation,
+}
+
+/// The encoder's shape; see [`Config`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Width of a layer's feed-forward block.
+    pub intermediate_size: usize,
+    /// Tokens of a function that are read at inference.
+    pub max_tokens: usize,
+    /// First values of the token table: `random`, or `minilm` to start the
+    /// words in it from the text encoder's vectors.
+    pub warm_start: String,
+}
+
+/// The assembly tokenizer's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerRecipe {
+    /// Entries of the vocabulary.
+    pub vocab_size: usize,
+    /// `INSTRk` tokens among them.
+    pub max_instructions: usize,
+    /// Listings that it learns from.
+    pub listings: usize,
+}
+
+/// What both stages have: how long and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Steps at most.
+    pub steps: u64,
+    /// Minutes at most. The learning rate follows whichever of steps and
+    /// minutes is further on; a run that ends by its minutes is not repeated
+    /// bit for bit.
+    #[serde(default)]
+    pub max_minutes: Option<f64>,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Steps until it is reached.
+    pub warmup_steps: u64,
+    /// Decay of the weights of matrices.
+    pub weight_decay: f64,
+    /// Length that the gradient is clipped to.
+    pub clip: f64,
+    /// Minutes between checkpoints.
+    pub checkpoint_minutes: f64,
+    /// `adamw`, or `muon` for Muon on the matrices of the layers.
+    pub optimizer: String,
+}
+
+impl Schedule {
+    /// How much of the stage is over after `step` steps and `seconds`.
+    pub(crate) fn fraction(&self, step: u64, seconds: f64) -> f64 {
+        let by_steps = step as f64 / self.steps.max(1) as f64;
+        let by_time = self
+            .max_minutes
+            .map_or(0.0, |minutes| seconds / (minutes * 60.0));
+        by_steps.max(by_time).min(1.0)
+    }
+
+    /// Linear warm-up, then a cosine down to a fiftieth.
+    pub(crate) fn rate(&self, step: u64, seconds: f64) -> f64 {
+        const LAST: f64 = 0.02;
+        let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let cosine = (1.0 + (std::f64::consts::PI * self.fraction(step, seconds)).cos()) / 2.0;
+        self.learning_rate * warm * (LAST + (1.0 - LAST) * cosine)
+    }
+
+    pub(crate) fn muon(&self) -> bool {
+        self.optimizer == "muon"
+    }
+}
+
+/// Stage 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pretrain {
+    /// Tokens of a function that are read.
+    pub max_tokens: usize,
+    /// Tokens of a step.
+    pub batch_tokens: usize,
+    /// Share of tokens that are to be predicted.
+    pub mask: f64,
+    /// Share of jump targets that are.
+    pub jump_mask: f64,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// Stage 2.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contrast {
+    /// Tokens of a function that are read.
+    pub max_tokens: usize,
+    /// Functions of a step; each is seen in two builds.
+    pub functions: usize,
+    /// Shorter functions say too little to be told apart.
+    pub min_instructions: u32,
+    /// Word pieces of a text that are read.
+    pub text_pieces: usize,
+    /// Last layers of the text encoder that are trained.
+    pub text_trainable_layers: usize,
+    /// Their learning rate beside the assembly encoder's.
+    pub text_rate: f64,
+    /// Weight of the loss against texts beside that between builds.
+    pub text_weight: f64,
+    /// How often a documented function's text is its name instead.
+    pub name_share: f64,
+    /// First temperature of both losses; it is learned.
+    pub temperature: f64,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// Validation while training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// Minutes between validations.
+    pub minutes: f64,
+    /// Functions in each pool.
+    pub pool: usize,
+    /// Functions whose embeddings are kept for the test of inference.
+    pub parity: usize,
+}
+
+impl Recipe {
+    /// Reads a recipe. With `gpu`, the values of its table `[gpu]` replace
+    /// those of the same names.
+    pub fn read(path: &Path, gpu: bool) -> Result<Recipe> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+        Recipe::parse(&text, gpu)
+    }
+
+    /// [`Recipe::read`] from the text of the file.
+    pub fn parse(text: &str, gpu: bool) -> Result<Recipe> {
+        let wrong = |error: toml::de::Error| Error::Recipe(error.to_string());
+        let mut table: toml::Table = text.parse().map_err(wrong)?;
+        if let Some(overrides) = table.remove("gpu")
+            && gpu
+        {
+            merge(&mut table, overrides);
+        }
+        let recipe: Recipe = table.try_into().map_err(wrong)?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The configuration of the model that comes out.
+    pub(crate) fn config(&self, vocab_size: usize, instruction_base: u32) -> Config {
+        Config {
+            vocab_size,
+            hidden_size: self.model.hidden_size,
+            num_hidden_layers: self.model.layers,
+            num_attention_heads: self.model.heads,
+            intermediate_size: self.model.intermediate_size,
+            max_tokens: self.model.max_tokens,
+            instruction_base,
+            max_instructions: self.tokenizer.max_instructions,
+            ..Config::default()
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let fail = |message: &str| Err(Error::Recipe(message.to_owned()));
+        crate::compute_kind(&self.precision)?;
+        if !matches!(self.model.warm_start.as_str(), "random" | "minilm") {
+            return fail("warm_start is neither \"random\" nor \"minilm\"");
+        }
+        for schedule in [&self.pretrain.schedule, &self.contrast.schedule] {
+            if !matches!(schedule.optimizer.as_str(), "adamw" | "muon") {
+                return fail("optimizer is neither \"adamw\" nor \"muon\"");
+            }
+        }
+        if self.tokenizer.vocab_size > usize::from(u16::MAX) {
+            return fail("vocab_size does not fit 16 bits");
+        }
+        if self.contrast.functions < 2 {
+            return fail("a contrast needs two functions or more");
+        }
+        let heads = self.model.heads;
+        if heads == 0 || !self.model.hidden_size.is_multiple_of(2 * heads) {
+            return fail("hidden_size does not divide into heads of even width");
+        }
+        Ok(())
+    }
+}
+
+fn merge(table: &mut toml::Table, overrides: toml::Value) {
+    let toml::Value::Table(overrides) = overrides else {
+        return;
+    };
+    for (key, value) in overrides {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), new @ toml::Value::Table(_)) => merge(old, new),
+            (_, new) => {
+                table.insert(key, new);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = include_str!("../../../recipes/default.toml");
+
+    #[test]
+    fn the_default_recipe_is_valid_for_both_devices() {
+        let cpu = Recipe::parse(DEFAULT, false).unwrap();
+        let gpu = Recipe::parse(DEFAULT, true).unwrap();
+        assert!(gpu.contrast.functions > cpu.contrast.functions);
+        assert_eq!(gpu.model, cpu.model);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        let text = DEFAULT.replace("seed =", "sead =");
+        let said = Recipe::parse(&text, false).unwrap_err().to_string();
+        assert!(said.contains("sead"), "{said}");
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls_by_steps_or_by_time() {
+        let mut schedule = Recipe::parse(DEFAULT, false).unwrap().pretrain.schedule;
+        schedule.steps = 1000;
+        schedule.warmup_steps = 10;
+        schedule.max_minutes = Some(1.0);
+        let top = schedule.learning_rate;
+        assert!(schedule.rate(0, 0.0) < top * 0.11);
+        assert!(schedule.rate(10, 0.0) > top * 0.99);
+        assert!((schedule.rate(500, 0.0) - top * 0.51).abs() < top * 0.01);
+        assert!((schedule.rate(500, 60.0) - top * 0.02).abs() < top * 1e-9);
+    }
+}
