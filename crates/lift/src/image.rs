@@ -295,7 +295,7 @@ impl<'d> Image<'d> {
         self.settle_objects();
         self.pointers.sort_unstable();
         self.pointers.dedup_by_key(|p| p.0);
-        self.read_roots(table);
+        self.read_roots(sections, table);
         self.read_stubs();
     }
 
@@ -359,8 +359,18 @@ impl<'d> Image<'d> {
         }
     }
 
-    fn read_roots(&mut self, table: &[Dyn64<LE>]) {
-        let mut arrays = [(0, 0); 3];
+    fn read_roots(&mut self, sections: &Sections<'_>, table: &[Dyn64<LE>]) {
+        let mut arrays = vec![(0, 0); 3];
+        // A static program has no dynamic table.
+        for section in sections.iter().take(MAX_REGIONS) {
+            if matches!(
+                section.sh_type(LE),
+                elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY
+            ) && arrays.len() < 16
+            {
+                arrays.push((section.sh_addr(LE), section.sh_size(LE)));
+            }
+        }
         for entry in table {
             let value = entry.d_val.get(LE);
             match entry.d_tag.get(LE) {

@@ -206,7 +206,7 @@ impl<'d> Program<'d> {
     }
 
     /// The function with this name, or at (or around) this address: `main`,
-    /// `sub_401A30`, `0x401a30`, `401A30`.
+    /// `sub_401A30`, `0x401a30`.
     pub fn find(&self, name_or_address: &str) -> Option<&Function> {
         let wanted = name_or_address.trim();
         if let Some(named) = self
@@ -218,8 +218,7 @@ impl<'d> Program<'d> {
         }
         let digits = ["sub_", "0x", "0X"]
             .iter()
-            .find_map(|prefix| wanted.strip_prefix(prefix))
-            .unwrap_or(wanted);
+            .find_map(|prefix| wanted.strip_prefix(prefix))?;
         let address = u64::from_str_radix(digits, 16).ok()?;
         self.function_at(address)
             .or_else(|| self.functions.iter().find(|f| f.contains(address)))

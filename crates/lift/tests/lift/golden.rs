@@ -100,6 +100,14 @@ fn facts_are_collected() {
     );
 }
 
+/// Functions are listed in parallel.
+#[test]
+fn program_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let bytes = fixture("small");
+    shared(&Program::parse(&bytes).unwrap());
+}
+
 #[test]
 fn program_says_what_it_is() {
     let bytes = fixture("small");
