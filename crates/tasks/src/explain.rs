@@ -1,0 +1,361 @@
+//! What can be said of each function of a program.
+
+use binscribe_lift::{Facts, Kind};
+use rayon::prelude::*;
+
+use crate::calibration::Calibration;
+use crate::evidence::{self, Fact};
+use crate::matrix::Matrix;
+use crate::naming::{self, NEIGHBOURS};
+use crate::reference::{Entry, Reference};
+use crate::summary::{Resemblance, summary};
+use crate::tags::{self, TAGS, TagVectors};
+
+/// A function with fewer instructions is too small to be told from others.
+pub const SMALLEST: usize = 5;
+
+/// Why nothing is proposed for a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Undecided {
+    /// It only jumps to another function.
+    Thunk,
+    /// It has fewer than [`SMALLEST`] instructions.
+    TooSmall,
+    /// No known function and no description is near enough.
+    NothingNear,
+    /// The model directory has nothing to judge scores by.
+    NotCalibrated,
+}
+
+impl Undecided {
+    /// The reason in words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Undecided::Thunk => "a thunk: it only jumps to another function",
+            Undecided::TooSmall => "fewer than 5 instructions: too small to tell from others",
+            Undecided::NothingNear => "no known function is near enough",
+            Undecided::NotCalibrated => "the model directory has no calibration for names",
+        }
+    }
+}
+
+/// A known function that speaks for a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence<'r> {
+    /// What is known of it.
+    pub entry: &'r Entry,
+    /// The cosine of the two.
+    pub score: f32,
+}
+
+/// A name proposed for a function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Name<'r> {
+    /// The name.
+    pub name: &'r str,
+    /// The cosine of the nearest function of that name.
+    pub score: f32,
+    /// The distance to the best name that says something else.
+    pub margin: f32,
+    /// The calibrated probability that it agrees with the true name.
+    pub confidence: f32,
+    /// The known functions of that name, best first.
+    pub evidence: Vec<Evidence<'r>>,
+}
+
+/// A tag that the model gives a function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelTag {
+    /// The tag.
+    pub tag: &'static str,
+    /// Standard deviations above the tag's background.
+    pub score: f32,
+    /// The calibrated probability that the function's author would say so.
+    pub confidence: f32,
+}
+
+/// What can be said of one function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation<'r> {
+    /// Proposed names above the threshold, best first.
+    pub names: Vec<Name<'r>>,
+    /// The model's opinion, most confident first.
+    pub tags: Vec<ModelTag>,
+    /// What the instructions prove.
+    pub facts: Vec<Fact>,
+    /// One line.
+    pub summary: String,
+    /// Why there is no name, where there is none.
+    pub undecided: Option<Undecided>,
+}
+
+/// A function to explain.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Whether it has a body of its own.
+    pub kind: Kind,
+    /// What its instructions say.
+    pub facts: &'a Facts,
+}
+
+impl Subject<'_> {
+    /// Why nothing can be said of this function whatever its vector is.
+    pub fn undecidable(&self) -> Option<Undecided> {
+        if self.kind != Kind::Normal {
+            Some(Undecided::Thunk)
+        } else if self.facts.instructions < SMALLEST {
+            Some(Undecided::TooSmall)
+        } else {
+            None
+        }
+    }
+}
+
+/// A model's knowledge, ready to explain functions.
+#[derive(Debug)]
+pub struct Explainer {
+    reference: Reference,
+    calibration: Option<Calibration>,
+    tags: TagVectors,
+}
+
+impl Explainer {
+    /// From the parts of a model directory; `tag_prompts` are the vectors of
+    /// [`tags::prompts`].
+    pub fn new(
+        reference: Reference,
+        calibration: Option<Calibration>,
+        tag_prompts: Matrix,
+    ) -> Explainer {
+        let tags = TagVectors::new(tag_prompts, reference.vectors());
+        Explainer {
+            reference,
+            calibration,
+            tags,
+        }
+    }
+
+    /// Explains each function, given its vector (a row each). At most `top`
+    /// names are proposed, and no name or tag under `threshold`.
+    pub fn explain(
+        &self,
+        subjects: &[Subject<'_>],
+        vectors: &Matrix,
+        top: usize,
+        threshold: f32,
+    ) -> Vec<Explanation<'_>> {
+        let neighbours = vectors.nearest(self.reference.vectors(), NEIGHBOURS);
+        let tag_scores = self.tags.scores(vectors);
+        subjects
+            .par_iter()
+            .zip(&neighbours)
+            .zip(&tag_scores)
+            .map(|((subject, neighbours), scores)| {
+                self.one(subject, neighbours, scores, top, threshold)
+            })
+            .collect()
+    }
+
+    fn one(
+        &self,
+        subject: &Subject<'_>,
+        neighbours: &[(usize, f32)],
+        tag_scores: &[f32],
+        top: usize,
+        threshold: f32,
+    ) -> Explanation<'_> {
+        let facts = evidence::facts(subject.facts);
+        if let Some(reason) = subject.undecidable() {
+            return Explanation {
+                names: Vec::new(),
+                tags: Vec::new(),
+                facts,
+                summary: match (reason, subject.facts.calls.first()) {
+                    (Undecided::Thunk, Some(call)) => format!("Jumps straight to {}.", call.name),
+                    _ => summary(subject.facts, None),
+                },
+                undecided: Some(reason),
+            };
+        }
+        let names = self.names(neighbours, subject.facts.instructions, top, threshold);
+        let resemblance = names.first().and_then(|name| {
+            let entry = name.evidence.first()?.entry;
+            let (package, explanation) = (entry.package.as_str(), entry.explanation.as_str());
+            Some(Resemblance {
+                name: name.name,
+                package,
+                explanation,
+            })
+        });
+        let calibrated = self
+            .calibration
+            .as_ref()
+            .is_some_and(|c| c.naming.is_some());
+        Explanation {
+            summary: summary(subject.facts, resemblance),
+            tags: self.tags(tag_scores, threshold),
+            facts,
+            undecided: match (names.is_empty(), calibrated) {
+                (false, _) => None,
+                (true, true) => Some(Undecided::NothingNear),
+                (true, false) => Some(Undecided::NotCalibrated),
+            },
+            names,
+        }
+    }
+
+    fn names(
+        &self,
+        neighbours: &[(usize, f32)],
+        instructions: usize,
+        top: usize,
+        threshold: f32,
+    ) -> Vec<Name<'_>> {
+        let Some(calibrated) = self.calibration.as_ref().and_then(|c| c.naming.as_ref()) else {
+            return Vec::new();
+        };
+        let mut names: Vec<Name<'_>> = naming::candidates(&self.reference, neighbours)
+            .into_iter()
+            .filter_map(|candidate| {
+                let confidence = calibrated.probability(&candidate.features(instructions));
+                let entry = |index: usize| &self.reference.entries()[index];
+                let (first, _) = *candidate.evidence.first()?;
+                (confidence >= threshold).then(|| Name {
+                    name: entry(first).name.as_str(),
+                    score: candidate.score,
+                    margin: candidate.margin,
+                    confidence,
+                    evidence: candidate
+                        .evidence
+                        .iter()
+                        .map(|&(index, score)| Evidence {
+                            entry: entry(index),
+                            score,
+                        })
+                        .collect(),
+                })
+            })
+            .collect();
+        names.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        names.truncate(top);
+        names
+    }
+
+    fn tags(&self, scores: &[f32], threshold: f32) -> Vec<ModelTag> {
+        let Some(calibrated) = self.calibration.as_ref().and_then(|c| c.tags.as_ref()) else {
+            return Vec::new();
+        };
+        let mut tags: Vec<ModelTag> = TAGS
+            .iter()
+            .enumerate()
+            .map(|(index, tag)| ModelTag {
+                tag: tag.name,
+                score: scores[index],
+                confidence: calibrated.probability(&tags::features(scores, index)),
+            })
+            .filter(|tag| tag.confidence >= threshold)
+            .collect();
+        tags.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        tags
+    }
+
+    /// The known functions.
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The probabilities, where the model directory has them.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibration::Calibrated;
+    use crate::logistic::{Logistic, Reliability};
+    use crate::sample::Sample;
+    use binscribe_lift::Call;
+
+    fn explainer(calibrated: bool) -> Explainer {
+        let sample = |name: &str| Sample {
+            name: name.to_owned(),
+            package: "p".to_owned(),
+            source_hash: name.to_owned(),
+            ..Sample::default()
+        };
+        let samples = [sample("xmalloc"), sample("quotearg")];
+        let vectors = Matrix::from_rows(&[[1.0f32, 0.0], [0.0, 1.0]]);
+        let reference = Reference::build(&samples, &vectors, "m", 10).expect("a set");
+        let logistic = Logistic {
+            features: vec!["score".to_owned()],
+            weights: vec![20.0, 0.0, 0.0, 0.0],
+            bias: -16.0,
+        };
+        let part = Calibrated {
+            logistic,
+            fitted: Reliability::default(),
+            held_out: Reliability::default(),
+        };
+        let calibration = calibrated.then(|| Calibration {
+            version: 1,
+            model: "m".to_owned(),
+            naming: Some(part),
+            tags: None,
+            search: None,
+            similar: None,
+        });
+        let prompts = Matrix::from_rows(&vec![[1.0f32, 0.0]; tags::prompts().len()]);
+        Explainer::new(reference, calibration, prompts)
+    }
+
+    #[test]
+    fn names_only_what_is_near_and_big_enough() {
+        let facts = Facts {
+            instructions: 9,
+            ..Facts::default()
+        };
+        let small = Facts {
+            instructions: 4,
+            ..Facts::default()
+        };
+        let jump = Facts {
+            instructions: 1,
+            calls: vec![Call {
+                name: "sub_10".to_owned(),
+                address: Some(16),
+                import: false,
+            }],
+            ..Facts::default()
+        };
+        let subject = |facts| Subject {
+            kind: Kind::Normal,
+            facts,
+        };
+        let subjects = [
+            subject(&facts),
+            subject(&facts),
+            subject(&small),
+            Subject {
+                kind: Kind::Thunk,
+                facts: &jump,
+            },
+        ];
+        let vectors = Matrix::from_rows(&[[1.0f32, 0.0], [0.707, 0.707], [1.0, 0.0], [1.0, 0.0]]);
+        let said = explainer(true);
+        let said = said.explain(&subjects, &vectors, 3, 0.5);
+        assert_eq!(said[0].names[0].name, "xmalloc");
+        assert_eq!(said[0].undecided, None);
+        assert_eq!(said[0].summary, "Resembles xmalloc (p).");
+        assert_eq!(said[1].undecided, Some(Undecided::NothingNear));
+        assert_eq!(said[2].undecided, Some(Undecided::TooSmall));
+        assert_eq!(said[3].undecided, Some(Undecided::Thunk));
+        assert_eq!(said[3].summary, "Jumps straight to sub_10.");
+        assert!(said[1..].iter().all(|said| said.names.is_empty()));
+
+        let silent = explainer(false);
+        let silent = silent.explain(&subjects[..1], &vectors.select(&[0]), 3, 0.5);
+        assert_eq!(silent[0].undecided, Some(Undecided::NotCalibrated));
+    }
+}

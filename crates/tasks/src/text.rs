@@ -1,0 +1,227 @@
+//! Words: of comments, of identifiers, of listings.
+
+/// The words of an identifier or of a piece of prose, in lower case:
+/// `png_read_row` and `readRow` are split, runs of digits stay with the letters
+/// before them (`md5`, `utf8`).
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut previous = ' ';
+    for c in text.chars() {
+        let starts_new = c.is_uppercase() && previous.is_lowercase();
+        if (!c.is_alphanumeric() || starts_new) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        previous = c;
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// Words that say nothing about what a function does.
+const STOP: &[&str] = &[
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "function", "if", "in", "into",
+    "is", "it", "its", "of", "on", "or", "that", "the", "then", "this", "to", "was", "we", "when",
+    "which", "will", "with",
+];
+
+/// The words of `text` that may tell functions apart: no stop words, no single
+/// letters, and a plural or third person `s` dropped so that `reads` finds
+/// `read`.
+pub fn content_words(text: &str) -> Vec<String> {
+    words(text)
+        .into_iter()
+        .filter(|word| word.len() > 1 && !STOP.contains(&word.as_str()))
+        .map(|word| stem(&word))
+        .collect()
+}
+
+fn stem(word: &str) -> String {
+    match word.strip_suffix('s') {
+        Some(rest) if rest.len() > 2 && !rest.ends_with(['s', 'u', 'i']) => rest.to_owned(),
+        _ => word.to_owned(),
+    }
+}
+
+/// The words a stripped listing still holds: the names of what it calls or
+/// refers to (imports) and its strings. Registers, numbers and automatic names
+/// such as `sub_401A30` are no words.
+pub fn listing_words(listing: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in listing.lines() {
+        let (code, comment) = match line.split_once("; ") {
+            Some((code, comment)) => (code, Some(comment)),
+            None => (line, None),
+        };
+        if let Some(operands) = code.split_once(char::is_whitespace).map(|(_, rest)| rest) {
+            for operand in operands.split(|c: char| !(c.is_alphanumeric() || "_@$".contains(c))) {
+                // The dialect writes a C name with an underscore before it.
+                if let Some(name) = operand.strip_prefix('_')
+                    && name.len() > 2
+                {
+                    found.extend(content_words(name));
+                }
+            }
+        }
+        if let Some(comment) = comment {
+            found.extend(content_words(&unescape(comment)));
+        }
+    }
+    found
+}
+
+/// Puts a space for each escape sequence of a quoted string, so that `\nusage`
+/// does not become the word `nusage`.
+fn unescape(quoted: &str) -> String {
+    let mut plain = String::with_capacity(quoted.len());
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            plain.push(c);
+            continue;
+        }
+        plain.push(' ');
+        if chars.next() == Some('x') {
+            chars.next();
+            chars.next();
+        }
+    }
+    plain
+}
+
+/// The first sentence of a comment on one line, and the second where the first
+/// has fewer than four words; at most `limit` characters, cut at a word.
+pub fn first_sentences(comment: &str, limit: usize) -> String {
+    let flat = comment.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut end = flat.len();
+    for (index, c) in flat.char_indices() {
+        let after = &flat[index + c.len_utf8()..];
+        let ends =
+            matches!(c, '.' | '!' | '?' | ';') && (after.is_empty() || after.starts_with(' '));
+        let sentence = &flat[..index];
+        let abbreviation = ["e.g", "i.e", "etc", "cf", "vs"]
+            .iter()
+            .any(|short| sentence.ends_with(short));
+        if ends && !abbreviation && sentence.split(' ').count() >= 4 {
+            end = index;
+            break;
+        }
+    }
+    shorten(flat[..end].trim_end_matches(['.', ';', ' ']), limit)
+}
+
+/// `text`, or its first words with an ellipsis where it is longer than `limit`
+/// characters.
+pub fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(limit.saturating_sub(1)).collect();
+    let cut = head
+        .rfind(' ')
+        .filter(|&at| at > head.len() / 2)
+        .unwrap_or(head.len());
+    format!(
+        "{}…",
+        head[..cut].trim_end_matches([' ', ',', '.', ';', ':', '('])
+    )
+}
+
+/// Whether two names say the same thing: equal but for case, leading
+/// underscores and what compilers append (`.part.0`), or most of their words
+/// shared (`png_read_row` and `read_row`; two words at the least).
+pub fn names_agree(a: &str, b: &str) -> bool {
+    let plain = |name: &str| {
+        let name = name.split('.').next().unwrap_or(name);
+        name.trim_start_matches('_').to_lowercase()
+    };
+    let (a, b) = (plain(a), plain(b));
+    if a == b {
+        return !a.is_empty();
+    }
+    let set = |name: &str| -> std::collections::BTreeSet<String> {
+        words(name)
+            .into_iter()
+            .filter(|word| word.len() > 1)
+            .collect()
+    };
+    let (a, b) = (set(&a), set(&b));
+    let shared = a.intersection(&b).count();
+    let union = a.union(&b).count();
+    shared >= 2 && shared * 2 > union
+}
+
+/// A name in words: `png_read_row` becomes `png read row`.
+pub fn name_in_words(name: &str) -> String {
+    let words = words(name.split('.').next().unwrap_or(name));
+    if words.is_empty() {
+        name.to_owned()
+    } else {
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_prose() {
+        let check = |text: &str, expected: &str| assert_eq!(words(text).join(" "), expected);
+        check("png_read_row", "png read row");
+        check("xmlParseURI2", "xml parse uri2");
+        check("Reads  a row, or fails.", "reads a row or fails");
+        check("", "");
+        assert_eq!(
+            content_words("Reads the rows of a class").join(" "),
+            "read row class"
+        );
+    }
+
+    #[test]
+    fn listings() {
+        let listing = "push    rbp\nlea     rdi, aUsage; \"usage: %s\\n\"\ncall    _error_at_line\n\
+                       call    sub_401A30\nmov     eax, [rbp+var_18]\nmov     rax, cs:_stdin_ptr";
+        assert_eq!(
+            listing_words(listing).join(" "),
+            "usage error line stdin ptr"
+        );
+    }
+
+    #[test]
+    fn sentences() {
+        let check = |text: &str, expected: &str| assert_eq!(first_sentences(text, 160), expected);
+        check(
+            "Print usage and exit.  The status is STATUS.",
+            "Print usage and exit",
+        );
+        check(
+            "Init.\nSets all fields to zero.",
+            "Init. Sets all fields to zero",
+        );
+        check(
+            "Handles flags, e.g. the first one. More.",
+            "Handles flags, e.g. the first one",
+        );
+        check("", "");
+        assert_eq!(
+            first_sentences("one two three four five six", 12),
+            "one two…"
+        );
+    }
+
+    #[test]
+    fn agreement_of_names() {
+        assert!(names_agree("_xmalloc", "xmalloc"));
+        assert!(names_agree("png_read_row.part.0", "png_read_row"));
+        assert!(names_agree("png_read_row", "read_row"));
+        assert!(!names_agree("png_read_row", "png_write_row"));
+        assert!(!names_agree("init", "free"));
+        assert!(!names_agree("", ""));
+    }
+}
