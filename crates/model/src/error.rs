@@ -20,6 +20,23 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A graph could not be run.
+    #[error("{}: {reason}", path.display())]
+    Inference {
+        /// The graph's file.
+        path: PathBuf,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// No model was named and there is none in the usual places.
+    #[error(
+        "no model directory found: set BINSCRIBE_MODEL, or put one at {}",
+        places(candidates)
+    )]
+    NoModel {
+        /// The places.
+        candidates: Vec<PathBuf>,
+    },
     /// A tokenizer could not be trained, read or written.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
@@ -42,4 +59,9 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+fn places(candidates: &[PathBuf]) -> String {
+    let places: Vec<String> = candidates.iter().map(|p| p.display().to_string()).collect();
+    places.join(" or ")
 }

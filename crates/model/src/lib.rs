@@ -12,12 +12,17 @@
 
 mod chunks;
 mod config;
+mod encoder;
 mod error;
+pub mod export;
+mod model;
+mod onnx;
 mod tokenizer;
 
 pub use chunks::chunks;
 pub use config::Config;
 pub use error::{Error, Result};
+pub use model::{Model, default_dir};
 pub use tokenizer::{AsmTokenizer, Encoding};
 
 /// Writes under a temporary name and renames, so that a killed run leaves no
