@@ -1,0 +1,400 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Format;
+
+/// Says what the functions of a stripped binary do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "binscribe",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  binscribe explain /usr/bin/sort              what each function does
+  binscribe search \"print usage\" ./a.out       find a function by what it does
+  binscribe similar ./new main --in ./old      find a function by example
+  binscribe functions ./a.out --format json    for scripts (docs/json.md)
+
+Exit status: 0 done, 1 failed, 2 wrong usage. Everything runs on this machine.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Propose names, tags and a summary for each function.
+    Explain(Explain),
+    /// Find the functions that an English text describes.
+    Search(Search),
+    /// Find the functions that are like a given one.
+    Similar(Similar),
+    /// Say which label of a list fits each function.
+    Classify(Classify),
+    /// List the functions of a file.
+    Functions(Functions),
+    /// Print the instructions of a function, as the model reads them.
+    Listing(Listing),
+    /// Write the vectors of all functions to a Parquet file.
+    Embed(Embed),
+    /// Build the corpus that models are trained and measured on.
+    #[command(subcommand)]
+    Corpus(Corpus),
+    /// Train a model from a recipe (runs the program binscribe-train).
+    Train(Train),
+    /// Measure a model against baselines on packages it never saw.
+    #[command(subcommand)]
+    Eval(Eval),
+    /// Look at a model directory, or make one from a training run.
+    #[command(subcommand)]
+    Model(Model),
+}
+
+/// Which model, and whether what it says may be kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// The model directory [default: $BINSCRIBE_MODEL, or models/default beside
+    /// the program].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Neither use nor keep vectors in the cache directory (BINSCRIBE_CACHE or
+    /// the system's own).
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FormatArgs {
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe explain /usr/bin/sort
+  binscribe explain ./a.out --function 0x401a30 --top 5
+  binscribe explain ./a.out --format json > functions.json
+
+A name is proposed where a known function is near enough, with the calibrated
+probability that it is right; the model's tags have one too. Tags in [brackets]
+are facts: imports called and constants held. Thunks and functions of fewer than
+5 instructions are counted and not judged.")]
+pub(crate) struct Explain {
+    /// An x86-64 ELF program, library or object file.
+    pub(crate) file: PathBuf,
+    /// Only this function, with its evidence: a name or an address (0x...).
+    #[arg(long, value_name = "F")]
+    pub(crate) function: Option<String>,
+    /// At most so many names for each function.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) top: usize,
+    /// Show no name or tag that is less probable than this.
+    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
+    pub(crate) min_confidence: f32,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe search \"compute a checksum\" /usr/bin/cksum
+  binscribe search \"parse command line options\" ./a.out -k 3 --format json
+
+The score is a cosine; the confidence is the calibrated probability that a
+function is the one described.")]
+pub(crate) struct Search {
+    /// What the function does, in English.
+    pub(crate) english: String,
+    /// An x86-64 ELF program, library or object file.
+    pub(crate) file: PathBuf,
+    /// How many functions to show.
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe similar ./a.out main
+  binscribe similar ./vulnerable 0x401a30 --in ./firmware -k 5
+
+The score is a cosine; the confidence is the calibrated probability that a
+function is made of the same source.")]
+pub(crate) struct Similar {
+    /// The file with the example.
+    pub(crate) file: PathBuf,
+    /// The example: a name or an address (0x...).
+    pub(crate) function: String,
+    /// Search in this file [default: the same, without the example].
+    #[arg(long = "in", value_name = "FILE")]
+    pub(crate) within: Option<PathBuf>,
+    /// How many functions to show.
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe classify ./a.out --labels crypto
+  binscribe classify ./a.out --labels protocol --function 0x401a30
+  binscribe classify ./a.out --labels mine.txt     one label a line
+
+Without --function: the best label of each function, the surest functions first.
+With it: every label for that function. The score is the label's share among all
+labels (softmax); the confidence is the calibrated probability that the label
+fits at all, for none of them may.")]
+pub(crate) struct Classify {
+    /// An x86-64 ELF program, library or object file.
+    pub(crate) file: PathBuf,
+    /// `crypto`, `protocol`, or a file with one label on each line.
+    #[arg(long, value_name = "LABELS")]
+    pub(crate) labels: String,
+    /// Only this function: a name or an address (0x...).
+    #[arg(long, value_name = "F")]
+    pub(crate) function: Option<String>,
+    /// How many answers to show [default: 20, or every label with --function].
+    #[arg(short, value_name = "N")]
+    pub(crate) k: Option<usize>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe functions ./a.out
+  binscribe functions ./a.out --format csv > functions.csv")]
+pub(crate) struct Functions {
+    /// An x86-64 ELF program, library or object file.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe listing ./a.out main
+  binscribe listing ./a.out 0x401a30 --clap > function.json    input of CLAP")]
+pub(crate) struct Listing {
+    /// An x86-64 ELF program, library or object file.
+    pub(crate) file: PathBuf,
+    /// A name or an address (0x...).
+    pub(crate) function: String,
+    /// Print the JSON object that CLAP takes: {"1": "push    rbp", ...}.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) clap: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe embed ./a.out -o a.parquet
+  binscribe embed ./firmware -o firmware.parquet    every ELF file below it
+
+One row for each function of at least 5 instructions; the file's metadata name
+the model.")]
+pub(crate) struct Embed {
+    /// A file, or a directory of files.
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) path: PathBuf,
+    /// The Parquet file to write.
+    #[arg(short, value_name = "OUT.parquet")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Examples:
+  binscribe train recipes/default.toml
+  binscribe train --help          the options of binscribe-train",
+    disable_help_flag = true
+)]
+pub(crate) struct Train {
+    /// Passed to binscribe-train as they are.
+    #[arg(
+        value_name = "RECIPE",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Eval {
+    /// Find functions again that another toolchain compiled.
+    #[command(after_help = "\
+Examples:
+  binscribe eval bcsd --corpus corpus
+  binscribe eval bcsd --corpus corpus --pool 32,1000 --format csv > bcsd.csv
+
+Pairs of levels as jTrans has them (O0-O3, O0-Os, O1-Os, O1-O3, O2-Os, O2-O3)
+within each compiler, and gcc against clang at O0, O2 and O3. Pairs are shuffled
+into pools; ties count against the answer.")]
+    Bcsd(EvalArgs),
+    /// Find functions by the comment that their author wrote.
+    #[command(after_help = "\
+Examples:
+  binscribe eval retrieval --corpus corpus
+  binscribe eval retrieval --corpus corpus --split validation --format json
+
+The pool holds each function of the split once: compiled by gcc -O2, and then
+each under one of ten toolchains. The query is the first sentence of a comment.")]
+    Retrieval(EvalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// The corpus directory (`binscribe corpus build`).
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// The packages to ask about.
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["validation", "test"])]
+    pub(crate) split: String,
+    /// Pool sizes of `bcsd`.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "32,1000,10000",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) pool: Vec<u32>,
+    /// The order in which pairs are drawn into pools.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Say what a model directory holds.
+    #[command(after_help = "\
+Example:
+  binscribe model info models/default")]
+    Info {
+        /// The model directory [default: the one that the other commands use].
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Make a model directory from a training run: graphs, reference set,
+    /// calibration and model card.
+    #[command(after_help = "\
+Example:
+  binscribe model export runs/default --corpus corpus -o models/default")]
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// What binscribe-train wrote.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    /// The corpus directory (`binscribe corpus build`).
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// The model directory to make; its graphs, reference set and calibration
+    /// are replaced.
+    #[arg(short, value_name = "MODEL_DIR")]
+    pub(crate) output: PathBuf,
+    /// The text encoder to use where the run has not tuned its own: a directory
+    /// with model.safetensors, config.json and tokenizer.json of
+    /// all-MiniLM-L6-v2.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) text_encoder: Option<PathBuf>,
+    /// Write the graphs in single precision too.
+    #[arg(long)]
+    pub(crate) float: bool,
+    /// At most so many vectors in the reference set.
+    #[arg(long, value_name = "N", default_value_t = 14_000)]
+    pub(crate) reference: usize,
+    /// JSON files that `binscribe eval` printed, for the model card.
+    #[arg(long, value_name = "FILE,...", value_delimiter = ',')]
+    pub(crate) figures: Vec<PathBuf>,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("a probability is a number from 0 to 1".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Corpus {
+    /// Download source packages and check them.
+    #[command(after_help = "\
+Example:
+  binscribe corpus fetch zlib coreutils --corpus corpus")]
+    Fetch(CorpusArgs),
+    /// Build each package once, compile it again under every toolchain, and
+    /// write the rows. Goes on where an earlier run was ended.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus build                       every package of the manifest
+  binscribe corpus build zlib --corpus corpus
+
+Needs gcc-12, clang-14 and what the packages themselves are built with.")]
+    Build {
+        #[command(flatten)]
+        args: CorpusArgs,
+        /// List packages anew whose rows are there already: for when the way in
+        /// which functions are found or listed has changed.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Count functions, rows and bytes.
+    #[command(after_help = "\
+Example:
+  binscribe corpus stats --corpus corpus --format json")]
+    Stats {
+        /// The corpus directory.
+        #[arg(long, value_name = "DIR", default_value = "corpus")]
+        corpus: PathBuf,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusArgs {
+    /// These packages of the manifest [default: all].
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
+    /// The corpus directory.
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// The list of packages.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "recipes/corpus/default.toml"
+    )]
+    pub(crate) manifest: PathBuf,
+}

@@ -1,0 +1,103 @@
+//! `binscribe classify`: labels in, which function each fits out.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use binscribe_tasks::tags::{self, Backgrounds};
+
+use crate::args::Classify;
+use crate::engine::{Candidates, Engine, Found};
+use crate::input::{self, Input};
+use crate::json::Query;
+
+/// The temperature of CLAP's zero-shot classification.
+const TEMPERATURE: f32 = 0.07;
+
+pub(crate) fn run(args: &Classify) -> Result<()> {
+    let labels = labels(&args.labels)?;
+    let input = Input::read(&args.file)?;
+    let program = input.program()?;
+    let engine = Engine::open(&args.model)?;
+    let mut candidates = Candidates::of(&input, &program, &engine, None)?;
+    if let Some(wanted) = &args.function {
+        let address = input::find(&program, &input.path, wanted)?.address;
+        candidates.keep(address)?;
+    }
+    let prompts: Vec<String> = labels.iter().map(|(_, prompt)| prompt.clone()).collect();
+    let explainer = engine.explainer()?;
+    let backgrounds = Backgrounds::new(
+        engine.embed_texts(&prompts)?,
+        explainer.reference().vectors(),
+    );
+    let calibrated = explainer
+        .calibration()
+        .and_then(|calibration| calibration.tags.as_ref());
+
+    let cosines = backgrounds.cosines(&candidates.vectors);
+    let scores = backgrounds.scores(&candidates.vectors);
+    let mut found = Vec::new();
+    for (function, (cosines, scores)) in cosines.iter().zip(&scores).enumerate() {
+        let shares = tags::softmax(cosines, TEMPERATURE);
+        let mut answers: Vec<Found> = (0..labels.len())
+            .map(|label| Found {
+                function,
+                label: Some(labels[label].0.clone()),
+                score: shares[label],
+                confidence: calibrated
+                    .map(|calibrated| calibrated.probability(&tags::features(scores, label))),
+            })
+            .collect();
+        answers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        if args.function.is_none() {
+            answers.truncate(1);
+        }
+        found.extend(answers);
+    }
+    found.sort_by(|a, b| {
+        let key = |found: &Found| found.confidence.unwrap_or(found.score);
+        key(b).total_cmp(&key(a)).then(b.score.total_cmp(&a.score))
+    });
+    found.truncate(args.k.unwrap_or(if args.function.is_some() {
+        usize::MAX
+    } else {
+        20
+    }));
+    let names = labels.into_iter().map(|(label, _)| label).collect();
+    candidates.print(&engine, Query::Labels(names), found, args.format.format)
+}
+
+/// The labels with their prompts.
+fn labels(wanted: &str) -> Result<Vec<(String, String)>> {
+    let built_in = |list: &[(&str, &str)], prompt: fn(&str) -> String| {
+        list.iter()
+            .map(|(label, name)| ((*label).to_owned(), prompt(name)))
+            .collect()
+    };
+    match wanted {
+        "crypto" => return Ok(built_in(tags::CRYPTO, tags::crypto_prompt)),
+        "protocol" => return Ok(built_in(tags::PROTOCOL, tags::protocol_prompt)),
+        _ => {}
+    }
+    if !Path::new(wanted).exists() {
+        bail!(
+            "there are no labels `{wanted}`: give `crypto`, `protocol`, or a file with one label \
+             on each line"
+        );
+    }
+    let text = std::fs::read_to_string(wanted)
+        .with_context(|| format!("cannot read the labels in {wanted}"))?;
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for label in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !labels.iter().any(|(known, _)| known == label) {
+            labels.push((label.to_owned(), tags::general_prompt(label)));
+        }
+    }
+    const MOST: usize = 1000;
+    if labels.is_empty() || labels.len() > MOST {
+        bail!(
+            "{wanted} has {} labels: give 1 to {MOST}, one on each line",
+            labels.len()
+        );
+    }
+    Ok(labels)
+}

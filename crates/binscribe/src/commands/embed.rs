@@ -1,0 +1,154 @@
+//! `binscribe embed`: vectors for other programs to search.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow_array::builder::{FixedSizeListBuilder, Float32Builder};
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::args::Embed;
+use crate::engine::{Candidates, Engine};
+use crate::input::Input;
+use crate::output::{self, note};
+
+/// The columns of the file, as they fill up.
+#[derive(Default)]
+struct Columns {
+    file: Vec<String>,
+    blake3: Vec<String>,
+    address: Vec<u64>,
+    rva: Vec<u64>,
+    size: Vec<u64>,
+    name: Vec<String>,
+    vectors: Vec<Vec<f32>>,
+}
+
+pub(crate) fn run(args: &Embed) -> Result<()> {
+    let files = if args.path.is_dir() {
+        elf_files(&args.path)?
+    } else {
+        vec![args.path.clone()]
+    };
+    let engine = Engine::open(&args.model)?;
+    let single = files.len() == 1 && !args.path.is_dir();
+    let mut columns = Columns::default();
+    let mut left_out = 0;
+    for path in &files {
+        if let Err(error) = columns.add(path, &engine) {
+            if single {
+                return Err(error);
+            }
+            note(&format!("warning: left out: {error:#}"));
+            left_out += 1;
+        }
+    }
+    if columns.address.is_empty() {
+        bail!("{}: no function to embed was found", args.path.display());
+    }
+    let (functions, read) = (columns.address.len(), files.len() - left_out);
+    columns.write(&args.output, engine.id())?;
+    note(&format!(
+        "{functions} functions of {read} files written to {}{}",
+        args.output.display(),
+        if left_out > 0 {
+            format!("; {left_out} files left out")
+        } else {
+            String::new()
+        }
+    ));
+    Ok(())
+}
+
+/// The ELF files below a directory, in order; symbolic links are not followed.
+fn elf_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let entries = fs::read_dir(&directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() && is_elf(&entry.path()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        bail!(
+            "{}: there is no ELF file in or below it",
+            directory.display()
+        );
+    }
+    Ok(found)
+}
+
+fn is_elf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut magic = [0; 4];
+    fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .is_ok()
+        && &magic == b"\x7fELF"
+}
+
+impl Columns {
+    fn add(&mut self, path: &Path, engine: &Engine) -> Result<()> {
+        let input = Input::read(path)?;
+        let program = input.program()?;
+        let candidates = Candidates::of(&input, &program, engine, None)?;
+        let hash = input.hash();
+        for (row, function) in candidates.functions().iter().enumerate() {
+            self.file.push(path.display().to_string());
+            self.blake3.push(hash.clone());
+            self.address.push(function.address);
+            self.rva.push(function.rva);
+            self.size.push(function.size);
+            self.name.push(function.display_name());
+            self.vectors.push(candidates.vectors.row(row).to_vec());
+        }
+        Ok(())
+    }
+
+    fn write(self, path: &Path, model: &str) -> Result<()> {
+        let width = self.vectors.first().map_or(0, Vec::len);
+        let mut vectors = FixedSizeListBuilder::new(Float32Builder::new(), i32::try_from(width)?);
+        for vector in &self.vectors {
+            vectors.values().append_slice(vector);
+            vectors.append(true);
+        }
+        let texts = |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+        let numbers = |values: Vec<u64>| -> ArrayRef { Arc::new(UInt64Array::from(values)) };
+        let batch = RecordBatch::try_from_iter([
+            ("file", texts(self.file)),
+            ("file_blake3", texts(self.blake3)),
+            ("address", numbers(self.address)),
+            ("rva", numbers(self.rva)),
+            ("size", numbers(self.size)),
+            ("name", texts(self.name)),
+            ("vector", Arc::new(vectors.finish()) as ArrayRef),
+        ])?;
+        let key = |name: &str, value: &str| KeyValue::new(name.to_owned(), value.to_owned());
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_key_value_metadata(Some(vec![
+                key("binscribe.schema", "1"),
+                key("binscribe.model", model),
+            ]))
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+        writer.write(&batch)?;
+        writer.close()?;
+        output::write_file(path, &bytes)
+    }
+}

@@ -1,0 +1,237 @@
+//! `binscribe explain`: names, tags and a summary of each function.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use binscribe_lift::Function;
+use binscribe_tasks::{Explanation, Subject, Undecided};
+
+use crate::args::Explain;
+use crate::engine::Engine;
+use crate::input::{self, Input};
+use crate::json::{self, Binary, ExplainedFunction, FunctionEntry};
+use crate::output::{self, Field, Format, Table};
+
+pub(crate) fn run(args: &Explain) -> Result<()> {
+    let input = Input::read(&args.file)?;
+    let program = input.program()?;
+    let functions: Vec<&Function> = match &args.function {
+        Some(wanted) => vec![input::find(&program, &input.path, wanted)?],
+        None => program.functions().iter().collect(),
+    };
+    let listings = input::listings(&program, &functions);
+    let engine = Engine::open(&args.model)?;
+    let explainer = engine.explainer()?;
+
+    let subjects: Vec<Subject<'_>> = functions
+        .iter()
+        .zip(&listings)
+        .map(|(function, listing)| Subject {
+            kind: function.kind,
+            facts: &listing.facts,
+        })
+        .collect();
+    let judged: Vec<usize> = (0..subjects.len())
+        .filter(|&index| subjects[index].undecidable().is_none())
+        .collect();
+    let texts: Vec<String> = judged.iter().map(|&index| listings[index].text()).collect();
+    let hash = input.hash();
+    let judged_vectors = engine.embed_listings(&hash, &texts)?;
+    // Those that are not judged need no vector; a row of zeros stands for it.
+    let mut rows = vec![vec![0.0; judged_vectors.width()]; subjects.len()];
+    for (position, &index) in judged.iter().enumerate() {
+        rows[index].copy_from_slice(judged_vectors.row(position));
+    }
+    let vectors = binscribe_tasks::Matrix::from_rows(&rows);
+    let explanations = explainer.explain(&subjects, &vectors, args.top, args.min_confidence);
+
+    match (args.format.format, &args.function) {
+        (Format::Json, _) => output::print_json(&json::Explained {
+            version: json::VERSION,
+            binary: Binary::new(&input.path, &hash, &program),
+            model: engine.info(),
+            functions: functions
+                .iter()
+                .zip(&explanations)
+                .map(|(function, explanation)| entry(function, explanation))
+                .collect(),
+        }),
+        (Format::Csv, _) => csv(&functions, &explanations),
+        (Format::Table, None) => table(&functions, &explanations),
+        (Format::Table, Some(_)) => details(functions[0], &explanations[0]),
+    }
+}
+
+fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunction {
+    let evidence = |evidence: &binscribe_tasks::Evidence<'_>| json::Evidence {
+        package: evidence.entry.package.clone(),
+        version: evidence.entry.version.clone(),
+        file: evidence.entry.file.clone(),
+        line: evidence.entry.line,
+        license: evidence.entry.license.clone(),
+        toolchains: evidence.entry.toolchains.clone(),
+        also_in: Some(evidence.entry.also_in.clone()).filter(|also| !also.is_empty()),
+        explanation: evidence.entry.explanation.clone(),
+        score: evidence.score,
+    };
+    let names = explanation.names.iter().map(|name| json::Name {
+        name: name.name.to_owned(),
+        confidence: name.confidence,
+        score: name.score,
+        margin: name.margin,
+        evidence: name.evidence.iter().map(evidence).collect(),
+    });
+    let opinions = explanation.tags.iter().map(|tag| json::Tag {
+        tag: tag.tag,
+        source: "model",
+        confidence: Some(tag.confidence),
+        why: format!("{:.1} standard deviations above what is usual", tag.score),
+    });
+    let facts = explanation.facts.iter().map(|fact| json::Tag {
+        tag: fact.tag,
+        source: "fact",
+        confidence: None,
+        why: fact.why.clone(),
+    });
+    ExplainedFunction {
+        function: FunctionEntry::new(function),
+        names: names.collect(),
+        tags: opinions.chain(facts).collect(),
+        summary: explanation.summary.clone(),
+        undecided: explanation.undecided.map(Undecided::reason),
+    }
+}
+
+/// The model's tags, and in brackets what is a fact.
+fn tags(explanation: &Explanation<'_>) -> String {
+    let opinions = explanation.tags.iter().map(|tag| tag.tag.to_owned());
+    let mut facts: Vec<&str> = explanation.facts.iter().map(|fact| fact.tag).collect();
+    facts.dedup();
+    opinions
+        .chain(facts.iter().map(|tag| format!("[{tag}]")))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn csv(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> {
+    let mut table = Table::new(&[
+        "ADDRESS",
+        "RVA",
+        "SIZE",
+        "SYMBOL",
+        "NAME",
+        "CONFIDENCE",
+        "PACKAGE",
+        "TAGS",
+        "SUMMARY",
+        "UNDECIDED",
+    ]);
+    for (function, explanation) in functions.iter().zip(explanations) {
+        let best = explanation.names.first();
+        table.row(vec![
+            Field::Address(function.address),
+            Field::Address(function.rva),
+            Field::Count(function.size),
+            function.name.as_deref().unwrap_or_default().into(),
+            best.map_or(Field::Empty, |name| name.name.into()),
+            best.map_or(Field::Empty, |name| {
+                Field::Number(f64::from(name.confidence), 2)
+            }),
+            best.and_then(|name| name.evidence.first())
+                .map_or(Field::Empty, |evidence| {
+                    evidence.entry.package.as_str().into()
+                }),
+            tags(explanation).into(),
+            explanation.summary.as_str().into(),
+            explanation.undecided.map_or("", Undecided::reason).into(),
+        ]);
+    }
+    table.print_csv()
+}
+
+fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> {
+    let mut table = Table::new(&["ADDRESS", "FUNCTION", "PROPOSED NAME", "TAGS", "SUMMARY"]);
+    let mut not_judged: BTreeMap<Undecided, usize> = BTreeMap::new();
+    let mut named = 0;
+    for (function, explanation) in functions.iter().zip(explanations) {
+        if let Some(reason @ (Undecided::Thunk | Undecided::TooSmall)) = explanation.undecided {
+            *not_judged.entry(reason).or_default() += 1;
+            continue;
+        }
+        named += usize::from(!explanation.names.is_empty());
+        let names: Vec<String> = explanation
+            .names
+            .iter()
+            .map(|name| format!("{} {:.0}%", name.name, name.confidence * 100.0))
+            .collect();
+        table.row(vec![
+            Field::Address(function.address),
+            function.display_name().into(),
+            names.join(", ").into(),
+            tags(explanation).into(),
+            explanation.summary.as_str().into(),
+        ]);
+    }
+    table.print()?;
+    let judged = functions.len() - not_judged.values().sum::<usize>();
+    output::print_line("")?;
+    output::print_line(&format!(
+        "{} functions, {judged} judged: {named} with a name, {} without one near enough.",
+        functions.len(),
+        judged - named
+    ))?;
+    for (reason, count) in not_judged {
+        output::print_line(&format!("Not decidable: {count} ({}).", reason.reason()))?;
+    }
+    Ok(())
+}
+
+fn details(function: &Function, explanation: &Explanation<'_>) -> Result<()> {
+    let line = |text: String| output::print_line(&text);
+    line(format!(
+        "{} at {:#x} (RVA {:#x}), {} bytes, found by {}",
+        function.display_name(),
+        function.address,
+        function.rva,
+        function.size,
+        function.source
+    ))?;
+    line(explanation.summary.clone())?;
+    if let Some(reason) = explanation.undecided {
+        line(format!("No name is proposed: {}.", reason.reason()))?;
+    }
+    for name in &explanation.names {
+        line(format!(
+            "Name {}: {:.0}% (score {:.3}, margin {:+.3})",
+            name.name,
+            name.confidence * 100.0,
+            name.score,
+            name.margin
+        ))?;
+        for evidence in &name.evidence {
+            let entry = evidence.entry;
+            line(format!(
+                "  {:.3}  {} {} {}:{} [{}; {}] {}",
+                evidence.score,
+                entry.package,
+                entry.version,
+                entry.file,
+                entry.line,
+                entry.toolchains,
+                entry.license,
+                entry.explanation
+            ))?;
+        }
+    }
+    for tag in &explanation.tags {
+        line(format!(
+            "Tag {}: {:.0}% (the model's opinion)",
+            tag.tag,
+            tag.confidence * 100.0
+        ))?;
+    }
+    for fact in &explanation.facts {
+        line(format!("Fact [{}]: {}", fact.tag, fact.why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! One module for each command.
+
+pub(crate) mod classify;
+pub(crate) mod corpus;
+pub(crate) mod embed;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod functions;
+pub(crate) mod listing;
+pub(crate) mod model;
+pub(crate) mod search;
+pub(crate) mod similar;
+pub(crate) mod train;

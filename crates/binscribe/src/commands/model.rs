@@ -1,0 +1,491 @@
+//! `binscribe model`: what a model directory holds, and how it is made.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use binscribe_model::Config;
+use binscribe_model::export::{self, Precision, TextConfig};
+use binscribe_tasks::calibration::{self, Calibrated, Calibration, Split};
+use binscribe_tasks::tags::TagVectors;
+use binscribe_tasks::{Reference, Sample, reference, tags};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args;
+use crate::data::{self, Splits};
+use crate::engine::Engine;
+use crate::json;
+use crate::output::{self, Field, Format, Table, note};
+
+/// No model directory may be bigger: it is kept in a repository.
+const LARGEST: u64 = 45_000_000;
+
+pub(crate) fn run(args: &args::Model) -> Result<()> {
+    match args {
+        args::Model::Info { directory, format } => info(directory.as_ref(), format.format),
+        args::Model::Export(args) => export(args),
+    }
+}
+
+#[derive(Serialize)]
+struct Info {
+    version: u32,
+    model: json::ModelInfo,
+    bytes: u64,
+    config: Config,
+    reference: ReferenceInfo,
+    calibration: Option<Calibration>,
+}
+
+#[derive(Serialize)]
+struct ReferenceInfo {
+    vectors: usize,
+    names: usize,
+    packages: BTreeMap<String, usize>,
+}
+
+impl ReferenceInfo {
+    fn of(set: &Reference) -> ReferenceInfo {
+        let mut packages = BTreeMap::new();
+        let mut names: Vec<&str> = Vec::new();
+        for entry in set.entries() {
+            *packages
+                .entry(format!("{} {}", entry.package, entry.version))
+                .or_default() += 1;
+            names.push(&entry.name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        ReferenceInfo {
+            vectors: set.entries().len(),
+            names: names.len(),
+            packages,
+        }
+    }
+}
+
+fn info(directory: Option<&PathBuf>, format: Format) -> Result<()> {
+    let args = args::ModelArgs {
+        model: directory.cloned(),
+        no_cache: true,
+    };
+    let engine = Engine::open(&args)?;
+    let reference = engine.reference()?;
+    let calibration = engine.calibration()?;
+    let info = Info {
+        version: json::VERSION,
+        model: engine.info(),
+        bytes: directory_size(engine.directory())?,
+        config: engine.config().clone(),
+        reference: ReferenceInfo::of(&reference),
+        calibration,
+    };
+    let mut table = Table::new(&["WHAT", "VALUE"]);
+    let mut row = |what: &str, value: String| table.row(vec![what.into(), Field::Text(value)]);
+    row("directory", info.model.directory.clone());
+    row("id", info.model.id.clone());
+    row("size", format!("{:.1} MB", info.bytes as f64 / 1e6));
+    let config = &info.config;
+    row(
+        "encoder",
+        format!(
+            "{} layers, {} wide, {} heads, {} pieces, at most {} tokens",
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.num_attention_heads,
+            config.vocab_size,
+            config.max_tokens
+        ),
+    );
+    row(
+        "reference set",
+        format!(
+            "{} vectors, {} names",
+            info.reference.vectors, info.reference.names
+        ),
+    );
+    for (package, vectors) in &info.reference.packages {
+        row("", format!("{package}: {vectors}"));
+    }
+    match &info.calibration {
+        None => row("calibration", "none: answers have no confidence".to_owned()),
+        Some(calibration) => {
+            for (what, part) in parts(calibration) {
+                row(
+                    &format!("calibration of {what}"),
+                    part.map_or("none".to_owned(), describe),
+                );
+            }
+        }
+    }
+    table.print_as(format, &info)
+}
+
+fn parts(calibration: &Calibration) -> [(&'static str, Option<&Calibrated>); 4] {
+    [
+        ("names", calibration.naming.as_ref()),
+        ("tags", calibration.tags.as_ref()),
+        ("search", calibration.search.as_ref()),
+        ("similar", calibration.similar.as_ref()),
+    ]
+}
+
+fn describe(part: &Calibrated) -> String {
+    format!(
+        "expected calibration error {:.3} over {} held-out answers, {} of them right",
+        part.held_out.expected_calibration_error, part.held_out.answers, part.held_out.right
+    )
+}
+
+fn directory_size(directory: &Path) -> Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(directory)? {
+        size += entry?.metadata()?.len();
+    }
+    Ok(size)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// The text encoder's weights, shape and tokenizer: tuned by the run, or as they
+/// are in the directory of all-MiniLM-L6-v2.
+fn text_encoder(args: &args::Export) -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let tuned = args.run.join("text.safetensors");
+    let base = args.text_encoder.as_ref().map(|base| {
+        let file = |name: &str| base.join(name);
+        (
+            file("model.safetensors"),
+            file("config.json"),
+            file("tokenizer.json"),
+        )
+    });
+    let own = (
+        tuned.clone(),
+        args.run.join("text_config.json"),
+        args.run.join("text_tokenizer.json"),
+    );
+    let found = match base {
+        _ if own.0.is_file() && own.1.is_file() && own.2.is_file() => own,
+        Some((_, config, tokenizer)) if tuned.is_file() => (tuned, config, tokenizer),
+        Some(base) => base,
+        None => bail!(
+            "{} has no text encoder of its own: name the directory of all-MiniLM-L6-v2 with \
+             --text-encoder DIR",
+            args.run.display()
+        ),
+    };
+    for path in [&found.0, &found.1, &found.2] {
+        if !path.is_file() {
+            bail!(
+                "{}: there is no such file, and the text encoder needs it",
+                path.display()
+            );
+        }
+    }
+    Ok(found)
+}
+
+fn export(args: &args::Export) -> Result<()> {
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        if !args.run.join(name).is_file() {
+            bail!(
+                "{} is not a finished training run: it has no {name}",
+                args.run.display()
+            );
+        }
+    }
+    let (text_weights, text_config, text_tokenizer) = text_encoder(args)?;
+    let splits = data::read(&args.corpus)?;
+    let new = args
+        .output
+        .with_extension(format!("{}.tmp", std::process::id()));
+    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+    let made = (|| {
+        let config = Config::from_file(&args.run.join("config.json"))?;
+        copy(&args.run.join("config.json"), &new.join("config.json"))?;
+        copy(
+            &args.run.join("tokenizer.json"),
+            &new.join("tokenizer.json"),
+        )?;
+        copy(&text_tokenizer, &new.join("text_tokenizer.json"))?;
+        let text_shape = TextConfig::from_file(&text_config)?;
+        let weights = args.run.join("model.safetensors");
+        let mut graphs = vec![("int8.onnx", Precision::Int8)];
+        if args.float {
+            graphs.push(("onnx", Precision::Float));
+        }
+        for (ending, precision) in graphs {
+            let assembly = new.join(format!("assembly.{ending}"));
+            export::export_assembly(&weights, &config, &assembly, precision)?;
+            let text = new.join(format!("text.{ending}"));
+            export::export_text(&text_weights, &text_shape, &text, precision)?;
+        }
+        fill(args, &new, &splits)
+    })()
+    .and_then(|()| replace(&new, &args.output));
+    if made.is_err() {
+        // What went wrong is the answer; a leftover directory is not.
+        let _ = fs::remove_dir_all(&new);
+    }
+    made?;
+    note(&format!("{} is ready", args.output.display()));
+    info(Some(&args.output), Format::Table)
+}
+
+/// Adds to the graphs in `new` what rests on the model's own vectors.
+fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
+    let engine = Engine::open(&args::ModelArgs {
+        model: Some(new.to_owned()),
+        no_cache: false,
+    })?;
+    note(&format!("model {}", engine.id()));
+    let embed = |samples: &[Sample]| {
+        let listings: Vec<String> = samples
+            .iter()
+            .map(|sample| sample.listing.clone())
+            .collect();
+        engine.embed_listings("corpus", &listings)
+    };
+    note(&format!(
+        "reference set: embedding {} rows",
+        splits.train.len()
+    ));
+    let vectors = embed(&splits.train)?;
+    let set = Reference::build(&splits.train, &vectors, engine.id(), args.reference)?;
+    set.write(&new.join(reference::FILE_NAME))?;
+    // What is used is what was written, at one byte a number.
+    let set = Reference::read(&new.join(reference::FILE_NAME), engine.id())?;
+
+    let (validation, test) = (&splits.validation, &splits.test);
+    note(&format!(
+        "calibration: embedding {} rows",
+        validation.len() + test.len()
+    ));
+    let (validation_vectors, test_vectors) = (embed(validation)?, embed(test)?);
+    let validation_queries = engine.embed_texts(&calibration::queries(validation))?;
+    let test_queries = engine.embed_texts(&calibration::queries(test))?;
+    let tags = TagVectors::new(engine.embed_texts(&tags::prompts())?, set.vectors());
+    let calibration = Calibration::fit(
+        &set,
+        &tags,
+        Split {
+            samples: validation,
+            vectors: &validation_vectors,
+            query_vectors: &validation_queries,
+        },
+        Split {
+            samples: test,
+            vectors: &test_vectors,
+            query_vectors: &test_queries,
+        },
+    )?;
+    calibration.write(&new.join(calibration::FILE_NAME))?;
+
+    let card = card(args, &engine, splits, &set, &calibration)?;
+    output::write_file(&new.join("README.md"), card.as_bytes())?;
+    let size = directory_size(new)?;
+    if size > LARGEST && !args.float {
+        bail!(
+            "the model directory would have {:.1} MB, more than {:.0}: take fewer vectors with \
+             --reference N, or a smaller model",
+            size as f64 / 1e6,
+            LARGEST as f64 / 1e6
+        );
+    }
+    Ok(())
+}
+
+/// Moves the files of `new` into `output`, and removes graphs of an older model
+/// that the new one has not.
+fn replace(new: &Path, output: &Path) -> Result<()> {
+    fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+    for name in ["assembly.onnx", "text.onnx"] {
+        let old = output.join(name);
+        if old.exists() && !new.join(name).exists() {
+            fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+        }
+    }
+    for entry in fs::read_dir(new)? {
+        let entry = entry?;
+        let to = output.join(entry.file_name());
+        fs::rename(entry.path(), &to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    fs::remove_dir(new)?;
+    Ok(())
+}
+
+/// The model card: every figure with the command that gives it.
+fn card(
+    args: &args::Export,
+    engine: &Engine,
+    splits: &Splits,
+    set: &Reference,
+    calibration: &Calibration,
+) -> Result<String> {
+    let config = engine.config();
+    let mut card = String::new();
+    let mut line = |text: &str| {
+        card.push_str(text);
+        card.push('\n');
+    };
+    let licenses: Vec<String> = {
+        let mut all: Vec<String> = splits
+            .train
+            .iter()
+            .map(|s| format!("{} ({})", s.package, s.license))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    line("---\nlicense: apache-2.0\ntags: [binary-analysis, assembly, sentence-similarity]\n---\n");
+    line("# binscribe model\n");
+    line(&format!(
+        "Model `{}`: an assembly encoder ({} layers, {} wide, {} heads, {} pieces of vocabulary, \
+         at most {} tokens of a function) whose vectors ({} numbers, cosine) lie near those that \
+         the text encoder gives to English about the function. x86-64 listings of stripped ELF \
+         files in, as `binscribe listing` prints them.\n",
+        engine.id(),
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.vocab_size,
+        config.max_tokens,
+        config.output_size,
+    ));
+    line(
+        "The text encoder derives from all-MiniLM-L6-v2 (Apache-2.0). Graphs are ONNX; `.int8.` \
+          ones hold 8-bit weights.\n",
+    );
+    line("## Data\n");
+    line(
+        "Functions of Debian source packages, compiled by gcc and clang at -O0, -O1, -O2, -O3 and \
+          -Os, linked, stripped and listed:\n",
+    );
+    for (split, samples) in [
+        ("train", &splits.train),
+        ("validation", &splits.validation),
+        ("test", &splits.test),
+    ] {
+        line(&format!(
+            "- {split}: {} rows of {}",
+            samples.len(),
+            data::packages(samples).join(", ")
+        ));
+    }
+    line(&format!(
+        "\n(`binscribe corpus stats`.) The reference set (`reference.parquet`) holds {} vectors with \
+         names, places and one-line explanations from comments of the training packages: {}.\n",
+        set.entries().len(),
+        licenses.join(", ")
+    ));
+    line("## Calibration\n");
+    line(
+        "Confidences are fitted on the validation packages and checked on the test packages; half \
+          of the questions have a right answer to be found (documentation of \
+          `binscribe_tasks::calibration`). Held out:\n",
+    );
+    line("| answer | answers | right | expected calibration error | Brier score |");
+    line("| --- | ---: | ---: | ---: | ---: |");
+    for (what, part) in parts(calibration) {
+        if let Some(part) = part {
+            let held_out = &part.held_out;
+            line(&format!(
+                "| {what} | {} | {} | {:.3} | {:.3} |",
+                held_out.answers,
+                held_out.right,
+                held_out.expected_calibration_error,
+                held_out.brier
+            ));
+        }
+    }
+    line("\n(`binscribe model export`; `calibration.json` has the bins.)\n");
+    if !args.figures.is_empty() {
+        line("## How well it does\n");
+        line("On packages that it was not trained on.\n");
+    }
+    for path in &args.figures {
+        card.push_str(&figures(path, engine.id())?);
+    }
+    Ok(card)
+}
+
+/// What one evaluation printed as JSON, as a section of the card.
+fn figures(path: &Path, model: &str) -> Result<String> {
+    let name = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    let report: Value =
+        serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
+    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
+    let (Some(figures), Some(found)) =
+        (report["figures"].as_array(), report["model"]["id"].as_str())
+    else {
+        bail!("{name} is not what `binscribe eval ... --format json` prints");
+    };
+    if found != model {
+        bail!("{name} has figures of model {found}, but this is model {model}: measure it again");
+    }
+    let bcsd = text("task") == "bcsd";
+    let columns: &[(&str, &str)] = if bcsd {
+        &[
+            ("comparison", "comparison"),
+            ("pool", "pool"),
+            ("pool_actual", "of"),
+            ("method", "method"),
+            ("recall_1", "Recall@1"),
+            ("mrr", "MRR"),
+        ]
+    } else {
+        &[
+            ("toolchains", "toolchains"),
+            ("pool", "pool"),
+            ("queries", "queries"),
+            ("method", "method"),
+            ("recall_1", "Recall@1"),
+            ("recall_10", "Recall@10"),
+            ("mrr", "MRR"),
+        ]
+    };
+    let mut section = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(section, "### {}\n", text("task"));
+    let _ = writeln!(
+        section,
+        "`{}` (split {}, seed {}, {} functions, {} rows)\n",
+        text("command"),
+        text("split"),
+        report["seed"],
+        report["functions"],
+        report["rows"]
+    );
+    let headings: Vec<&str> = columns.iter().map(|(_, heading)| *heading).collect();
+    let _ = writeln!(section, "| {} |", headings.join(" | "));
+    let _ = writeln!(section, "|{}", " --- |".repeat(columns.len()));
+    for figure in figures {
+        // Every single pair of levels is more than a card can show.
+        if bcsd
+            && !figure["comparison"]
+                .as_str()
+                .is_some_and(|name| name.ends_with("mean"))
+        {
+            continue;
+        }
+        let fields = columns.iter().map(|(key, _)| match &figure[*key] {
+            Value::Number(number) if number.is_f64() => {
+                format!("{:.3}", number.as_f64().unwrap_or_default())
+            }
+            Value::String(text) => text.replace('|', "\\|"),
+            other => other.to_string(),
+        });
+        let _ = writeln!(section, "| {} |", fields.collect::<Vec<_>>().join(" | "));
+    }
+    section.push('\n');
+    Ok(section)
+}

@@ -1,0 +1,30 @@
+//! `binscribe search`: English in, functions out.
+
+use anyhow::{Result, bail};
+
+use crate::args::Search;
+use crate::engine::{Candidates, Engine};
+use crate::input::Input;
+use crate::json::Query;
+
+pub(crate) fn run(args: &Search) -> Result<()> {
+    if args.english.trim().is_empty() {
+        bail!("the text to search for is empty: say in English what the function does");
+    }
+    let input = Input::read(&args.file)?;
+    let program = input.program()?;
+    let engine = Engine::open(&args.model)?;
+    let candidates = Candidates::of(&input, &program, &engine, None)?;
+    let query = engine.embed_texts(std::slice::from_ref(&args.english))?;
+    let calibration = engine.calibration()?;
+    let calibrated = calibration
+        .as_ref()
+        .and_then(|calibration| calibration.search.as_ref());
+    let matches = candidates.ranked(&query, args.k, calibrated);
+    candidates.print(
+        &engine,
+        Query::Text(args.english.clone()),
+        matches,
+        args.format.format,
+    )
+}

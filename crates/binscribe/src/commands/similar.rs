@@ -1,0 +1,49 @@
+//! `binscribe similar`: one function in, those like it out.
+
+use anyhow::{Result, bail};
+use binscribe_lift::Kind;
+use binscribe_tasks::SMALLEST;
+
+use crate::args::Similar;
+use crate::engine::{Candidates, Engine};
+use crate::input::{self, Input};
+use crate::json::{Place, Query};
+
+pub(crate) fn run(args: &Similar) -> Result<()> {
+    let input = Input::read(&args.file)?;
+    let program = input.program()?;
+    let example = input::find(&program, &input.path, &args.function)?;
+    let listing = program.listing(example);
+    if example.kind != Kind::Normal || listing.lines.len() < SMALLEST {
+        bail!(
+            "{} is a thunk or has fewer than {SMALLEST} instructions: too small to be told from \
+             others; take a bigger one",
+            example.display_name()
+        );
+    }
+    let engine = Engine::open(&args.model)?;
+    let query = engine.embed_listings(&input.hash(), &[listing.text()])?;
+    let calibration = engine.calibration()?;
+    let calibrated = calibration
+        .as_ref()
+        .and_then(|calibration| calibration.similar.as_ref());
+    let asked = Query::Function {
+        path: input.path.display().to_string(),
+        function: Place::new(example),
+    };
+    let format = args.format.format;
+    match &args.within {
+        Some(path) => {
+            let other = Input::read(path)?;
+            let other_program = other.program()?;
+            let candidates = Candidates::of(&other, &other_program, &engine, None)?;
+            let matches = candidates.ranked(&query, args.k, calibrated);
+            candidates.print(&engine, asked, matches, format)
+        }
+        None => {
+            let candidates = Candidates::of(&input, &program, &engine, Some(example.address))?;
+            let matches = candidates.ranked(&query, args.k, calibrated);
+            candidates.print(&engine, asked, matches, format)
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The model behind the commands, with what it said before.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use binscribe_lift::{Function, Kind, Program};
+use binscribe_model::{Config, Model};
+use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
+use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
+
+use crate::args::ModelArgs;
+use crate::cache::VectorStore;
+use crate::input::{self, Input};
+use crate::json::{self, Binary, Match, Matches, ModelInfo, Place, Query};
+use crate::output::{self, Field, Format, Table, note};
+
+/// A model with what it said before.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    model: Model,
+    cache: bool,
+}
+
+/// The directory that the user named, or the default one.
+fn resolve(named: Option<&PathBuf>) -> Result<PathBuf> {
+    let Some(directory) = named else {
+        return binscribe_model::default_dir().context(
+            "name a model directory with --model DIR, or make one with `binscribe model export`",
+        );
+    };
+    let what = directory.display();
+    if !directory.is_dir() {
+        bail!("{what}: there is no such model directory");
+    }
+    if !directory.join("config.json").is_file() {
+        bail!("{what} is not a model directory: it has no config.json");
+    }
+    Ok(directory.clone())
+}
+
+impl Engine {
+    pub(crate) fn open(args: &ModelArgs) -> Result<Engine> {
+        let directory = resolve(args.model.as_ref())?;
+        let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
+        Ok(Engine {
+            model: Model::load(&directory)?,
+            cache: !args.no_cache,
+        })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.model.id()
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.model.dir()
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        self.model.config()
+    }
+
+    pub(crate) fn info(&self) -> ModelInfo {
+        ModelInfo {
+            id: self.id().to_owned(),
+            directory: self.model.dir().display().to_string(),
+        }
+    }
+
+    /// The vectors of `listings`, those of the cache for `subject` first.
+    pub(crate) fn embed_listings(&self, subject: &str, listings: &[String]) -> Result<Matrix> {
+        self.embed(subject, listings, |model, new, done| {
+            Ok(model.embed_listings(new, done)?)
+        })
+    }
+
+    /// The vectors of English texts.
+    pub(crate) fn embed_texts(&self, texts: &[String]) -> Result<Matrix> {
+        self.embed("texts", texts, |model, new, _| Ok(model.embed_texts(new)?))
+    }
+
+    fn embed(
+        &self,
+        subject: &str,
+        texts: &[String],
+        compute: impl Fn(&Model, &[String], &dyn Fn(usize)) -> Result<Vec<Vec<f32>>>,
+    ) -> Result<Matrix> {
+        // So much is lost at most where a long run is ended.
+        const AT_ONCE: usize = 16_384;
+        let mut store = VectorStore::open(self.cache, self.id(), subject);
+        let mut new: Vec<String> = texts
+            .iter()
+            .filter(|text| store.get(text).is_none())
+            .cloned()
+            .collect();
+        new.sort_unstable();
+        new.dedup();
+        // Equal lengths together, and the first estimate of the time is not the
+        // best one.
+        new.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        let bar = output::progress("embedding", new.len() as u64);
+        for (number, some) in new.chunks(AT_ONCE).enumerate() {
+            let before = number * AT_ONCE;
+            let vectors = compute(&self.model, some, &|done| {
+                bar.set_position((before + done) as u64)
+            })?;
+            for (text, vector) in some.iter().zip(vectors) {
+                store.insert(text, vector);
+            }
+            if let Err(reason) = store.save() {
+                note(&format!(
+                    "warning: the vectors could not be kept for next time: {reason}"
+                ));
+            }
+        }
+        bar.finish_and_clear();
+        let mut matrix = Matrix::new(texts.first().map_or(0, |text| width(&store, text)));
+        for text in texts {
+            // What was missing has just been computed.
+            let vector = store.get(text).context("the model gave too few vectors")?;
+            matrix.push(vector);
+        }
+        Ok(matrix)
+    }
+
+    /// The reference set of the model directory, empty where it has none.
+    pub(crate) fn reference(&self) -> Result<Reference> {
+        let path = self.model.dir().join(reference::FILE_NAME);
+        if !path.exists() {
+            return Ok(Reference::empty(self.id(), self.model.dim()));
+        }
+        Ok(Reference::read(&path, self.id())?)
+    }
+
+    /// The calibration of the model directory, if it has one.
+    pub(crate) fn calibration(&self) -> Result<Option<Calibration>> {
+        let path = self.model.dir().join(calibration::FILE_NAME);
+        if !path.exists() {
+            note(
+                "warning: the model directory has no calibration.json: answers have no confidence",
+            );
+            return Ok(None);
+        }
+        Ok(Some(Calibration::read(&path, self.id())?))
+    }
+
+    /// All that the model directory knows.
+    pub(crate) fn explainer(&self) -> Result<Explainer> {
+        let prompts = self.embed_texts(&tags::prompts())?;
+        Ok(Explainer::new(
+            self.reference()?,
+            self.calibration()?,
+            prompts,
+        ))
+    }
+}
+
+fn width(store: &VectorStore, text: &str) -> usize {
+    store.get(text).map_or(0, <[f32]>::len)
+}
+
+/// The functions of a program that can be told apart, with their vectors.
+#[derive(Debug)]
+pub(crate) struct Candidates<'p> {
+    binary: Binary,
+    functions: Vec<&'p Function>,
+    pub(crate) vectors: Matrix,
+}
+
+/// An answer: which candidate, and how good.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) function: usize,
+    pub(crate) label: Option<String>,
+    pub(crate) score: f32,
+    pub(crate) confidence: Option<f32>,
+}
+
+impl<'p> Candidates<'p> {
+    /// All but thunks, what is too small, and the function at `except`.
+    pub(crate) fn of(
+        input: &Input,
+        program: &'p Program<'_>,
+        engine: &Engine,
+        except: Option<u64>,
+    ) -> Result<Candidates<'p>> {
+        let normal: Vec<&Function> = program
+            .functions()
+            .iter()
+            .filter(|function| function.kind == Kind::Normal)
+            .collect();
+        let listings = input::listings(program, &normal);
+        let (mut functions, mut texts) = (Vec::new(), Vec::new());
+        for (function, listing) in normal.into_iter().zip(&listings) {
+            if listing.lines.len() >= SMALLEST {
+                functions.push(function);
+                texts.push(listing.text());
+            }
+        }
+        let hash = input.hash();
+        // All are embedded, so that the cache holds them all for the next
+        // question.
+        let mut vectors = engine.embed_listings(&hash, &texts)?;
+        if let Some(position) = functions.iter().position(|f| Some(f.address) == except) {
+            functions.remove(position);
+            let rest: Vec<usize> = (0..vectors.len()).filter(|&row| row != position).collect();
+            vectors = vectors.select(&rest);
+        }
+        if functions.is_empty() {
+            bail!(
+                "{}: no other function of at least {SMALLEST} instructions is in it",
+                input.path.display()
+            );
+        }
+        Ok(Candidates {
+            binary: Binary::new(&input.path, &hash, program),
+            functions,
+            vectors,
+        })
+    }
+
+    /// The functions, in the order of the vectors.
+    pub(crate) fn functions(&self) -> &[&'p Function] {
+        &self.functions
+    }
+
+    /// Only the function at `address`.
+    pub(crate) fn keep(&mut self, address: u64) -> Result<()> {
+        let position = self
+            .functions
+            .iter()
+            .position(|function| function.address == address);
+        let position = position.with_context(|| {
+            format!(
+                "the function at {address:#x} is a thunk or has fewer than {SMALLEST} \
+                 instructions: too small to be told from others"
+            )
+        })?;
+        self.functions = vec![self.functions[position]];
+        self.vectors = self.vectors.select(&[position]);
+        Ok(())
+    }
+
+    /// The `k` nearest to the one row of `query`.
+    pub(crate) fn ranked(
+        &self,
+        query: &Matrix,
+        k: usize,
+        calibrated: Option<&Calibrated>,
+    ) -> Vec<Found> {
+        let found = query.against(&self.vectors, |_, scores| {
+            let best = binscribe_tasks::top(scores, k).into_iter();
+            best.map(|(function, score)| Found {
+                function,
+                label: None,
+                score,
+                confidence: calibrated
+                    .map(|calibrated| calibrated.probability(&ranked_features(scores, function))),
+            })
+            .collect::<Vec<_>>()
+        });
+        found.concat()
+    }
+
+    /// Prints the answers.
+    pub(crate) fn print(
+        self,
+        engine: &Engine,
+        query: Query,
+        found: Vec<Found>,
+        format: Format,
+    ) -> Result<()> {
+        let labelled = matches!(query, Query::Labels(_));
+        let mut table = Table::new(if labelled {
+            &["ADDRESS", "FUNCTION", "LABEL", "SCORE", "CONFIDENCE"]
+        } else {
+            &["ADDRESS", "FUNCTION", "SCORE", "CONFIDENCE"]
+        });
+        for found in &found {
+            let function = self.functions[found.function];
+            let mut row = vec![
+                Field::Address(function.address),
+                function.display_name().into(),
+            ];
+            row.extend(found.label.as_deref().map(Field::from));
+            row.push(Field::Number(f64::from(found.score), 3));
+            row.push(
+                found
+                    .confidence
+                    .map_or(Field::Empty, |c| Field::Number(f64::from(c), 2)),
+            );
+            table.row(row);
+        }
+        let document = Matches {
+            version: json::VERSION,
+            binary: self.binary,
+            model: engine.info(),
+            query,
+            matches: found
+                .into_iter()
+                .map(|found| Match {
+                    function: Place::new(self.functions[found.function]),
+                    label: found.label,
+                    score: found.score,
+                    confidence: found.confidence,
+                })
+                .collect(),
+        };
+        table.print_as(format, &document)
+    }
+}

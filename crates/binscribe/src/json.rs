@@ -1,0 +1,199 @@
+//! What `--format json` prints; docs/json.md describes it. A change that a
+//! reader could notice is an addition, or else a new version.
+
+use std::path::Path;
+
+use binscribe_lift::{Function, Program};
+use serde::Serialize;
+
+use crate::output::hex;
+
+/// The version of every document.
+pub(crate) const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Binary {
+    path: String,
+    format: &'static str,
+    kind: String,
+    arch: &'static str,
+    image_base: String,
+    entry: Option<String>,
+    size: u64,
+    stripped: bool,
+    blake3: String,
+}
+
+impl Binary {
+    pub(crate) fn new(path: &Path, hash: &str, program: &Program<'_>) -> Binary {
+        let info = program.info();
+        Binary {
+            path: path.display().to_string(),
+            format: info.format,
+            kind: info.kind.to_string(),
+            arch: info.arch,
+            image_base: hex(info.image_base),
+            entry: info.entry.map(hex),
+            size: info.size,
+            stripped: info.stripped,
+            blake3: hash.to_owned(),
+        }
+    }
+}
+
+/// A function as `functions` and `explain` describe it.
+#[derive(Debug, Serialize)]
+pub(crate) struct FunctionEntry {
+    address: String,
+    rva: String,
+    size: u64,
+    name: Option<String>,
+    source: String,
+    confidence: f32,
+}
+
+impl FunctionEntry {
+    pub(crate) fn new(function: &Function) -> FunctionEntry {
+        FunctionEntry {
+            address: hex(function.address),
+            rva: hex(function.rva),
+            size: function.size,
+            name: function.name.clone(),
+            source: function.source.to_string(),
+            confidence: function.confidence,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Functions {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    pub(crate) functions: Vec<FunctionEntry>,
+}
+
+/// The model that an answer is from.
+#[derive(Debug, Serialize)]
+pub(crate) struct ModelInfo {
+    pub(crate) id: String,
+    pub(crate) directory: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Explained {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    pub(crate) model: ModelInfo,
+    pub(crate) functions: Vec<ExplainedFunction>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ExplainedFunction {
+    #[serde(flatten)]
+    pub(crate) function: FunctionEntry,
+    pub(crate) names: Vec<Name>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) summary: String,
+    pub(crate) undecided: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Name {
+    pub(crate) name: String,
+    pub(crate) confidence: f32,
+    pub(crate) score: f32,
+    pub(crate) margin: f32,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Evidence {
+    pub(crate) package: String,
+    pub(crate) version: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    pub(crate) license: String,
+    pub(crate) toolchains: String,
+    pub(crate) also_in: Option<String>,
+    pub(crate) explanation: String,
+    pub(crate) score: f32,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Tag {
+    pub(crate) tag: &'static str,
+    /// `model` or `fact`.
+    pub(crate) source: &'static str,
+    pub(crate) confidence: Option<f32>,
+    pub(crate) why: String,
+}
+
+/// The function of a match.
+#[derive(Debug, Serialize)]
+pub(crate) struct Place {
+    address: String,
+    rva: String,
+    name: String,
+}
+
+impl Place {
+    pub(crate) fn new(function: &Function) -> Place {
+        Place {
+            address: hex(function.address),
+            rva: hex(function.rva),
+            name: function.display_name(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Match {
+    pub(crate) function: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
+    pub(crate) score: f32,
+    pub(crate) confidence: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Matches {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    pub(crate) model: ModelInfo,
+    pub(crate) query: Query,
+    pub(crate) matches: Vec<Match>,
+}
+
+/// What was asked.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Query {
+    Text(String),
+    Function { path: String, function: Place },
+    Labels(Vec<String>),
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Listing {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    pub(crate) function: FunctionEntry,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) strings: Vec<String>,
+    pub(crate) constants: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    pub(crate) number: usize,
+    pub(crate) address: String,
+    pub(crate) text: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) address: Option<String>,
+    pub(crate) import: bool,
+}

@@ -1,0 +1,175 @@
+//! Tables, CSV and JSON on standard output; notes and progress on standard
+//! error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::terminal;
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document, see docs/json.md.
+    Json,
+    /// For spreadsheets.
+    Csv,
+}
+
+/// A field of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Field {
+    Text(String),
+    /// A number that people see rounded to so many decimals.
+    Number(f64, usize),
+    Count(u64),
+    Address(u64),
+    Empty,
+}
+
+impl From<&str> for Field {
+    fn from(text: &str) -> Field {
+        Field::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Field {
+    fn from(text: String) -> Field {
+        Field::Text(text)
+    }
+}
+
+/// Rows under headings, printed as a table or as CSV.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<Field>>,
+}
+
+impl Table {
+    pub(crate) fn new(headings: &[&'static str]) -> Table {
+        Table {
+            headings: headings.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn row(&mut self, fields: Vec<Field>) {
+        self.rows.push(fields);
+    }
+
+    /// Prints for people: columns aligned, lines wrapped to the terminal, and
+    /// not wrapped at all where standard output is not one.
+    pub(crate) fn print(&self) -> Result<()> {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        if io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        let cell = |text: String| comfy_table::Cell::new(text);
+        table.set_header(
+            self.headings
+                .iter()
+                .map(|heading| cell((*heading).to_owned())),
+        );
+        for row in &self.rows {
+            table.add_row(row.iter().map(|field| match field {
+                Field::Text(text) => cell(terminal::clean(text)),
+                Field::Number(number, decimals) => {
+                    cell(format!("{number:.decimals$}")).set_alignment(CellAlignment::Right)
+                }
+                Field::Count(count) => cell(count.to_string()).set_alignment(CellAlignment::Right),
+                Field::Address(address) => cell(format!("{address:#x}")),
+                Field::Empty => cell(String::new()),
+            }));
+        }
+        let mut text = String::new();
+        for line in table.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        write_out(&text)
+    }
+
+    pub(crate) fn print_csv(&self) -> Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(self.headings.iter().map(|heading| heading.to_lowercase()))?;
+        for row in &self.rows {
+            writer.write_record(row.iter().map(|field| match field {
+                Field::Text(text) => terminal::csv_safe(text),
+                Field::Number(number, _) => number.to_string(),
+                Field::Count(count) => count.to_string(),
+                Field::Address(address) => format!("{address:#x}"),
+                Field::Empty => String::new(),
+            }))?;
+        }
+        write_out(&String::from_utf8(writer.into_inner()?)?)
+    }
+
+    /// Prints in `format`, with `json` for JSON.
+    pub(crate) fn print_as(&self, format: Format, json: &impl Serialize) -> Result<()> {
+        match format {
+            Format::Table => self.print(),
+            Format::Csv => self.print_csv(),
+            Format::Json => print_json(json),
+        }
+    }
+}
+
+/// Prints one JSON document, alone.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
+    write_out(&format!("{}\n", terminal::json_safe(&json)))
+}
+
+/// Prints a line of ours with hostile parts in it.
+pub(crate) fn print_line(text: &str) -> Result<()> {
+    write_out(&format!("{}\n", terminal::clean(text)))
+}
+
+fn write_out(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Tells the user something on standard error.
+pub(crate) fn note(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "binscribe: {}", terminal::clean_lines(text));
+}
+
+/// A bar on standard error, seen only where that is a terminal.
+pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {per_sec}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
+
+/// Writes a file under a temporary name first, so that a killed run leaves
+/// nothing half-written.
+pub(crate) fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// An address as JSON has it.
+pub(crate) fn hex(address: u64) -> String {
+    format!("{address:#x}")
+}

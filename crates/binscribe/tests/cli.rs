@@ -1,0 +1,448 @@
+//! Runs the real program, on real files: compiled here where there is a C
+//! compiler, and on itself. Answers of a model are tested for their form with
+//! random weights made in the test, and for their sense with models/default
+//! where that is there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+mod random_model;
+
+/// The program with a cache of its own.
+struct Binscribe {
+    directory: TempDir,
+}
+
+impl Binscribe {
+    fn new() -> Binscribe {
+        Binscribe {
+            directory: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_binscribe"));
+        command
+            .args(arguments)
+            .env("BINSCRIBE_CACHE", self.directory.path().join("cache"))
+            .env_remove("BINSCRIBE_MODEL");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program runs")
+    }
+
+    /// What a successful command printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?} said: {said}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.ok(&[arguments, &["--format", "json"]].concat());
+        let document: Value = serde_json::from_str(&text).expect("one JSON document, alone");
+        assert_eq!(document["version"], 1);
+        document
+    }
+
+    /// What a command that failed with exit status 1 said: one line.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} said: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?} printed something");
+        assert!(!said.contains("panicked"), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        said
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// A small C program, compiled and stripped, and the same with its symbols;
+/// `None` where there is no C compiler.
+fn fixture() -> Option<(&'static str, &'static str)> {
+    static BUILT: OnceLock<Option<(TempDir, String, String)>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture.c");
+        let path = |name: &str| {
+            directory
+                .path()
+                .join(name)
+                .to_str()
+                .expect("UTF-8")
+                .to_owned()
+        };
+        let (stripped, full) = (path("stripped"), path("full"));
+        for (out, flags) in [(&stripped, ["-O2", "-s"]), (&full, ["-O0", "-g0"])] {
+            let status = Command::new("cc")
+                .args(flags)
+                .arg(&source)
+                .arg("-o")
+                .arg(out)
+                .status();
+            if !status.is_ok_and(|status| status.success()) {
+                eprintln!("no C compiler: the tests of compiled files are skipped");
+                return None;
+            }
+        }
+        Some((directory, stripped, full))
+    });
+    built
+        .as_ref()
+        .map(|(_, stripped, full)| (stripped.as_str(), full.as_str()))
+}
+
+fn default_model() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
+    path.join("config.json").is_file().then_some(path)
+}
+
+#[test]
+fn functions_of_a_file() {
+    let binscribe = Binscribe::new();
+    let Some((stripped, full)) = fixture() else {
+        return;
+    };
+    let document = binscribe.json(&["functions", full]);
+    assert_eq!(document["binary"]["format"], "elf");
+    assert_eq!(document["binary"]["arch"], "x86-64");
+    assert_eq!(document["binary"]["stripped"], false);
+    let functions = document["functions"].as_array().expect("functions");
+    let main = functions
+        .iter()
+        .find(|function| function["name"] == "main")
+        .expect("main");
+    assert!(
+        main["address"]
+            .as_str()
+            .expect("an address")
+            .starts_with("0x")
+    );
+    assert!(main["size"].as_u64().expect("a size") > 10);
+    assert_eq!(main["source"], "symbol");
+
+    let document = binscribe.json(&["functions", stripped]);
+    assert_eq!(document["binary"]["stripped"], true);
+    let functions = document["functions"].as_array().expect("functions");
+    assert!(functions.len() >= 4);
+    assert!(
+        functions
+            .iter()
+            .all(|function| function["name"] != "checksum")
+    );
+
+    let table = binscribe.ok(&["functions", full]);
+    assert!(table.contains("main") && table.contains("ADDRESS"));
+    let csv = binscribe.ok(&["functions", full, "--format", "csv"]);
+    assert!(
+        csv.starts_with("address,rva,size,name,kind,found by,sure\n"),
+        "{csv}"
+    );
+}
+
+#[test]
+fn the_listing_of_a_function() {
+    let binscribe = Binscribe::new();
+    let Some((_, full)) = fixture() else { return };
+    let document = binscribe.json(&["listing", full, "main"]);
+    let lines = document["lines"].as_array().expect("lines");
+    assert_eq!(lines[0]["number"], 1);
+    let address = document["function"]["address"]
+        .as_str()
+        .expect("an address");
+    assert_eq!(lines[0]["address"], address);
+    assert!(
+        document["strings"]
+            .as_array()
+            .expect("strings")
+            .iter()
+            .any(|s| { s.as_str().is_some_and(|s| s.contains("usage")) })
+    );
+    // By address it is the same function.
+    assert_eq!(
+        binscribe.json(&["listing", full, address])["lines"],
+        document["lines"]
+    );
+
+    let clap: Value =
+        serde_json::from_str(&binscribe.ok(&["listing", full, "main", "--clap"])).expect("JSON");
+    assert_eq!(clap["1"], lines[0]["text"]);
+    assert_eq!(clap.as_object().expect("an object").len(), lines.len());
+
+    let said = binscribe.fails(&["listing", full, "no_such_function"]);
+    assert!(
+        said.contains("no_such_function") && said.contains("binscribe functions"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_program_is_refused_in_a_sentence() {
+    let binscribe = Binscribe::new();
+    let text = binscribe.file("text", b"#!/bin/sh\necho hello\n");
+    let empty = binscribe.file("empty", b"");
+    let directory = binscribe
+        .directory
+        .path()
+        .to_str()
+        .expect("UTF-8")
+        .to_owned();
+    let absent = binscribe
+        .directory
+        .path()
+        .join("absent")
+        .to_str()
+        .expect("UTF-8")
+        .to_owned();
+    for (file, expected) in [
+        (&text, "ELF"),
+        (&empty, "empty"),
+        (&directory, "directory"),
+        (&absent, "cannot read"),
+    ] {
+        for command in [
+            &["functions", file][..],
+            &["listing", file, "main"],
+            &["explain", file],
+        ] {
+            let said = binscribe.fails(command);
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}
+
+#[test]
+fn truncated_files_never_panic() {
+    let binscribe = Binscribe::new();
+    let Some((stripped, _)) = fixture() else {
+        return;
+    };
+    let bytes = std::fs::read(stripped).expect("bytes");
+    for end in [
+        1,
+        4,
+        16,
+        63,
+        64,
+        65,
+        200,
+        1000,
+        bytes.len() / 2,
+        bytes.len() - 1,
+    ] {
+        let file = binscribe.file("cut", &bytes[..end]);
+        let output = binscribe.run(&["functions", &file]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{end} bytes: {said}"
+        );
+        assert!(!said.contains("panicked"), "{end} bytes: {said}");
+    }
+    let said = binscribe.fails(&["functions", &binscribe.file("cut", &bytes[..64])]);
+    assert!(said.contains("cut"), "{said}");
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_help_has_examples() {
+    let binscribe = Binscribe::new();
+    for arguments in [
+        &["explain"][..],
+        &["no-such-command"],
+        &["functions", "x", "--format", "yaml"],
+        &["classify", "x"],
+        &["explain", "x", "--min-confidence", "2"],
+        &["eval", "bcsd", "--pool", "1"],
+        &["corpus"],
+    ] {
+        assert_eq!(
+            binscribe.run(arguments).status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+    for command in [
+        &["explain"][..],
+        &["search"],
+        &["similar"],
+        &["classify"],
+        &["functions"],
+        &["listing"],
+        &["embed"],
+        &["corpus", "fetch"],
+        &["corpus", "build"],
+        &["corpus", "stats"],
+        &["eval", "bcsd"],
+        &["eval", "retrieval"],
+        &["model", "info"],
+        &["model", "export"],
+    ] {
+        let help = binscribe.ok(&[command, &["--help"]].concat());
+        assert!(help.contains("Example"), "{command:?} has no example");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let binscribe = Binscribe::new();
+    let mut child = binscribe
+        .command(&["functions", env!("CARGO_BIN_EXE_binscribe")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let binscribe = Binscribe::new();
+    let Some((stripped, _)) = fixture() else {
+        return;
+    };
+    let said = binscribe.fails(&["explain", stripped, "--model", "/no/such/model"]);
+    assert!(said.contains("/no/such/model"), "{said}");
+    let said = binscribe.fails(&["eval", "bcsd", "--corpus", "/no/such/corpus"]);
+    assert!(said.contains("binscribe corpus build"), "{said}");
+    let output = binscribe
+        .command(&["train", "x.toml"])
+        .env("PATH", "")
+        .output()
+        .expect("runs");
+    let beside = Path::new(env!("CARGO_BIN_EXE_binscribe")).with_file_name("binscribe-train");
+    if !beside.exists() {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("binscribe-train"));
+    }
+}
+
+/// Every command that asks a model, with weights that know nothing.
+#[test]
+fn answers_have_their_form_whatever_the_model() {
+    let binscribe = Binscribe::new();
+    let Some((stripped, full)) = fixture() else {
+        return;
+    };
+    let model = binscribe.directory.path().join("model");
+    random_model::write(&model);
+    let model = model.to_str().expect("UTF-8");
+
+    let document = binscribe.json(&["explain", stripped, "--model", model]);
+    let functions = document["functions"].as_array().expect("functions");
+    assert!(!functions.is_empty());
+    for function in functions {
+        assert!(function["names"].is_array() && function["tags"].is_array());
+        assert!(!function["summary"].as_str().expect("a summary").is_empty());
+        // Without a calibration no name may be given.
+        assert!(function["undecided"].is_string());
+    }
+    // What the instructions prove needs no model.
+    assert!(functions.iter().any(|function| {
+        let mut tags = function["tags"].as_array().expect("tags").iter();
+        tags.any(|tag| tag["source"] == "fact" && tag["tag"] == "checksum")
+    }));
+    let again = binscribe.json(&["explain", stripped, "--model", model]);
+    assert_eq!(document, again, "the cache changes no answer");
+    let uncached = binscribe.json(&["explain", stripped, "--model", model, "--no-cache"]);
+    assert_eq!(document["functions"], uncached["functions"]);
+
+    let matches = |arguments: &[&str]| -> Vec<Value> {
+        let document = binscribe.json(&[arguments, &["--model", model]].concat());
+        let matches = document["matches"].as_array().expect("matches").clone();
+        assert!(!matches.is_empty(), "{arguments:?}");
+        for found in &matches {
+            assert!(
+                found["function"]["address"]
+                    .as_str()
+                    .expect("hex")
+                    .starts_with("0x")
+            );
+            assert!(found["score"].is_number() && found.get("confidence").is_some());
+        }
+        let scores: Vec<f64> = matches
+            .iter()
+            .map(|found| found["score"].as_f64().expect("a score"))
+            .collect();
+        assert!(
+            scores.windows(2).all(|pair| pair[0] >= pair[1]),
+            "best first: {scores:?}"
+        );
+        matches
+    };
+    assert_eq!(
+        matches(&["search", "compute a checksum", stripped, "-k", "3"]).len(),
+        3
+    );
+    let same = matches(&["similar", full, "checksum", "--in", full]);
+    assert_eq!(same[0]["function"]["name"], "checksum");
+    assert!(same[0]["score"].as_f64().expect("a score") > 0.999);
+    let others = matches(&["similar", full, "checksum"]);
+    assert!(
+        others
+            .iter()
+            .all(|found| found["function"]["name"] != "checksum")
+    );
+    let labelled = matches(&["classify", stripped, "--labels", "crypto"]);
+    assert!(labelled.iter().all(|found| found["label"].is_string()));
+    let own = binscribe.file("labels.txt", b"checksum\nlinked list\n\nchecksum\n");
+    let labelled = matches(&["classify", full, "--labels", &own, "--function", "main"]);
+    assert_eq!(labelled.len(), 2);
+
+    let out = binscribe.directory.path().join("out.parquet");
+    let out = out.to_str().expect("UTF-8");
+    binscribe.ok(&["embed", full, "-o", out, "--model", model]);
+    assert!(std::fs::read(out).expect("written").starts_with(b"PAR1"));
+    let info = binscribe.json(&["model", "info", model]);
+    assert_eq!(info["model"]["id"], document["model"]["id"]);
+    assert_eq!(info["calibration"], Value::Null);
+}
+
+/// The model that is shipped tells the functions of the fixture apart.
+#[test]
+fn the_default_model_makes_sense() {
+    let binscribe = Binscribe::new();
+    let (Some((stripped, full)), Some(model)) = (fixture(), default_model()) else {
+        return;
+    };
+    let model = model.to_str().expect("UTF-8");
+    let address = |name: &str| {
+        // The stripped program is compiled differently: functions are told by
+        // what only they do.
+        let document = binscribe.json(&["explain", stripped, "--model", model]);
+        let functions = document["functions"].as_array().expect("functions").clone();
+        let found = functions.iter().find(|function| {
+            let mut tags = function["tags"].as_array().expect("tags").iter();
+            tags.any(|tag| tag["source"] == "fact" && tag["tag"] == name)
+        });
+        found
+            .map(|function| function["address"].clone())
+            .expect("the function")
+    };
+    let first = |arguments: &[&str]| -> Value {
+        let document = binscribe.json(&[arguments, &["--model", model]].concat());
+        document["matches"][0]["function"]["address"].clone()
+    };
+    assert_eq!(
+        first(&["similar", full, "checksum", "--in", stripped]),
+        address("checksum")
+    );
+    let info = binscribe.json(&["model", "info", model]);
+    assert!(info["reference"]["vectors"].as_u64().expect("a count") > 1000);
+    assert!(info["calibration"]["naming"].is_object());
+}
