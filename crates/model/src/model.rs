@@ -76,11 +76,20 @@ impl Model {
         let tokenizer = AsmTokenizer::from_bytes(&read(&path)?)
             .map_err(|e| Error::bad_file(&path, e.to_string()))?
             .with_limits(&config);
-        if tokenizer.vocab_size() > config.vocab_size
-            || tokenizer.instruction_base() != config.instruction_base
-            || tokenizer.max_instructions() != config.max_instructions
+        let (entries, base, instructions) = (
+            tokenizer.vocab_size(),
+            tokenizer.instruction_base(),
+            tokenizer.max_instructions(),
+        );
+        if entries > config.vocab_size
+            || base != config.instruction_base
+            || instructions != config.max_instructions
         {
-            return Err(Error::bad_file(path, "it does not fit config.json"));
+            let reason = format!(
+                "its {entries} entries, with {instructions} INSTR tokens from {base}, \
+                 are not what config.json says"
+            );
+            return Err(Error::bad_file(path, reason));
         }
 
         let path = dir.join("text_tokenizer.json");
