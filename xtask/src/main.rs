@@ -83,6 +83,11 @@ fn train(root: &Path, arguments: &[OsString]) -> Result<()> {
         .envs(environment.clone()))?;
     let mut program = Command::new(root.join("target/release/binscribe-train"));
     program.args(arguments).envs(environment);
+    // OpenMP's threads wait for each other by spinning; with anything else
+    // running on the same cores that costs most of the speed.
+    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
+        program.env("OMP_WAIT_POLICY", "passive");
+    }
     // A program linked to the CPU library alone finds a GPU only if the CUDA
     // half of a whole torch is loaded before it.
     if let Some(torch) = std::env::var_os("BINSCRIBE_TORCH") {

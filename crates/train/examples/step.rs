@@ -17,8 +17,7 @@ fn main() {
             .map_or(default, |argument| argument.parse().unwrap())
     };
     let (tokens, length) = (number(1, 4096), number(2, 128));
-    tch::manual_seed(1);
-    let encoder = Encoder::new(Config::default(), Device::Cpu, kind);
+    let encoder = Encoder::new(Config::default(), 1, Device::Cpu, kind);
     let rows = tokens / length;
     let ids: Vec<u16> = (0..length as u16).map(|i| 600 + i * 7).collect();
     let instructions: Vec<u16> = (0..length as u16).map(|i| 3 + i / 4).collect();

@@ -75,7 +75,18 @@ impl<'a> ContrastStage<'a> {
                 "fewer than two training functions were built in two ways".to_owned(),
             ));
         }
-        let mut scales = Parameters::new(encoder.device());
+        let texts: Vec<&str> = candidates
+            .iter()
+            .flat_map(|candidate| {
+                [
+                    candidate.function.comment.as_deref(),
+                    Some(name_text(candidate.function)),
+                ]
+            })
+            .flatten()
+            .collect();
+        text.remember(&texts)?;
+        let mut scales = Parameters::new(encoder.device(), 0);
         for name in ["code", "text"] {
             scales.constant(name, &[], -settings.temperature.ln());
         }
@@ -169,13 +180,21 @@ impl<'a> ContrastStage<'a> {
     fn text_of(&self, function: &'a Function, random: &mut StdRng) -> &'a str {
         match &function.comment {
             Some(comment) if !random.random_bool(self.recipe.contrast.name_share) => comment,
-            _ if function.words.is_empty() => &function.name,
-            _ => &function.words,
+            _ => name_text(function),
         }
     }
 
     fn scale(&self, name: &str) -> Tensor {
         self.scales.get(name).exp().clamp_max(SHARPEST)
+    }
+}
+
+/// The text of a function without a comment.
+fn name_text(function: &Function) -> &str {
+    if function.words.is_empty() {
+        &function.name
+    } else {
+        &function.words
     }
 }
 

@@ -121,7 +121,7 @@ impl Dataset {
     /// The first `max_tokens` tokens of a listing.
     pub fn tokens(&self, listing: u32, max_tokens: usize) -> Tokens<'_> {
         let (start, end) = self.range(listing);
-        let end = end.min(start + max_tokens);
+        let end = end.min(start.saturating_add(max_tokens));
         (&self.ids[start..end], &self.instruction_ids[start..end])
     }
 

@@ -62,10 +62,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder with random weights. `compute` is the kind of number that
+    /// An encoder with random weights, which `seed` fixes. `compute` is the kind of number that
     /// the layers calculate in; weights and sums over a function stay `f32`.
-    pub fn new(config: Config, device: Device, compute: Kind) -> Encoder {
-        let mut p = Parameters::new(device);
+    pub fn new(config: Config, seed: u64, device: Device, compute: Kind) -> Encoder {
+        let mut p = Parameters::new(device, seed);
         let (h, f) = (config.hidden_size as i64, config.intermediate_size as i64);
         // As in GPT-2: what is added to the residual stream shrinks with depth.
         let residual = INITIAL_STD / (2.0 * config.num_hidden_layers as f64).sqrt();
@@ -100,7 +100,7 @@ impl Encoder {
 
     /// The encoder that a run wrote.
     pub fn load(path: &Path, config: Config, device: Device, compute: Kind) -> Result<Encoder> {
-        let encoder = Encoder::new(config, device, compute);
+        let encoder = Encoder::new(config, 0, device, compute);
         encoder.parameters.load(path)?;
         Ok(encoder)
     }

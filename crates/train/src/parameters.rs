@@ -3,22 +3,26 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rand::RngExt as _;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::stage::generator;
 use crate::{Error, Result};
 
 /// Trainable `f32` tensors, kept in the order in which they were made.
 #[derive(Debug)]
 pub struct Parameters {
     device: Device,
+    seed: u64,
     entries: Vec<(String, Tensor)>,
     places: HashMap<String, usize>,
 }
 
 impl Parameters {
-    pub(crate) fn new(device: Device) -> Parameters {
+    pub(crate) fn new(device: Device, seed: u64) -> Parameters {
         Parameters {
             device,
+            seed,
             entries: Vec::new(),
             places: HashMap::new(),
         }
@@ -34,10 +38,20 @@ impl Parameters {
         self.entries.push((name.to_owned(), value));
     }
 
-    /// Drawn on the CPU, so that a seed gives the same weights on any device.
+    /// Drawn from a generator of the tensor's own, so that a seed gives the
+    /// same weights on any device and whatever else draws numbers.
     pub(crate) fn random(&mut self, name: &str, shape: &[i64], std: f64) {
-        let value = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * std;
-        self.add(name, value);
+        let mut random = generator(self.seed, name, 0);
+        let count: i64 = shape.iter().product();
+        let values: Vec<f32> = (0..count)
+            .map(|_| {
+                // Box and Muller; 1 - u is never 0.
+                let (u, v): (f64, f64) = (random.random(), random.random());
+                let length = (-2.0 * (1.0 - u).ln()).sqrt();
+                (length * (std::f64::consts::TAU * v).cos() * std) as f32
+            })
+            .collect();
+        self.add(name, Tensor::from_slice(&values).view(shape));
     }
 
     pub(crate) fn constant(&mut self, name: &str, shape: &[i64], value: f64) {

@@ -88,7 +88,6 @@ pub fn train(
     let mut state = open(request)?;
     let text = toml::to_string(recipe).map_err(|error| Error::Recipe(error.to_string()))?;
     files::write(&run.join("recipe.toml"), text.as_bytes())?;
-    tch::manual_seed(recipe.seed as i64);
 
     let tokenizer = tokenizer(request, watch)?;
     let config = recipe.config(tokenizer.vocab_size(), tokenizer.instruction_base());
@@ -104,7 +103,7 @@ pub fn train(
         training.len(),
     )));
 
-    let encoder = Encoder::new(config, request.device, compute);
+    let encoder = Encoder::new(config, recipe.seed, request.device, compute);
     let mut text = TextEncoder::load(
         &request.minilm,
         recipe.contrast.text_trainable_layers,
@@ -137,6 +136,7 @@ pub fn train(
     }
 
     let (temperature, functions);
+    watch(&Event::Note("encoding the texts".to_owned()));
     {
         let mut stage = ContrastStage::new(recipe, &dataset, &encoder, &mut text)?;
         functions = stage.functions();

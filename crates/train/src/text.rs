@@ -2,7 +2,7 @@
 //! is a sentence's vector (Reimers and Gurevych 2019). It plays the part that
 //! a sentence transformer plays in CLAP. Its last layers may be trained.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor, no_grad};
@@ -56,7 +56,7 @@ impl TextEncoder {
         tokens.with_padding(None);
         tokens.with_truncation(None).map_err(tokenizer)?;
         let mut frozen = HashMap::new();
-        let mut parameters = Parameters::new(device);
+        let mut parameters = Parameters::new(device, 0);
         let mut stored = Tensor::read_safetensors(folder.join("model.safetensors"))?;
         stored.sort_by(|a, b| a.0.cmp(&b.0));
         let first = LAYERS - trainable;
@@ -129,13 +129,20 @@ impl TextEncoder {
     }
 
     /// Encodes the texts that were never seen up to the trainable layers.
-    fn remember(&mut self, texts: &[&str]) -> Result<()> {
-        let mut unseen: Vec<(&str, Vec<i64>)> = Vec::new();
-        for &text in texts {
-            if !self.below.contains_key(text) && !unseen.iter().any(|(t, _)| *t == text) {
-                unseen.push((text, self.pieces(text)?));
-            }
-        }
+    ///
+    /// The last bits of a result depend on what a text is encoded beside. A
+    /// run that is to be repeated bit for bit therefore does this once for all
+    /// its texts, before it starts.
+    pub fn remember(&mut self, texts: &[&str]) -> Result<()> {
+        let unseen: BTreeSet<&str> = texts
+            .iter()
+            .copied()
+            .filter(|text| !self.below.contains_key(*text))
+            .collect();
+        let mut unseen: Vec<(&str, Vec<i64>)> = unseen
+            .into_iter()
+            .map(|text| Ok((text, self.pieces(text)?)))
+            .collect::<Result<_>>()?;
         unseen.sort_by_key(|(_, pieces)| pieces.len());
         for chunk in unseen.chunks(CHUNK) {
             let states = no_grad(|| {
