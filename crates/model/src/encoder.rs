@@ -9,6 +9,7 @@ use rten::{ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 
+use crate::onnx::without_attention_bias;
 use crate::{Error, Result};
 
 /// A sequence to embed: what the graph's inputs `input_ids` and, for assembly,
@@ -31,10 +32,12 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     pub(crate) fn load(path: &Path, bytes: Vec<u8>, width: usize) -> Result<Encoder, String> {
+        let unreadable = |e: &dyn std::fmt::Display| format!("not a readable ONNX model: {e}");
+        let bytes = without_attention_bias(bytes).map_err(|e| unreadable(&e))?;
         let graph = ModelOptions::with_all_ops()
             .prepack_weights(true)
             .load(bytes)
-            .map_err(|e| format!("not a readable ONNX model: {e}"))?;
+            .map_err(|e| unreadable(&e))?;
         let node = |name: &str| {
             graph
                 .find_node(name)

@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::onnx::{Attribute, DataType, Dim, GraphWriter};
+use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
 
 /// How the numbers of a graph are held.
@@ -248,6 +248,7 @@ impl Exporter<'_> {
         let bias = g.op("Mul", &[&drop, &large]);
         let axes = g.ints(&[1, 2]);
         let bias = g.op("Unsqueeze", &[&bias, &axes]);
+        let bias = g.name(ATTENTION_BIAS, &bias);
         Mask { keep, bias }
     }
 

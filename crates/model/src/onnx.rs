@@ -12,6 +12,9 @@ use crate::Result;
 const OPSET: i64 = 17;
 /// The file format's version that goes with it.
 const IR_VERSION: i64 = 8;
+const PRODUCER: &str = "binscribe";
+/// The value that attention scores get added, to leave padding out.
+pub(crate) const ATTENTION_BIAS: &str = "attention_bias";
 
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {
@@ -165,6 +168,11 @@ impl GraphWriter {
     /// Makes `value` the output of the graph under the name `name`.
     pub(crate) fn output(&mut self, name: &str, value: &str, data_type: DataType, dims: &[Dim]) {
         self.graph.output.push(value_info(name, data_type, dims));
+        self.name(name, value);
+    }
+
+    /// Gives a value a second name.
+    pub(crate) fn name(&mut self, name: &str, value: &str) -> String {
         self.graph.node.push(NodeProto {
             name: format!("{name}.node"),
             op_type: "Identity".to_owned(),
@@ -172,6 +180,7 @@ impl GraphWriter {
             output: vec![name.to_owned()],
             attribute: Vec::new(),
         });
+        name.to_owned()
     }
 
     pub(crate) fn floats(&mut self, dims: &[usize], data: &[f32]) -> String {
@@ -255,7 +264,7 @@ impl GraphWriter {
         self.graph.name = name.to_owned();
         let model = ModelProto {
             ir_version: IR_VERSION,
-            producer_name: "binscribe".to_owned(),
+            producer_name: PRODUCER.to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             opset_import: vec![OperatorSetIdProto {
                 domain: String::new(),
@@ -270,6 +279,23 @@ impl GraphWriter {
         self.next += 1;
         format!("{}_{}", kind.to_lowercase(), self.next)
     }
+}
+
+/// A graph of [`GraphWriter`] for sequences without padding, where the
+/// attention bias is zero: adding it to every score takes a tenth of the time.
+/// Other graphs stay as they are.
+pub(crate) fn without_attention_bias(bytes: Vec<u8>) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut model = ModelProto::decode(bytes.as_slice())?;
+    if model.producer_name != PRODUCER {
+        return Ok(bytes);
+    }
+    for node in model.graph.iter_mut().flat_map(|g| &mut g.node) {
+        if node.op_type == "Add" && node.input.iter().any(|i| i == ATTENTION_BIAS) {
+            node.op_type = "Identity".to_owned();
+            node.input.retain(|i| i != ATTENTION_BIAS);
+        }
+    }
+    Ok(model.encode_to_vec())
 }
 
 fn attribute((name, value): (&str, Attribute)) -> AttributeProto {
