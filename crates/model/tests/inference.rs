@@ -1,5 +1,11 @@
 //! What is exported and run equals a plain forward pass.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says when it is skipped"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};
