@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
 use crate::manifest::{Manifest, Package};
+use crate::process::Lock;
 use crate::record::{self, Compile};
 use crate::replay::{Limits, Replay};
 use crate::row::{self, Row};
@@ -187,7 +188,6 @@ impl Corpus {
     /// compiles that were seen.
     fn recorded(&self, package: &Package, watch: Watch<'_>) -> Result<Vec<Compile>> {
         let dir = self.package_dir(package);
-        fs::create_dir_all(&dir).at(&dir)?;
         let (src, log) = (self.source_dir(package), dir.join("commands.log"));
         let stamp = dir.join("recorded");
         let fingerprint = package.fingerprint();
@@ -304,9 +304,12 @@ impl Corpus {
         if !again && row::metadata(&path, BUILD_KEY) == Some(key.clone()) {
             return Ok(());
         }
+        let dir = self.package_dir(package);
+        fs::create_dir_all(&dir).at(&dir)?;
+        let _lock = Lock::take(&dir)?;
         let objects = self.objects(package, toolchains, watch)?;
         let src = self.source_dir(package);
-        let units_dir = self.package_dir(package).join("units");
+        let units_dir = dir.join("units");
         let sources = Sources::of(&src);
         let made: Vec<Option<(Vec<Row>, UnitStats)>> = toolchains
             .par_iter()
@@ -333,6 +336,7 @@ impl Corpus {
         // Neighbours that are variants of one function compress well.
         rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
         let units = serde_json::to_string(&units).unwrap_or_default();
+        let _lock = Lock::wait(&self.rows_dir())?;
         row::write_with(&path, &rows, &[(BUILD_KEY, key), (UNITS_KEY, units)])?;
         watch.report(Event::Written {
             package: package.name.clone(),

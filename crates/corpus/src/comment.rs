@@ -27,7 +27,7 @@ pub(crate) fn above(lines: &[&str], start: usize) -> Option<String> {
             if blanks > 1 {
                 return None;
             }
-        } else if !decorates(line) {
+        } else {
             break;
         }
         end -= 1;
@@ -56,14 +56,40 @@ pub(crate) fn above(lines: &[&str], start: usize) -> Option<String> {
     Some(lines[first..end].join("\n"))
 }
 
-/// Lines that belong to a definition but that a parser may not take for a part
-/// of it: attributes and macros such as `MHD_EXTERN` or `_GL_ATTRIBUTE_PURE`.
-fn decorates(line: &str) -> bool {
-    pattern!(
-        r"^(?:(?:static|inline|extern|const|[A-Z_][A-Z0-9_]*|__attribute__)\s*(?:\(.*\))?\s*)+$"
-    )
-    .is_match(line)
+/// The comment that begins right below line `end` (0-based) and has a blank
+/// line behind it: the way of some headers, such as that of zlib. Without the
+/// blank line it is rather about what follows, and a short one may be a heading.
+pub(crate) fn below(lines: &[&str], end: usize) -> Option<String> {
+    let rest = lines.get(end + 1..)?;
+    if !rest.first()?.trim_start().starts_with("/*") {
+        return None;
+    }
+    let last = rest.iter().position(|l| l.trim_end().ends_with("*/"))?;
+    let alone = rest.get(last + 1).is_none_or(|l| l.trim().is_empty());
+    let text = alone.then(|| rest[..=last].join("\n"))?;
+    (text.split_whitespace().count() >= 12).then_some(text)
 }
+
+/// The line on which a definition really begins, if a parser says that it is
+/// `start`: a return type behind a macro, as in `static void ATTRIBUTE(3, 0)`,
+/// can be lost to it.
+pub(crate) fn real_start(lines: &[&str], start: usize) -> usize {
+    let decorates = |line: &str| {
+        pattern!(r"^[A-Za-z_][\w *]*(?:\([^;{}]*\))*$").is_match(line)
+            && !pattern!(r"^(?:else|do|return|typedef)\b").is_match(line)
+    };
+    let above = lines[..start.min(lines.len())].iter().rev();
+    start - above.take(3).take_while(|l| decorates(l.trim())).count()
+}
+
+/// Commands of documentation generators: of a parameter, of what is returned,
+/// and those before plain text.
+const PARAMETER: &str = r"^[@\\]param(?:\s*\[[^\]]*\])?\s+(\S+)\s*:?\s*(.*)$";
+const RETURNS: &str = r"^[@\\](?:returns?|retval|result)\b\s*:?\s*(.*)$";
+const PROSE: &str = concat!(
+    r"^[@\\](?:brief|short|details|note|warning|remarks?|attention|pre|post|invariant)\b",
+    r"\s*:?\s*(.*)$"
+);
 
 /// Turns a comment as it stands in a file into plain sentences. None if it is
 /// a licence, dead code, or fewer than three words.
@@ -89,18 +115,17 @@ pub(crate) fn clean(raw: &str, name: &str) -> Option<String> {
             current = Part::Text;
             text.push(String::new());
             continue;
-        } else if let Some(c) = pattern!(r"^[@\\]param(?:\s*\[[^\]]*\])?\s+(\S+)\s*:?\s*(.*)$").captures(line)
-        {
-            parameters.push(format!("Parameter {}: {}", c[1].trim_end_matches(':'), &c[2]));
+        } else if let Some(c) = pattern!(PARAMETER).captures(line) {
+            parameters.push(format!(
+                "Parameter {}: {}",
+                c[1].trim_end_matches(':'),
+                &c[2]
+            ));
             Part::Parameter
-        } else if let Some(c) = pattern!(r"^[@\\](?:returns?|retval|result)\b\s*:?\s*(.*)$").captures(line) {
-            let rest = &c[1];
-            let already = rest.to_ascii_lowercase().starts_with("return");
-            returns.push(if already { rest.to_owned() } else { format!("Returns {rest}") });
+        } else if let Some(c) = pattern!(RETURNS).captures(line) {
+            returns.push(returned(&c[1]));
             Part::Returns
-        } else if let Some(c) =
-            pattern!(r"^[@\\](?:brief|short|details|note|warning|remarks?|attention|pre|post|invariant)\b\s*:?\s*(.*)$").captures(line)
-        {
+        } else if let Some(c) = pattern!(PROSE).captures(line) {
             text.push(c[1].to_owned());
             Part::Text
         } else if pattern!(r"^[@\\](?:\{|\}|[a-z]+\b)").is_match(line)
@@ -149,6 +174,7 @@ pub(crate) fn clean(raw: &str, name: &str) -> Option<String> {
     let joined = sentences.join(" ");
     let joined = pattern!(r"[@\\](?:c|p|a|e|em|b|ref|see|sa|code|endcode|link|endlink|li|n)\b\s*")
         .replace_all(&joined, "");
+    let joined = pattern!(r"(^|[\s(])[#@]([A-Za-z_])").replace_all(&joined, "${1}${2}");
     let joined =
         pattern!(r"</?(?:p|b|i|tt|em|code|br|ul|ol|li|pre)\s*/?>").replace_all(&joined, " ");
     let joined = joined.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -165,6 +191,19 @@ enum Part {
     Returns,
     Parameter,
     Dropped,
+}
+
+/// What a function returns, as a sentence.
+fn returned(text: &str) -> String {
+    if text.to_ascii_lowercase().starts_with("return") {
+        return text.to_owned();
+    }
+    match text.split_once(' ') {
+        Some((word @ ("The" | "A" | "An"), rest)) => {
+            format!("Returns {} {rest}", word.to_lowercase())
+        }
+        _ => format!("Returns {text}"),
+    }
 }
 
 fn append(to: &mut [String], line: &str) {
@@ -300,8 +339,6 @@ mod tests {
         );
         assert_eq!(at("/* a */\n\n\n "), None);
         assert_eq!(at("int x; /* of x */"), None);
-        assert_eq!(at("/* a */\nstatic int\nEXTERN").as_deref(), None);
-        assert_eq!(at("/* a */\nATTRIBUTE_PURE").as_deref(), Some("/* a */"));
         assert_eq!(at("/* a */\nint x;"), None);
     }
 }

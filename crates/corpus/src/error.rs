@@ -83,6 +83,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another process is at work in the same place.
+    #[error("{} is in use by another process", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The build was asked to stop; what is finished is kept.
     #[error("stopped; a later run goes on from here")]
     Stopped,

@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -49,8 +50,8 @@ pub(crate) fn limited(program: &str, cpu_seconds: u32, memory_kib: u64) -> Comma
 /// Writes a file under a temporary name beside it and renames it into place.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
-    std::fs::write(&temporary, bytes).at(&temporary)?;
-    std::fs::rename(&temporary, path).at(path)
+    fs::write(&temporary, bytes).at(&temporary)?;
+    fs::rename(&temporary, path).at(path)
 }
 
 /// `name.tmp` beside `path`.
@@ -58,4 +59,41 @@ pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     PathBuf::from(name)
+}
+
+/// Holds a directory for this process, until it is dropped or the process
+/// ends, however that happens.
+pub(crate) struct Lock {
+    _file: fs::File,
+}
+
+impl Lock {
+    fn open(dir: &Path) -> Result<(PathBuf, fs::File)> {
+        let path = dir.join(".lock");
+        let file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .at(&path)?;
+        Ok((path, file))
+    }
+
+    /// Waits until no other process holds the directory.
+    pub(crate) fn wait(dir: &Path) -> Result<Lock> {
+        let (path, file) = Lock::open(dir)?;
+        file.lock().at(&path)?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Refuses if another process holds the directory.
+    pub(crate) fn take(dir: &Path) -> Result<Lock> {
+        let (path, file) = Lock::open(dir)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Busy {
+                path: dir.to_owned(),
+            }),
+            Err(fs::TryLockError::Error(source)) => Err(Error::Io { path, source }),
+        }
+    }
 }

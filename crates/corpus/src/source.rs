@@ -71,23 +71,11 @@ impl SourceFile {
         if !mentions.is_match(lines.get(at)?) {
             return None;
         }
-        // The return type may stand on the lines above the name.
-        let mut first = at;
-        while first > 0 && at - first < 3 {
-            let above = lines[first - 1].trim();
-            if above.is_empty()
-                || above.starts_with('#')
-                || above.ends_with([';', '}', '/', ':', ')', '\\'])
-            {
-                break;
-            }
-            first -= 1;
-        }
-        let start: usize = lines[..first].iter().map(|l| l.len() + 1).sum();
+        let start: usize = lines[..at].iter().map(|l| l.len() + 1).sum();
         let end = start + matching_brace(&self.text[start..])?;
         let text = &self.text[start..end];
-        let last = first + text.matches('\n').count();
-        Some(definition(name, (first, last), text, &body(text)?, &lines))
+        let last = at + text.matches('\n').count();
+        Some(definition(name, (at, last), text, &body(text)?, &lines))
     }
 }
 
@@ -136,11 +124,16 @@ fn definition(
     body: &str,
     lines: &[&str],
 ) -> Definition {
+    let start = comment::real_start(lines, rows.0);
+    let lost: String = lines[start..rows.0]
+        .iter()
+        .map(|l| format!("{l}\n"))
+        .collect();
     Definition {
         name: name.to_owned(),
-        lines: (rows.0 as u32 + 1, rows.1 as u32 + 1),
-        text: text.to_owned(),
-        comment: comment::above(lines, rows.0).and_then(|raw| comment::clean(&raw, name)),
+        lines: (start as u32 + 1, rows.1 as u32 + 1),
+        text: lost + text,
+        comment: comment::above(lines, start).and_then(|raw| comment::clean(&raw, name)),
         hash: body_hash(body),
     }
 }
@@ -155,24 +148,19 @@ fn body(text: &str) -> Option<String> {
 pub(crate) fn body_hash(body: &str) -> String {
     let code = blank_comments(body);
     let mut hash = blake3::Hasher::new();
-    let mut previous = ' ';
-    for c in code
-        .chars()
-        .filter(|c| !c.is_control() || c.is_whitespace())
-    {
-        // White space only counts where it keeps two words apart.
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut previous, mut space) = (' ', false);
+    for c in code.chars() {
         if c.is_whitespace() {
-            if !previous.is_whitespace() {
-                previous = c;
-            }
+            space = true;
             continue;
         }
-        let word = |c: char| c.is_alphanumeric() || c == '_';
-        if previous.is_whitespace() && word(c) {
+        // White space only counts where it keeps two words apart.
+        if space && word(previous) && word(c) {
             hash.update(b" ");
         }
         hash.update(c.encode_utf8(&mut [0; 4]).as_bytes());
-        previous = c;
+        (previous, space) = (c, false);
     }
     hash.finalize().to_hex()[..16].to_owned()
 }
@@ -263,6 +251,7 @@ pub(crate) fn prototypes(header: &str) -> HashMap<String, String> {
     // delimiter or directive, to its semicolon.
     let mut start: Option<usize> = None;
     let mut words = String::new();
+    let mut claimed = String::new();
     let mut continued = false;
     for (row, line) in code.lines().enumerate() {
         let directive = continued || line.trim_start().starts_with('#');
@@ -281,10 +270,16 @@ pub(crate) fn prototypes(header: &str) -> HashMap<String, String> {
                 if piece.ends_with(';')
                     && let Some(first) = start
                     && let Some(name) = prototype_name(&words)
-                    && let Some(raw) = comment::above(&lines, first)
-                    && let Some(comment) = comment::clean(&raw, &name)
                 {
-                    found.entry(name).or_insert(comment);
+                    let mut raw = comment::above(&lines, first).filter(|raw| *raw != claimed);
+                    if raw.is_none() {
+                        raw = comment::below(&lines, row);
+                        // It is not about the next declaration as well.
+                        claimed = raw.clone().unwrap_or_default();
+                    }
+                    if let Some(comment) = raw.and_then(|raw| comment::clean(&raw, &name)) {
+                        found.entry(name).or_insert(comment);
+                    }
                 }
                 (start, words) = (None, String::new());
             }
@@ -300,6 +295,10 @@ fn prototype_name(declaration: &str) -> Option<String> {
         return None;
     }
     let c = pattern!(r"^([^()=]*?)\b([A-Za-z_]\w*)\s*\(").captures(declaration)?;
+    // Headers that once served old compilers wrap the parameters in a macro:
+    // `int close OF((int));`
+    let wrapped = pattern!(r"^([^()=]*?)\b([A-Za-z_]\w*)\s+[A-Za-z_]\w*\s*\(\(");
+    let c = wrapped.captures(declaration).unwrap_or(c);
     let name = &c[2];
     // A call of a macro, or an attribute: there is no type before it.
     let typed = c[1].split_whitespace().next().is_some();
@@ -354,6 +353,12 @@ OLD void old(a)
 }
 
 char *(*pick(int k))(void) { return 0; }
+
+/* Says what went wrong, and where. */
+static void ATTR_FORMAT(3,0)
+complain(int x, const char *m)
+{
+}
 ";
 
     #[test]
@@ -372,6 +377,16 @@ char *(*pick(int k))(void) { return 0; }
         );
         assert!(file.find("pick", 14).is_some());
         assert_eq!(file.find("absent", 3), None);
+        let complain = file.find("complain", 18).unwrap();
+        assert!(
+            complain.text.starts_with("static void ATTR_FORMAT(3,0)\n"),
+            "{}",
+            complain.text
+        );
+        assert_eq!(
+            complain.comment.as_deref(),
+            Some("Says what went wrong, and where.")
+        );
     }
 
     #[test]
@@ -389,10 +404,15 @@ char *(*pick(int k))(void) { return 0; }
     fn prototypes_carry_comments() {
         let header = "#ifndef H\n#define H\n/** Opens the file at path. */\nEXTERN int *x_open(const char *p);\n\
                       int x_none(void);\n\n/* Closes what was opened. */\n\nvoid x_close(int) __attribute__((cold));\n\
-                      /* The type of a hook. */\ntypedef int (*hook)(int);\n#endif\n";
+                      int x_size OF((int fd));\n/*\n  Tells the size of the file\n  that is open as the descriptor fd now.\n*/\n\n\
+                      int x_next(int);\n/* The type of a hook. */\ntypedef int (*hook)(int);\n#endif\n";
         let found = prototypes(header);
         assert_eq!(found["x_open"], "Opens the file at path.");
         assert_eq!(found["x_close"], "Closes what was opened.");
-        assert_eq!(found.len(), 2);
+        assert_eq!(
+            found["x_size"],
+            "Tells the size of the file that is open as the descriptor fd now."
+        );
+        assert_eq!(found.len(), 3, "{found:?}");
     }
 }
