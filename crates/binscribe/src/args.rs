@@ -111,8 +111,9 @@ Examples:
   binscribe search \"compute a checksum\" /usr/bin/cksum
   binscribe search \"parse command line options\" ./a.out -k 3 --format json
 
-The score is a cosine; the confidence is the calibrated probability that a
-function is the one described.")]
+The score is a cosine, and more where a function holds words of the text (in
+names of imports and strings); the confidence is the calibrated probability that
+a function is the one described.")]
 pub(crate) struct Search {
     /// What the function does, in English.
     pub(crate) english: String,
@@ -323,17 +324,27 @@ pub(crate) struct Export {
     /// are replaced.
     #[arg(short, value_name = "MODEL_DIR")]
     pub(crate) output: PathBuf,
-    /// The text encoder to use where the run has not tuned its own: a directory
-    /// with model.safetensors, config.json and tokenizer.json of
-    /// all-MiniLM-L6-v2.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) text_encoder: Option<PathBuf>,
+    /// The directory of all-MiniLM-L6-v2 (model.safetensors, config.json,
+    /// tokenizer.json): the text encoder where the run has not tuned its own,
+    /// and the tokenizer in any case.
+    #[arg(long, value_name = "DIR", default_value = "target/minilm")]
+    pub(crate) text_encoder: PathBuf,
     /// Write the graphs in single precision too.
     #[arg(long)]
     pub(crate) float: bool,
     /// At most so many vectors in the reference set.
     #[arg(long, value_name = "N", default_value_t = 14_000)]
     pub(crate) reference: usize,
+    /// Make the reference set and the calibration from functions under these
+    /// toolchains: unoptimised code, and code as it is shipped. More of them
+    /// take longer and hardly move the means.
+    #[arg(
+        long,
+        value_name = "TOOLCHAIN,...",
+        value_delimiter = ',',
+        default_value = "gcc O0,gcc O2,clang O2"
+    )]
+    pub(crate) toolchains: Vec<String>,
     /// JSON files that `binscribe eval` printed, for the model card.
     #[arg(long, value_name = "FILE,...", value_delimiter = ',')]
     pub(crate) figures: Vec<PathBuf>,

@@ -164,6 +164,7 @@ fn width(store: &VectorStore, text: &str) -> usize {
 pub(crate) struct Candidates<'p> {
     binary: Binary,
     functions: Vec<&'p Function>,
+    listings: Vec<String>,
     pub(crate) vectors: Matrix,
 }
 
@@ -203,6 +204,7 @@ impl<'p> Candidates<'p> {
         let mut vectors = engine.embed_listings(&hash, &texts)?;
         if let Some(position) = functions.iter().position(|f| Some(f.address) == except) {
             functions.remove(position);
+            texts.remove(position);
             let rest: Vec<usize> = (0..vectors.len()).filter(|&row| row != position).collect();
             vectors = vectors.select(&rest);
         }
@@ -215,6 +217,7 @@ impl<'p> Candidates<'p> {
         Ok(Candidates {
             binary: Binary::new(&input.path, &hash, program),
             functions,
+            listings: texts,
             vectors,
         })
     }
@@ -222,6 +225,11 @@ impl<'p> Candidates<'p> {
     /// The functions, in the order of the vectors.
     pub(crate) fn functions(&self) -> &[&'p Function] {
         &self.functions
+    }
+
+    /// Their listings.
+    pub(crate) fn listings(&self) -> &[String] {
+        &self.listings
     }
 
     /// Only the function at `address`.
@@ -237,18 +245,22 @@ impl<'p> Candidates<'p> {
             )
         })?;
         self.functions = vec![self.functions[position]];
+        self.listings = vec![self.listings[position].clone()];
         self.vectors = self.vectors.select(&[position]);
         Ok(())
     }
 
-    /// The `k` nearest to the one row of `query`.
+    /// The `k` best for the one row of `query`, by what `judge` makes of the
+    /// cosines.
     pub(crate) fn ranked(
         &self,
         query: &Matrix,
         k: usize,
         calibrated: Option<&Calibrated>,
+        judge: impl Fn(&[f32]) -> Vec<f32> + Sync,
     ) -> Vec<Found> {
-        let found = query.against(&self.vectors, |_, scores| {
+        let found = query.against(&self.vectors, |_, cosines| {
+            let scores = &judge(cosines)[..];
             let best = binscribe_tasks::top(scores, k).into_iter();
             best.map(|(function, score)| Found {
                 function,

@@ -67,7 +67,7 @@ impl Weights {
 }
 
 /// Writes the directory.
-pub fn write(directory: &Path) {
+pub(crate) fn write(directory: &Path) {
     fs::create_dir_all(directory).expect("made");
     let weights = directory.join("weights");
     assembly(directory, &weights);

@@ -13,8 +13,8 @@
 //! * **tags**: an answer is right where the name or the comment of the function
 //!   says one of the tag's words. That is stricter than the truth: a comment
 //!   need not mention what a function also does.
-//! * **search**: a comment's first sentence is searched among the functions of
-//!   its package; for half of the queries the right function is taken away.
+//! * **search**: a comment's first sentence is searched, by vectors and words
+//!   together, among the functions of its package; for half of the queries the right function is taken away.
 //! * **similar**: a function is searched among those of its package under
 //!   another toolchain; for half of the queries the right one is taken away.
 //!
@@ -359,8 +359,14 @@ fn search_answers(split: Split<'_>) -> Vec<Observation> {
         }
         let functions = split.vectors.select(&pool.functions);
         let queries = split.query_vectors.select(&numbers);
+        let listings = pool
+            .functions
+            .iter()
+            .map(|&index| split.samples[index].listing.as_str());
+        let words = retrieval::Words::new(listings);
         answers.extend(queries.against(&functions, |query, scores| {
             let (text, right) = &pool.queries[query];
+            let scores = words.added(text, scores);
             let removed = draw(text, "search") % 2 == 0;
             let left: Vec<usize> = (0..pool.functions.len())
                 .filter(|position| !(removed && right.contains(position)))

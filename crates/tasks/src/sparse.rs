@@ -182,11 +182,17 @@ pub struct Bm25 {
     documents: usize,
 }
 
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
+
+/// What a word weighs that `df` of `total` documents have.
+fn idf(df: f32, total: f32) -> f32 {
+    (1.0 + (total - df + 0.5) / (df + 0.5)).ln()
+}
+
 impl Bm25 {
     /// Indexes `documents`.
     pub fn new<D: IntoIterator<Item = String>>(documents: impl IntoIterator<Item = D>) -> Bm25 {
-        const K1: f32 = 1.2;
-        const B: f32 = 0.75;
         let counted: Vec<(usize, Vec<(String, u32)>)> = documents
             .into_iter()
             .map(|document| {
@@ -210,7 +216,7 @@ impl Bm25 {
         for (number, (length, words)) in counted.iter().enumerate() {
             for (word, n) in words {
                 let df = frequency[word.as_str()] as f32;
-                let idf = (1.0 + (total as f32 - df + 0.5) / (df + 0.5)).ln();
+                let idf = idf(df, total as f32);
                 let tf = *n as f32;
                 let norm = 1.0 - B + B * *length as f32 / mean.max(1.0);
                 let weight = idf * tf * (K1 + 1.0) / (tf + K1 * norm);
@@ -224,6 +230,24 @@ impl Bm25 {
             postings,
             documents: total,
         }
+    }
+
+    /// The scores as shares of what a document would have that says every word
+    /// of `query` over and over: from 0 to 1.
+    pub fn shares(&self, query: &str) -> Vec<f32> {
+        let mut words = text::content_words(query);
+        words.sort_unstable();
+        words.dedup();
+        let most: f32 = words
+            .iter()
+            .map(|word| self.postings.get(word).map_or(0, Vec::len) as f32)
+            .map(|df| idf(df, self.documents as f32) * (K1 + 1.0))
+            .sum();
+        let scores = self.scores(query);
+        scores
+            .into_iter()
+            .map(|score| score / most.max(f32::MIN_POSITIVE))
+            .collect()
     }
 
     /// The score of each document for the words of `query`.
@@ -283,6 +307,12 @@ mod tests {
         let scores = index.scores("connect a socket");
         assert_eq!(crate::top(&scores, 1)[0].0, 1);
         assert_eq!(scores[0], 0.0);
+        let shares = index.shares("connect a socket");
+        assert!(
+            shares[1] > 0.3 && shares[1] <= 1.0 && shares[0] == 0.0,
+            "{shares:?}"
+        );
+        assert!(index.shares("of the").iter().all(|share| *share == 0.0));
         assert!(Bm25::new(Vec::<Vec<String>>::new()).scores("x").is_empty());
     }
 }

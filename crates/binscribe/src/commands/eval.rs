@@ -203,6 +203,8 @@ fn retrieval_figures(splits: &Splits, samples: &[Sample], engine: &Engine) -> Re
         let functions = engine.embed_listings("corpus", &functions)?;
         let ranks = retrieval::ranks(&pool, &queries, &functions);
         figures.push(Figure::new("model", name, &pool, &ranks));
+        let ranks = retrieval::search_ranks(&pool, samples, &queries, &functions);
+        figures.push(Figure::new("model and words", name, &pool, &ranks));
         let training: Vec<Sample> = splits
             .train
             .iter()

@@ -154,37 +154,22 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The text encoder's weights, shape and tokenizer: tuned by the run, or as they
-/// are in the directory of all-MiniLM-L6-v2.
+/// The text encoder's weights, tuned by the run or as they are in the directory
+/// of all-MiniLM-L6-v2; its shape and its tokenizer.
 fn text_encoder(args: &args::Export) -> Result<(PathBuf, PathBuf, PathBuf)> {
     let tuned = args.run.join("text.safetensors");
-    let base = args.text_encoder.as_ref().map(|base| {
-        let file = |name: &str| base.join(name);
-        (
-            file("model.safetensors"),
-            file("config.json"),
-            file("tokenizer.json"),
-        )
-    });
-    let own = (
-        tuned.clone(),
-        args.run.join("text_config.json"),
-        args.run.join("text_tokenizer.json"),
-    );
-    let found = match base {
-        _ if own.0.is_file() && own.1.is_file() && own.2.is_file() => own,
-        Some((_, config, tokenizer)) if tuned.is_file() => (tuned, config, tokenizer),
-        Some(base) => base,
-        None => bail!(
-            "{} has no text encoder of its own: name the directory of all-MiniLM-L6-v2 with \
-             --text-encoder DIR",
-            args.run.display()
-        ),
+    let base = |name: &str| args.text_encoder.join(name);
+    let weights = if tuned.is_file() {
+        tuned
+    } else {
+        base("model.safetensors")
     };
+    let found = (weights, base("config.json"), base("tokenizer.json"));
     for path in [&found.0, &found.1, &found.2] {
         if !path.is_file() {
             bail!(
-                "{}: there is no such file, and the text encoder needs it",
+                "{}: there is no such file; name the directory of all-MiniLM-L6-v2 with \
+                 --text-encoder DIR (`cargo xtask minilm` fetches it)",
                 path.display()
             );
         }
@@ -253,17 +238,20 @@ fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
             .collect();
         engine.embed_listings("corpus", &listings)
     };
-    note(&format!(
-        "reference set: embedding {} rows",
-        splits.train.len()
-    ));
-    let vectors = embed(&splits.train)?;
-    let set = Reference::build(&splits.train, &vectors, engine.id(), args.reference)?;
+    // What a split has under the toolchains of the reference set.
+    let chosen = |samples: &[Sample]| -> Vec<Sample> {
+        let wanted = |sample: &&Sample| args.toolchains.contains(&sample.toolchain());
+        samples.iter().filter(wanted).cloned().collect()
+    };
+    let train = chosen(&splits.train);
+    note(&format!("reference set: embedding {} rows", train.len()));
+    let vectors = embed(&train)?;
+    let set = Reference::build(&train, &vectors, engine.id(), args.reference)?;
     set.write(&new.join(reference::FILE_NAME))?;
     // What is used is what was written, at one byte a number.
     let set = Reference::read(&new.join(reference::FILE_NAME), engine.id())?;
 
-    let (validation, test) = (&splits.validation, &splits.test);
+    let (validation, test) = (&chosen(&splits.validation), &chosen(&splits.test));
     note(&format!(
         "calibration: embedding {} rows",
         validation.len() + test.len()
