@@ -177,12 +177,13 @@ impl Encoder {
                 false,
             );
             let attended = attended.transpose(1, 2).reshape([b, t, hidden]);
-            x = x + self.linear(&format!("{layer}.attention.out"), &attended);
+            // Not `+=`: that would change in place what the backward pass needs.
+            x = self.linear(&format!("{layer}.attention.out"), &attended) + x;
             let normed = self.norm(&format!("{layer}.norm2"), &x);
             let up = self
                 .linear(&format!("{layer}.ffn.up"), &normed)
                 .gelu("none");
-            x = x + self.linear(&format!("{layer}.ffn.down"), &up);
+            x = self.linear(&format!("{layer}.ffn.down"), &up) + x;
         }
         self.norm("norm", &x)
     }

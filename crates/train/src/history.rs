@@ -47,6 +47,8 @@ pub(crate) fn write(run: &Path, points: &[Point]) -> Result<()> {
     files::write(&run.join("loss.svg"), svg.as_bytes())
 }
 
+type Value = fn(&Point) -> f64;
+
 fn draw(points: &[Point]) -> std::result::Result<String, Box<dyn std::error::Error>> {
     const STAGES: [(&str, &str, &str); 2] = [
         ("pretrain", "masked tokens", "jump targets"),
@@ -70,7 +72,7 @@ fn draw(points: &[Point]) -> std::result::Result<String, Box<dyn std::error::Err
                 .y_label_area_size(44)
                 .build_cartesian_2d(0.0..last, 0.0..top)?;
             chart.configure_mesh().light_line_style(WHITE).draw()?;
-            let series: [(&str, RGBColor, fn(&Point) -> f64); 2] = [
+            let series: [(&str, RGBColor, Value); 2] = [
                 (first, RGBColor(31, 119, 180), |p| p.first),
                 (second, RGBColor(255, 127, 14), |p| p.second),
             ];
