@@ -148,11 +148,14 @@ fn check_rows(rows: &[Row]) {
                      Parameter value: what to check."
                 ),
             );
-            assert!(
-                check.listing.contains("check the value"),
-                "{}",
-                check.listing
-            );
+            if level == "O0" {
+                // Higher levels may move the text into the function they pass it to.
+                assert!(
+                    check.listing.contains("check the value"),
+                    "{}",
+                    check.listing
+                );
+            }
 
             // Calls out of the package keep their names when it is stripped,
             // also where no library for them is installed.
