@@ -1,9 +1,10 @@
 //! Model directories: a function's listing or an English text in, a unit
 //! vector out.
 //!
-//! The same code tokenizes at training time and at inference time: see
-//! [`AsmTokenizer`] and [`chunks`]. [`Config`] is the shape of an assembly
-//! encoder, as `config.json` holds it.
+//! - [`Model`]: a model directory, loaded; embeds listings and texts.
+//! - [`AsmTokenizer`] over [`chunks`]: the same code at training and inference.
+//! - [`Config`]: the shape of an assembly encoder, as `config.json` holds it.
+//! - [`export`]: trained weights to the ONNX graphs that [`Model`] runs.
 //!
 //! ```
 //! let line = r#"lea     rdi, aUsage; "usage: %s""#;
