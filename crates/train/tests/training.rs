@@ -2,10 +2,15 @@
 //!
 //! The runs need the text encoder: `cargo xtask minilm` fetches it.
 
+#![allow(clippy::unwrap_used)]
+
+#[path = "../src/testing.rs"]
+#[allow(dead_code)]
+mod testing;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use binscribe_corpus::Row;
 use binscribe_model::{AsmTokenizer, Config};
 use binscribe_train::{
     Batch, Encoder, Event, Outcome, Recipe, Request, Stages, TextEncoder, train,
@@ -21,58 +26,10 @@ fn minilm() -> PathBuf {
     )
 }
 
-const TOPICS: [(&str, &str); 4] = [
-    ("read_file", "Reads a file into memory."),
-    ("hash_block", "Mixes one block into the state of the hash."),
-    ("sort_list", "Sorts a linked list by its keys."),
-    (
-        "parse_number",
-        "Parses a decimal number and reports overflow.",
-    ),
-];
-
-/// Sixty functions in four builds each; each build is written in its own way.
-fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    for i in 0..60 {
-        let (topic, comment) = TOPICS[i % TOPICS.len()];
-        for (compiler, level) in [("gcc", "O0"), ("gcc", "O2"), ("gcc", "O3"), ("clang", "O2")] {
-            let mut lines = vec!["push    rbp".to_owned()];
-            for k in 0..4 + i % 5 {
-                lines.push(match (compiler, level) {
-                    ("clang", _) => format!("lea     rax, [rdi+{}]", i * 8 + k),
-                    (_, "O0") => format!("mov     eax, [rbp+var_{:X}]", i * 8 + k),
-                    _ => format!("add     ecx, {}", i * 8 + k),
-                });
-                lines.push(format!("call    _{topic}"));
-            }
-            if level == "O3" {
-                lines.push("nop".to_owned());
-            }
-            lines.push("jnz     short INSTR2".to_owned());
-            rows.push(Row {
-                package: "tiny".to_owned(),
-                split: if i % 5 == 4 { "validation" } else { "train" }.to_owned(),
-                compiler: compiler.to_owned(),
-                level: level.to_owned(),
-                name: format!("{topic}_{i}"),
-                instructions: lines.len() as u32,
-                comment: (i % 2 == 0).then(|| format!("{comment} Variant {i}.")),
-                source_hash: format!("s{i}"),
-                listing_hash: format!("l{i}{compiler}{level}"),
-                function_id: format!("f{i}"),
-                listing: lines.join("\n"),
-                ..Row::default()
-            });
-        }
-    }
-    rows
-}
-
 fn request(folder: &Path, run: &str) -> Request {
     let corpus = folder.join("corpus");
     std::fs::create_dir_all(corpus.join("rows")).unwrap();
-    binscribe_corpus::write_rows(&corpus.join("rows/tiny.parquet"), &rows()).unwrap();
+    binscribe_corpus::write_rows(&corpus.join("rows/tiny.parquet"), &testing::rows(60)).unwrap();
     Request {
         recipe: Recipe::parse(TINY, false).unwrap(),
         corpus,
@@ -183,7 +140,7 @@ fn a_warm_start_maps_words_close_to_themselves() {
         "signal",
         "database",
     ];
-    let mut more = rows();
+    let mut more = testing::rows(60);
     for (i, row) in more.iter_mut().enumerate() {
         let word = words[i % words.len()];
         row.listing += &format!("\ncall    _{word}\ncall    _{word}");
