@@ -111,9 +111,9 @@ Examples:
   binscribe search \"compute a checksum\" /usr/bin/cksum
   binscribe search \"parse command line options\" ./a.out -k 3 --format json
 
-The score is a cosine, and more where a function holds words of the text (in
-names of imports and strings); the confidence is the calibrated probability that
-a function is the one described.")]
+The score is a mean of the model's cosine and of the share of the text's words
+that a function holds in imports and strings; the confidence is the calibrated
+probability that a function is the one described.")]
 pub(crate) struct Search {
     /// What the function does, in English.
     pub(crate) english: String,

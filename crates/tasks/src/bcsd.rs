@@ -113,7 +113,7 @@ pub fn evaluate(
     pool_sizes: &[usize],
     seed: u64,
 ) -> Vec<Figure> {
-    let mut comparisons: Vec<(String, String, Vec<(usize, usize)>)> = Vec::new();
+    let mut comparisons = Vec::new();
     for compiler in ["gcc", "clang"] {
         for (a, b) in LEVEL_PAIRS {
             let pairs = pairs(samples, (compiler, a), (compiler, b));

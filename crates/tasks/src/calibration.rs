@@ -266,7 +266,7 @@ fn packages(samples: &[Sample]) -> Vec<retrieval::Pool> {
 }
 
 fn naming_answers(reference: &Reference, split: Split<'_>) -> Result<Vec<Observation>, Error> {
-    let known = |id: &str| draw(id, "known") % 2 == 0;
+    let known = |id: &str| draw(id, "known").is_multiple_of(2);
     let asking = asking(split.samples);
     let toolchain: BTreeMap<&str, String> = asking
         .iter()
@@ -367,7 +367,7 @@ fn search_answers(split: Split<'_>) -> Vec<Observation> {
         answers.extend(queries.against(&functions, |query, scores| {
             let (text, right) = &pool.queries[query];
             let scores = words.added(text, scores);
-            let removed = draw(text, "search") % 2 == 0;
+            let removed = draw(text, "search").is_multiple_of(2);
             let left: Vec<usize> = (0..pool.functions.len())
                 .filter(|position| !(removed && right.contains(position)))
                 .collect();
@@ -410,7 +410,7 @@ fn similar_answers(split: Split<'_>) -> Vec<Observation> {
                 .against(&found_vectors, |query, scores| {
                     let own = body(asked[query]);
                     let removed =
-                        draw(&split.samples[asked[query]].function_id, "removed") % 2 == 0;
+                        draw(&split.samples[asked[query]].function_id, "removed").is_multiple_of(2);
                     let left: Vec<usize> = (0..found.len())
                         .filter(|&other| !(removed && body(found[other]) == own))
                         .collect();

@@ -199,12 +199,14 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
         }
         a.swap(column, pivot);
         b.swap(column, pivot);
-        for row in column + 1..n {
-            let factor = a[row][column] / a[column][column];
-            for k in column..n {
-                a[row][k] -= factor * a[column][k];
-            }
-            b[row] -= factor * b[column];
+        let (above, below) = a.split_at_mut(column + 1);
+        for (offset, row) in below.iter_mut().enumerate() {
+            let factor = row[column] / above[column][column];
+            row.iter_mut()
+                .zip(&above[column])
+                .skip(column)
+                .for_each(|(x, p)| *x -= factor * p);
+            b[column + 1 + offset] -= factor * b[column];
         }
     }
     for row in (0..n).rev() {

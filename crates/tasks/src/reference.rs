@@ -340,7 +340,7 @@ impl Reference {
             let scales = column("scale")?
                 .as_primitive_opt::<Float32Type>()
                 .ok_or_else(|| bad(&"column `scale` is not of numbers"))?;
-            let width = vectors.value_size() as usize;
+            let width = vectors.value_size();
             let set = set.get_or_insert_with(|| Reference::empty(model, width));
             for row in 0..batch.num_rows() {
                 let scale = scales.value(row);

@@ -155,12 +155,12 @@ pub fn ranks(pool: &Pool, queries: &Matrix, functions: &Matrix) -> Ranks {
     }))
 }
 
-/// How much the words of a query count beside the model's cosine; chosen on the
-/// validation packages.
-pub const WORDS_WEIGHT: f32 = 0.3;
+/// How much the words of a query weigh against the model's cosine; chosen on
+/// the validation packages.
+pub const WORDS_WEIGHT: f32 = 6.0;
 
 /// The words that the functions of a pool or a program still hold, to be asked
-/// beside the model: it may miss a rare name that the query spells out.
+/// beside the model: it may miss a name that the query spells out.
 #[derive(Debug)]
 pub struct Words(Bm25);
 
@@ -170,14 +170,15 @@ impl Words {
         Words(Bm25::new(listings.into_iter().map(text::listing_words)))
     }
 
-    /// The scores of a search: each function's cosine with the query, and what
-    /// share of the query's words it holds, weighted.
+    /// The scores of a search: the mean of each function's cosine with the
+    /// query and of the share of the query's words that it holds, weighted.
     pub fn added(&self, query: &str, cosines: &[f32]) -> Vec<f32> {
-        let shares = self.0.shares(query);
+        let mean =
+            |(cosine, share): (&f32, &f32)| (cosine + WORDS_WEIGHT * share) / (1.0 + WORDS_WEIGHT);
         cosines
             .iter()
-            .zip(&shares)
-            .map(|(cosine, share)| cosine + WORDS_WEIGHT * share)
+            .zip(&self.0.shares(query))
+            .map(mean)
             .collect()
     }
 }
