@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
 use crate::manifest::{Manifest, Package};
-use crate::process::Lock;
+use crate::process::{self, Lock};
 use crate::record::{self, Compile};
 use crate::replay::{Limits, Replay};
 use crate::row::{self, Row};
@@ -189,9 +189,13 @@ impl Corpus {
     fn recorded(&self, package: &Package, watch: Watch<'_>) -> Result<Vec<Compile>> {
         let dir = self.package_dir(package);
         let (src, log) = (self.source_dir(package), dir.join("commands.log"));
+        // What was recorded, and where it lay: a corpus may be moved.
         let stamp = dir.join("recorded");
         let fingerprint = package.fingerprint();
-        if !log.exists() || fs::read_to_string(&stamp).is_ok_and(|s| s != fingerprint) {
+        let stamped = fs::read_to_string(&stamp).unwrap_or_default();
+        let (recorded, place) = stamped.split_once('\n').unwrap_or((&stamped, ""));
+        let mut place = PathBuf::from(place.trim_end());
+        if !log.exists() || (!recorded.is_empty() && recorded != fingerprint) {
             watch.report(Event::Recording {
                 package: package.name.clone(),
             });
@@ -205,9 +209,21 @@ impl Corpus {
             fetch::unpack(package, &self.dir.join("sources"), &src)?;
             let shim = record::install_shim(&self.dir)?;
             record::record(package, &src, &shim, &log, self.build_seconds)?;
+            place.clear();
         }
-        crate::process::write_atomically(&stamp, fingerprint.as_bytes())?;
-        record::compiles(&log, &src, &package.exclude)
+        if place.as_os_str().is_empty() {
+            place = src.clone();
+            let text = format!("{fingerprint}\n{}\n", place.display());
+            process::write_atomically(&stamp, text.as_bytes())?;
+        }
+        let compiles = record::compiles(&log, &place, &src, &package.exclude)?;
+        if compiles.is_empty() {
+            return Err(Error::NothingCompiled {
+                package: package.name.clone(),
+                log: dir.join("record.log"),
+            });
+        }
+        Ok(compiles)
     }
 
     /// The objects of one package for each toolchain, made in parallel.
@@ -335,6 +351,19 @@ impl Corpus {
         }
         // Neighbours that are variants of one function compress well.
         rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
+        if units.is_empty() {
+            return Err(Error::Unit {
+                unit: package.name.clone(),
+                reason: "no unit could be made, so its rows are left as they were".to_owned(),
+            });
+        }
+        // A later run tries again what failed in this one.
+        let complete = units.len() == toolchains.len();
+        let key = if complete {
+            key
+        } else {
+            format!("{key}, incomplete")
+        };
         let units = serde_json::to_string(&units).unwrap_or_default();
         let _lock = Lock::wait(&self.rows_dir())?;
         row::write_with(&path, &rows, &[(BUILD_KEY, key), (UNITS_KEY, units)])?;

@@ -54,7 +54,7 @@ pub(crate) fn subprograms(bytes: &[u8], root: &str) -> Result<Vec<Subprogram>, S
                 .map(Vec::as_slice)
                 .unwrap_or_default();
             let part = |n: &&str| n.contains(".part.") || n.contains(".cold");
-            let whole = !names.iter().any(|n| part(n));
+            let whole = !names.iter().any(part);
             found
                 .entry(function.address)
                 .or_insert(Subprogram { whole, ..function });

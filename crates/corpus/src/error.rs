@@ -59,6 +59,14 @@ pub enum Error {
         /// Its output.
         log: PathBuf,
     },
+    /// The package's own build succeeded without a compile that can be replayed.
+    #[error("the build of {package} compiled no C file; see {}", log.display())]
+    NothingCompiled {
+        /// The package.
+        package: String,
+        /// Its output.
+        log: PathBuf,
+    },
     /// A unit could not be linked or stripped.
     #[error("{unit} could not be linked: {reason}")]
     Link {

@@ -32,6 +32,13 @@ pub(crate) struct Linked {
 /// name, and the code of all of them stays in.
 pub(crate) fn link(unit: &str, objects: &[PathBuf], dir: &Path) -> Result<Linked> {
     fs::create_dir_all(dir).at(dir)?;
+    if objects.is_empty() {
+        let reason = "none of its files could be compiled".to_owned();
+        return Err(Error::Link {
+            unit: unit.to_owned(),
+            reason,
+        });
+    }
     let fail = |reason: String| Error::Link {
         unit: unit.to_owned(),
         reason,

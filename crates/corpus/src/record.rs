@@ -102,18 +102,28 @@ pub(crate) fn record(
     fs::rename(&raw, log).at(log)
 }
 
-/// The distinct compiles in a raw record, in the order of the build.
-pub(crate) fn compiles(log: &Path, src: &Path, exclude: &[String]) -> Result<Vec<Compile>> {
+/// The distinct compiles in a raw record, in the order of the build. The
+/// record holds absolute paths below `recorded_in`, where the source was then;
+/// it is in `src` now.
+pub(crate) fn compiles(
+    log: &Path,
+    recorded_in: &Path,
+    src: &Path,
+    exclude: &[String],
+) -> Result<Vec<Compile>> {
     let bytes = fs::read(log).at(log)?;
+    let (old, new) = (recorded_in.to_string_lossy(), src.to_string_lossy());
     let mut seen = std::collections::HashSet::new();
     let mut all = Vec::new();
     for record in bytes.split(|b| *b == 0x1e) {
-        let mut fields = record.split(|b| *b == 0x1f).map(String::from_utf8_lossy);
+        let mut fields = record
+            .split(|b| *b == 0x1f)
+            .map(|field| String::from_utf8_lossy(field).replace(&*old, &new));
         let Some(cwd) = fields.next() else { continue };
         // The last field is what follows the last separator: nothing.
-        let mut arguments: Vec<String> = fields.map(String::from).collect();
+        let mut arguments: Vec<String> = fields.collect();
         arguments.pop();
-        let Some(compile) = compile(Path::new(cwd.as_ref()), arguments, src) else {
+        let Some(compile) = compile(Path::new(&cwd), arguments, src) else {
             continue;
         };
         let file = in_tree(&compile.cwd.join(&compile.file));
@@ -246,6 +256,24 @@ mod tests {
         assert_eq!(got.file, "../gl/x.c");
         assert_eq!(got.arguments, ["-DHAVE_CONFIG_H", "-I.", "-I", "../inc"]);
         assert_eq!(parse("-c /b/src/lib/y.c").unwrap().file, "../lib/y.c");
+    }
+
+    #[test]
+    fn a_record_survives_a_move() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("commands.log");
+        fs::write(dir.path().join("x.c"), "").unwrap();
+        fs::write(&log, "/old/src\x1f-I/old/src/inc\x1f-c\x1fx.c\x1f\x1e").unwrap();
+        let found = compiles(&log, Path::new("/old/src"), dir.path(), &[]).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].arguments,
+            [format!("-I{}/inc", dir.path().display())]
+        );
+        assert_eq!(
+            compiles(&log, Path::new("/old/src"), dir.path(), &["x".into()]).unwrap(),
+            []
+        );
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! Two small packages of our own go all the way from source package to rows,
 //! under both real compilers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of a test"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
