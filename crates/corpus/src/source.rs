@@ -271,12 +271,19 @@ pub(crate) fn prototypes(header: &str) -> HashMap<String, String> {
                     && let Some(first) = start
                     && let Some(name) = prototype_name(&words)
                 {
-                    let mut raw = comment::above(&lines, first).filter(|raw| *raw != claimed);
-                    if raw.is_none() {
-                        raw = comment::below(&lines, row);
-                        // It is not about the next declaration as well.
-                        claimed = raw.clone().unwrap_or_default();
-                    }
+                    // What touches the declaration is about it; a comment
+                    // behind a blank line may belong to the one before.
+                    let touches = first > 0 && !lines[first - 1].trim().is_empty();
+                    let below = if touches {
+                        None
+                    } else {
+                        comment::below(&lines, row)
+                    };
+                    let raw = match &below {
+                        Some(raw) => Some(raw.clone()),
+                        None => comment::above(&lines, first).filter(|raw| *raw != claimed),
+                    };
+                    claimed = below.unwrap_or(claimed);
                     if let Some(comment) = raw.and_then(|raw| comment::clean(&raw, &name)) {
                         found.entry(name).or_insert(comment);
                     }
@@ -404,7 +411,7 @@ complain(int x, const char *m)
     fn prototypes_carry_comments() {
         let header = "#ifndef H\n#define H\n/** Opens the file at path. */\nEXTERN int *x_open(const char *p);\n\
                       int x_none(void);\n\n/* Closes what was opened. */\n\nvoid x_close(int) __attribute__((cold));\n\
-                      int x_size OF((int fd));\n/*\n  Tells the size of the file\n  that is open as the descriptor fd now.\n*/\n\n\
+                      \n/* A heading of them. */\n\nint x_size OF((int fd));\n/*\n  Tells the size of the file\n  that is open as the descriptor fd now.\n*/\n\n\
                       int x_next(int);\n/* The type of a hook. */\ntypedef int (*hook)(int);\n#endif\n";
         let found = prototypes(header);
         assert_eq!(found["x_open"], "Opens the file at path.");
