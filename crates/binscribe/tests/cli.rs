@@ -71,7 +71,8 @@ impl Binscribe {
 }
 
 /// A small C program, compiled and stripped, and the same with its symbols;
-/// `None` where there is no C compiler.
+/// `None` where there is no C compiler, which is said.
+#[allow(clippy::print_stderr)]
 fn fixture() -> Option<(&'static str, &'static str)> {
     static BUILT: OnceLock<Option<(TempDir, String, String)>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {

@@ -174,6 +174,9 @@ fn retrieval(args: &EvalArgs) -> Result<()> {
     table.print_as(args.format.format, &report)
 }
 
+/// Whether a sample belongs to a pool.
+type Keep<'a> = &'a dyn Fn(&Sample) -> bool;
+
 fn retrieval_figures(splits: &Splits, samples: &[Sample], engine: &Engine) -> Result<Vec<Figure>> {
     let toolchains: Vec<String> = ["gcc", "clang"]
         .iter()
@@ -184,7 +187,7 @@ fn retrieval_figures(splits: &Splits, samples: &[Sample], engine: &Engine) -> Re
     let toolchains: Vec<&str> = toolchains.iter().map(String::as_str).collect();
     let plain = |sample: &Sample| sample.compiler == "gcc" && sample.level == "O2";
     let mixed = |sample: &Sample| retrieval::mixed_choice(sample, &toolchains);
-    let variants: [(&str, &dyn Fn(&Sample) -> bool); 2] = [("gcc O2", &plain), ("mixed", &mixed)];
+    let variants: [(&str, Keep<'_>); 2] = [("gcc O2", &plain), ("mixed", &mixed)];
 
     let mut figures = Vec::new();
     for (name, keep) in variants {
