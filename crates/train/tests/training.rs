@@ -11,7 +11,8 @@ mod testing;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use binscribe_model::{AsmTokenizer, Config};
+use binscribe_model::export::{Precision, TextConfig, export_assembly, export_text};
+use binscribe_model::{AsmTokenizer, Config, Encoding, Model};
 use binscribe_train::{
     Batch, Encoder, Event, Outcome, Recipe, Request, Stages, TextEncoder, train,
 };
@@ -47,6 +48,66 @@ fn tensors(path: &Path) -> Vec<(String, Tensor)> {
     tensors
 }
 
+/// Exports a finished run and embeds its parity functions with the engine that
+/// users have: the vectors are those of the trainer's own forward pass.
+fn assert_inference_agrees(run: &Path) {
+    let directory = tempfile::tempdir().unwrap();
+    let to = |name: &str| directory.path().join(name);
+    let config = Config::from_file(&run.join("config.json")).unwrap();
+    config.save(&to("config.json")).unwrap();
+    std::fs::copy(run.join("tokenizer.json"), to("tokenizer.json")).unwrap();
+    std::fs::copy(minilm().join("tokenizer.json"), to("text_tokenizer.json")).unwrap();
+    let text = TextConfig::from_file(&minilm().join("config.json")).unwrap();
+    for (ending, precision) in [("onnx", Precision::Float), ("int8.onnx", Precision::Int8)] {
+        let weights = run.join("model.safetensors");
+        let graph = to(&format!("assembly.{ending}"));
+        export_assembly(&weights, &config, &graph, precision).unwrap();
+        let weights = minilm().join("model.safetensors");
+        export_text(&weights, &text, &to(&format!("text.{ending}")), precision).unwrap();
+    }
+
+    let parity = tensors(&run.join("parity.safetensors"));
+    let column = |name: &str| &parity.iter().find(|t| t.0 == name).unwrap().1;
+    let integers = |name: &str| Vec::<i64>::try_from(column(name)).unwrap();
+    let (ids, instructions) = (integers("input_ids"), integers("instruction_ids"));
+    let mut start = 0;
+    let encodings: Vec<Encoding> = integers("lengths")
+        .iter()
+        .map(|&length| {
+            let range = start..start + length as usize;
+            start = range.end;
+            let cut = |all: &[i64]| all[range.clone()].iter().map(|&id| id as u32).collect();
+            Encoding {
+                ids: cut(&ids),
+                instruction_ids: cut(&instructions),
+            }
+        })
+        .collect();
+    let expected = Vec::<Vec<f32>>::try_from(column("embeddings")).unwrap();
+    let embedded = |precision| {
+        let model = Model::load_with(directory.path(), precision).unwrap();
+        model.embed_encodings(&encodings).unwrap()
+    };
+    for (ours, theirs) in embedded(Precision::Float).iter().zip(&expected) {
+        let difference = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
+        let largest = difference.fold(0.0, f32::max);
+        assert!(largest < 1e-4, "float: largest difference {largest}");
+    }
+    for (ours, theirs) in embedded(Precision::Int8).iter().zip(&expected) {
+        let cosine: f32 = ours.iter().zip(theirs).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.99, "int8: cosine {cosine}");
+    }
+}
+
+/// A finished run of another recipe can be held against inference too:
+/// `BINSCRIBE_RUN=runs/default cargo xtask test`.
+#[test]
+fn inference_agrees_with_the_run_in_the_environment() {
+    if let Some(run) = std::env::var_os("BINSCRIBE_RUN") {
+        assert_inference_agrees(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(run));
+    }
+}
+
 #[test]
 fn the_loss_falls_and_a_run_that_was_stopped_ends_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,6 +139,8 @@ fn the_loss_falls_and_a_run_that_was_stopped_ends_with_the_same_bits() {
     for name in names {
         assert!(whole.run.join(name).is_file(), "no {name}");
     }
+
+    assert_inference_agrees(&whole.run);
 
     // Stopped once in each stage.
     let mut parts = request(folder.path(), "parts");
