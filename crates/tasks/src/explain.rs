@@ -1,5 +1,7 @@
 //! What can be said of each function of a program.
 
+use std::collections::HashMap;
+
 use binscribe_lift::{Facts, Kind};
 use rayon::prelude::*;
 
@@ -13,6 +15,11 @@ use crate::tags::{self, TAGS, TagVectors};
 
 /// A function with fewer instructions is too small to be told from others.
 pub const SMALLEST: usize = 5;
+
+/// A tag is shown from this confidence on, or from that of names if it is lower.
+/// A comment seldom says all that its function does, so that even a tag that
+/// fits is seldom confirmed: this is several times what a tag starts from.
+const TAG_THRESHOLD: f32 = 0.2;
 
 /// Why nothing is proposed for a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,24 +153,35 @@ impl Explainer {
     ) -> Vec<Explanation<'_>> {
         let neighbours = vectors.nearest(self.reference.vectors(), NEIGHBOURS);
         let tag_scores = self.tags.scores(vectors);
-        subjects
+        let mut names: Vec<Vec<Name<'_>>> = subjects
             .par_iter()
             .zip(&neighbours)
+            .map(|(subject, neighbours)| match subject.undecidable() {
+                Some(_) => Vec::new(),
+                None => self.names(neighbours, subject.facts.instructions),
+            })
+            .collect();
+        share(&mut names);
+        subjects
+            .par_iter()
+            .zip(names)
             .zip(&tag_scores)
-            .map(|((subject, neighbours), scores)| {
-                self.one(subject, neighbours, scores, top, threshold)
+            .map(|((subject, mut names), scores)| {
+                names.retain(|name| name.confidence >= threshold);
+                names.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+                names.truncate(top);
+                self.one(subject, names, scores, threshold)
             })
             .collect()
     }
 
-    fn one(
-        &self,
+    fn one<'r>(
+        &'r self,
         subject: &Subject<'_>,
-        neighbours: &[(usize, f32)],
+        names: Vec<Name<'r>>,
         tag_scores: &[f32],
-        top: usize,
         threshold: f32,
-    ) -> Explanation<'_> {
+    ) -> Explanation<'r> {
         let facts = evidence::facts(subject.facts);
         if let Some(reason) = subject.undecidable() {
             return Explanation {
@@ -177,7 +195,6 @@ impl Explainer {
                 undecided: Some(reason),
             };
         }
-        let names = self.names(neighbours, subject.facts.instructions, top, threshold);
         let resemblance = names.first().and_then(|name| {
             let entry = name.evidence.first()?.entry;
             let (package, explanation) = (entry.package.as_str(), entry.explanation.as_str());
@@ -193,7 +210,7 @@ impl Explainer {
             .is_some_and(|c| c.naming.is_some());
         Explanation {
             summary: summary(subject.facts, resemblance),
-            tags: self.tags(tag_scores, threshold),
+            tags: self.tags(tag_scores, threshold.min(TAG_THRESHOLD)),
             facts,
             undecided: match (names.is_empty(), calibrated) {
                 (false, _) => None,
@@ -204,30 +221,23 @@ impl Explainer {
         }
     }
 
-    fn names(
-        &self,
-        neighbours: &[(usize, f32)],
-        instructions: usize,
-        top: usize,
-        threshold: f32,
-    ) -> Vec<Name<'_>> {
+    /// Every name that the neighbours speak for, whatever its confidence.
+    fn names(&self, neighbours: &[(usize, f32)], instructions: usize) -> Vec<Name<'_>> {
         let Some(calibrated) = self.calibration.as_ref().and_then(|c| c.naming.as_ref()) else {
             return Vec::new();
         };
-        let mut names: Vec<Name<'_>> = naming::candidates(&self.reference, neighbours)
+        let entry = |index: usize| &self.reference.entries()[index];
+        naming::candidates(&self.reference, neighbours)
             .into_iter()
             .filter_map(|candidate| {
-                let confidence = calibrated.probability(&candidate.features(instructions));
-                let entry = |index: usize| &self.reference.entries()[index];
                 let (first, _) = *candidate.evidence.first()?;
-                (confidence >= threshold).then(|| Name {
+                let evidence = candidate.evidence.iter();
+                Some(Name {
                     name: entry(first).name.as_str(),
                     score: candidate.score,
                     margin: candidate.margin,
-                    confidence,
-                    evidence: candidate
-                        .evidence
-                        .iter()
+                    confidence: calibrated.probability(&candidate.features(instructions)),
+                    evidence: evidence
                         .map(|&(index, score)| Evidence {
                             entry: entry(index),
                             score,
@@ -235,10 +245,7 @@ impl Explainer {
                         .collect(),
                 })
             })
-            .collect();
-        names.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        names.truncate(top);
-        names
+            .collect()
     }
 
     fn tags(&self, scores: &[f32], threshold: f32) -> Vec<ModelTag> {
@@ -267,6 +274,31 @@ impl Explainer {
     /// The probabilities, where the model directory has them.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()
+    }
+}
+
+/// Lowers the confidence in names that several functions of one program claim:
+/// at most one of them is right. The claims exclude each other, so that each has
+/// its odds against all others and against none being right. Functions with the
+/// same score are copies of each other, and no rivals.
+fn share(names: &mut [Vec<Name<'_>>]) {
+    const COPY: f32 = 0.002;
+    let odds = |confidence: f32| f64::from(confidence) / (1.0 - f64::from(confidence)).max(1e-6);
+    let mut claims: HashMap<&str, Vec<(f32, f64)>> = HashMap::new();
+    for name in names.iter().flatten() {
+        claims
+            .entry(name.name)
+            .or_default()
+            .push((name.score, odds(name.confidence)));
+    }
+    for name in names.iter_mut().flatten() {
+        let rivals: f64 = claims[name.name]
+            .iter()
+            .filter(|(score, _)| (score - name.score).abs() > COPY)
+            .map(|(_, odds)| odds)
+            .sum();
+        let own = odds(name.confidence);
+        name.confidence = (own / (1.0 + own + rivals)) as f32;
     }
 }
 
@@ -353,6 +385,20 @@ mod tests {
         assert_eq!(said[3].undecided, Some(Undecided::Thunk));
         assert_eq!(said[3].summary, "Jumps straight to sub_10.");
         assert!(said[1..].iter().all(|said| said.names.is_empty()));
+
+        // Two that are no copies claim one name, and neither surely enough.
+        let near = Matrix::from_rows(&[[0.95f32, 0.31], [0.96, 0.28]]);
+        let rivals = explainer(true);
+        let rivals = rivals.explain(&subjects[..2], &near, 3, 0.5);
+        let sure: Vec<f32> = rivals
+            .iter()
+            .flat_map(|said| &said.names)
+            .map(|name| name.confidence)
+            .collect();
+        assert!(sure.iter().sum::<f32>() <= 1.0, "{sure:?}");
+        let copies = explainer(true);
+        let copies = copies.explain(&subjects[..2], &vectors.select(&[0, 0]), 3, 0.5);
+        assert!(copies.iter().all(|said| said.names[0].confidence > 0.9));
 
         let silent = explainer(false);
         let silent = silent.explain(&subjects[..1], &vectors.select(&[0]), 3, 0.5);

@@ -15,10 +15,13 @@ use crate::output::{self, Field, Format, Table};
 pub(crate) fn run(args: &Explain) -> Result<()> {
     let input = Input::read(&args.file)?;
     let program = input.program()?;
-    let functions: Vec<&Function> = match &args.function {
-        Some(wanted) => vec![input::find(&program, &input.path, wanted)?],
-        None => program.functions().iter().collect(),
+    let wanted = match &args.function {
+        Some(wanted) => Some(input::find(&program, &input.path, wanted)?.address),
+        None => None,
     };
+    // All are judged even where one is asked about: a name that fits another
+    // function better is not this one's.
+    let mut functions: Vec<&Function> = program.functions().iter().collect();
     let listings = input::listings(&program, &functions);
     let engine = Engine::open(&args.model)?;
     let explainer = engine.explainer()?;
@@ -43,9 +46,14 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
         rows[index].copy_from_slice(judged_vectors.row(position));
     }
     let vectors = binscribe_tasks::Matrix::from_rows(&rows);
-    let explanations = explainer.explain(&subjects, &vectors, args.top, args.min_confidence);
+    let mut explanations = explainer.explain(&subjects, &vectors, args.top, args.min_confidence);
 
-    match (args.format.format, &args.function) {
+    if let Some(position) = functions.iter().position(|f| Some(f.address) == wanted) {
+        functions = vec![functions[position]];
+        explanations = vec![explanations.swap_remove(position)];
+    }
+
+    match (args.format.format, wanted) {
         (Format::Json, _) => output::print_json(&json::Explained {
             version: json::VERSION,
             binary: Binary::new(&input.path, &hash, &program),
