@@ -333,7 +333,7 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) float: bool,
     /// At most so many vectors in the reference set.
-    #[arg(long, value_name = "N", default_value_t = 14_000)]
+    #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub(crate) reference: usize,
     /// Make the reference set and the calibration from functions under these
     /// toolchains: unoptimised code, and code as it is shipped. More of them
