@@ -104,7 +104,11 @@ fn assert_inference_agrees(run: &Path) {
 #[test]
 fn inference_agrees_with_the_run_in_the_environment() {
     if let Some(run) = std::env::var_os("BINSCRIBE_RUN") {
-        assert_inference_agrees(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(run));
+        assert_inference_agrees(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(run),
+        );
     }
 }
 
