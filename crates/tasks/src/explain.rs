@@ -162,6 +162,10 @@ impl Explainer {
             })
             .collect();
         share(&mut names);
+        let fitted = self.calibration.as_ref().and_then(|c| c.naming.as_ref());
+        if let Some(usual) = fitted.and_then(|part| part.fitted.share_right()) {
+            doubt(&mut names, usual);
+        }
         subjects
             .par_iter()
             .zip(names)
@@ -277,6 +281,39 @@ impl Explainer {
     }
 }
 
+/// Lowers the confidence in the names of a program that holds fewer known
+/// functions than those of the calibration, where the share `usual` of the best
+/// names is right. The share of this program is estimated from the confidences
+/// themselves by expectation maximisation, and the odds follow it (Saerens,
+/// Latinne and Decaestecker 2002, "Adjusting the Outputs of a Classifier to New a
+/// Priori Probabilities", equations 2.4 and 3.2). They are never raised: many
+/// near misses look like many known functions.
+fn doubt(names: &mut [Vec<Name<'_>>], usual: f64) {
+    // As many functions as this speak for the usual share: those of a small
+    // program say little about it.
+    const WEIGHT: f64 = 20.0;
+    const ROUNDS: usize = 50;
+    let best: Vec<f64> = names
+        .iter()
+        .filter_map(|names| names.iter().map(|n| n.confidence).max_by(f32::total_cmp))
+        .map(f64::from)
+        .collect();
+    let adjusted = |confidence: f64, share: f64| {
+        let right = confidence * share / usual;
+        let wrong = (1.0 - confidence) * (1.0 - share) / (1.0 - usual);
+        right / (right + wrong)
+    };
+    let mut share = usual;
+    for _ in 0..ROUNDS {
+        let right: f64 = best.iter().map(|&p| adjusted(p, share)).sum();
+        share = (right + WEIGHT * usual) / (best.len() as f64 + WEIGHT);
+    }
+    for name in names.iter_mut().flatten() {
+        let lower = adjusted(f64::from(name.confidence), share.min(usual));
+        name.confidence = lower as f32;
+    }
+}
+
 /// Lowers the confidence in names that several functions of one program claim:
 /// at most one of them is right. The claims exclude each other, so that each has
 /// its odds against all others and against none being right. Functions with the
@@ -309,6 +346,28 @@ mod tests {
     use crate::logistic::{Logistic, Reliability};
     use crate::sample::Sample;
     use binscribe_lift::Call;
+
+    #[test]
+    fn a_lone_name_in_a_foreign_program_is_doubted() {
+        let name = |confidence| Name {
+            name: "xmalloc",
+            score: 0.9,
+            margin: 0.1,
+            confidence,
+            evidence: Vec::new(),
+        };
+        let after = |others: f32| {
+            let mut names = vec![vec![name(0.85)]];
+            names.resize(1000, vec![name(others)]);
+            doubt(&mut names, 0.1);
+            names[0][0].confidence
+        };
+        assert!(after(0.02) < 0.4, "{}", after(0.02));
+        assert!((after(0.6) - 0.85).abs() < 1e-5, "{}", after(0.6));
+        let mut alone = vec![vec![name(0.85)]];
+        doubt(&mut alone, 0.1);
+        assert!(alone[0][0].confidence > 0.8, "{alone:?}");
+    }
 
     fn explainer(calibrated: bool) -> Explainer {
         let sample = |name: &str| Sample {

@@ -171,6 +171,14 @@ pub struct Reliability {
     pub bins: Vec<Bin>,
 }
 
+impl Reliability {
+    /// The share of the answers that were right, where some were and some not.
+    pub fn share_right(&self) -> Option<f64> {
+        let share = self.right as f64 / self.answers as f64;
+        (share > 0.0 && share < 1.0).then_some(share)
+    }
+}
+
 /// Answers of like confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
