@@ -107,18 +107,7 @@ pub fn ranked_features(scores: &[f32], index: usize) -> Vec<f64> {
         .sum::<f64>()
         / n;
     let own = f64::from(scores[index]);
-    let others = scores
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != index);
-    let best = others
-        .map(|(_, score)| *score)
-        .fold(f32::NEG_INFINITY, f32::max);
-    let margin = if best.is_finite() {
-        own - f64::from(best)
-    } else {
-        0.0
-    };
+    let margin = tags::best_other(scores, index).map_or(0.0, |best| own - f64::from(best));
     vec![
         (own - mean) / variance.sqrt().max(1e-3),
         own,

@@ -286,7 +286,7 @@ impl Explainer {
 /// names is right. The share of this program is estimated from the confidences
 /// themselves by expectation maximisation, and the odds follow it (Saerens,
 /// Latinne and Decaestecker 2002, "Adjusting the Outputs of a Classifier to New a
-/// Priori Probabilities", equations 2.4 and 3.2). They are never raised: many
+/// Priori Probabilities"). They are never raised: many
 /// near misses look like many known functions.
 fn doubt(names: &mut [Vec<Name<'_>>], usual: f64) {
     // As many functions as this speak for the usual share: those of a small

@@ -604,10 +604,8 @@ impl TagVectors {
 /// What the features of a tag are called in a calibration.
 pub const FEATURES: [&str; 2] = ["z", "margin"];
 
-/// The features from which the confidence in description `index` is computed:
-/// its own score, and how far it is above the best of the others.
-pub fn features(scores: &[f32], index: usize) -> Vec<f64> {
-    let own = scores[index];
+/// The best score but that of `index`, where there is a finite one.
+pub(crate) fn best_other(scores: &[f32], index: usize) -> Option<f32> {
     let others = scores
         .iter()
         .enumerate()
@@ -615,7 +613,14 @@ pub fn features(scores: &[f32], index: usize) -> Vec<f64> {
     let best = others
         .map(|(_, score)| *score)
         .fold(f32::NEG_INFINITY, f32::max);
-    let margin = if best.is_finite() { own - best } else { 0.0 };
+    best.is_finite().then_some(best)
+}
+
+/// The features from which the confidence in description `index` is computed:
+/// its own score, and how far it is above the best of the others.
+pub fn features(scores: &[f32], index: usize) -> Vec<f64> {
+    let own = scores[index];
+    let margin = best_other(scores, index).map_or(0.0, |best| own - best);
     vec![
         f64::from(own.clamp(-4.0, 6.0)),
         f64::from(margin.clamp(-4.0, 2.0)),
