@@ -29,7 +29,7 @@ impl Binary {
         let info = program.info();
         Binary {
             path: path.display().to_string(),
-            format: info.format,
+            format: info.format.id(),
             kind: info.kind.to_string(),
             arch: info.arch,
             image_base: hex(info.image_base),

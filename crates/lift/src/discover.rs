@@ -85,6 +85,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
     };
     discovery.budget = discovery.budget.saturating_mul(8);
     discovery.unwind_table();
+    discovery.known();
     discovery.symbols();
     discovery.separate();
     discovery.follow();
@@ -164,6 +165,28 @@ impl Discovery<'_, '_> {
                 name: None,
                 bounded: true,
                 mid_frame: starts_mid_frame(frame, bases, fde),
+            });
+        }
+    }
+
+    /// Functions that the file lists in another table than its symbols.
+    fn known(&mut self) {
+        let image = self.image;
+        for known in &image.known {
+            let Some(region) = image.code_region(known.address) else {
+                continue;
+            };
+            if !image.may_start(known.address) {
+                continue;
+            }
+            let end = known.end.unwrap_or(known.address);
+            self.bodies.entry(known.address).or_insert(Body {
+                end: end.clamp(known.address, region.data_end()),
+                source: known.source,
+                confidence: 0.99,
+                name: None,
+                bounded: end > known.address,
+                mid_frame: false,
             });
         }
     }

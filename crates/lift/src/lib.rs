@@ -44,4 +44,4 @@ mod strings;
 
 pub use error::Error;
 pub use listing::{Call, Facts, Line, Listing};
-pub use program::{BinaryInfo, BinaryKind, Diagnostic, Function, Kind, Program, Source};
+pub use program::{BinaryInfo, BinaryKind, Diagnostic, Format, Function, Kind, Program, Source};

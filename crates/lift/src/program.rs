@@ -19,8 +19,8 @@ pub struct Program<'d> {
 /// What kind of file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryInfo {
-    /// Always `elf` in this version.
-    pub format: &'static str,
+    /// Its container.
+    pub format: Format,
     /// Executable, shared object or relocatable file.
     pub kind: BinaryKind,
     /// Always `x86-64` in this version.
@@ -33,6 +33,50 @@ pub struct BinaryInfo {
     pub stripped: bool,
     /// Where the program starts.
     pub entry: Option<u64>,
+}
+
+/// The container of a program.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Executable and Linkable Format: Linux, BSD and their like.
+    #[default]
+    Elf,
+    /// Portable Executable: Windows programs, libraries and drivers.
+    Pe,
+    /// Object files of Windows compilers.
+    Coff,
+    /// macOS and iOS.
+    MachO,
+}
+
+impl Format {
+    /// `elf`, `pe`, `coff` or `macho`: the word that JSON has for it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Format::Elf => "elf",
+            Format::Pe => "pe",
+            Format::Coff => "coff",
+            Format::MachO => "macho",
+        }
+    }
+
+    /// `an ELF file`, for sentences.
+    pub(crate) fn with_article(self) -> String {
+        let article = if self == Format::Elf { "an" } else { "a" };
+        format!("{article} {self}")
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Elf => "ELF file",
+            Format::Pe => "PE file",
+            Format::Coff => "COFF object file",
+            Format::MachO => "Mach-O file",
+        })
+    }
 }
 
 /// How a file is meant to be used.
@@ -111,6 +155,10 @@ pub enum Source {
     DynamicSymbol,
     /// In the unwind table, `.eh_frame`.
     UnwindTable,
+    /// In the exception table of a PE file, `.pdata`.
+    ExceptionTable,
+    /// In the list of function starts of a Mach-O file.
+    FunctionStarts,
     /// Started by the loader: the entry point, `.init_array` and their like.
     EntryPoint,
     /// Called or jumped to by a known function.
@@ -125,6 +173,8 @@ impl fmt::Display for Source {
             Source::Symbol => "symbol",
             Source::DynamicSymbol => "dynamic symbol",
             Source::UnwindTable => "eh_frame",
+            Source::ExceptionTable => "pdata",
+            Source::FunctionStarts => "function starts",
             Source::EntryPoint => "entry",
             Source::CallTarget => "call",
             Source::Reference => "reference",
@@ -174,7 +224,7 @@ impl<'d> Program<'d> {
         let mut image = Image::parse(bytes)?;
         let functions = discover::functions(&mut image);
         let info = BinaryInfo {
-            format: "elf",
+            format: image.format,
             kind: image.kind,
             arch: "x86-64",
             image_base: image.base,

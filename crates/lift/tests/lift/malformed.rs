@@ -25,28 +25,37 @@ fn message(bytes: &[u8]) -> String {
 fn errors_are_one_clear_sentence() {
     let small = fixture("small");
     for (bytes, expected) in [
-        (&b""[..], "not an ELF file: it looks like an empty file"),
+        (
+            &b""[..],
+            "not an ELF, PE or Mach-O file: it looks like an empty file",
+        ),
         (
             b"MZ\x90\0",
-            "not an ELF file: it looks like a Windows (PE) or DOS program",
+            "not an ELF, PE or Mach-O file: it looks like a Windows (PE) or DOS program",
         ),
         (
             b"\xcf\xfa\xed\xfe\x07",
-            "not an ELF file: it looks like a macOS (Mach-O) program",
+            "not an ELF, PE or Mach-O file: it looks like a macOS (Mach-O) program",
         ),
         (
             b"!<arch>\n",
-            "not an ELF file: it looks like an ar archive of object files",
+            "not an ELF, PE or Mach-O file: it looks like an ar archive of object files",
         ),
-        (b"#!/bin/sh\n", "not an ELF file: it looks like a script"),
-        (b"hello, world\n", "not an ELF file: it looks like text"),
+        (
+            b"#!/bin/sh\n",
+            "not an ELF, PE or Mach-O file: it looks like a script",
+        ),
+        (
+            b"hello, world\n",
+            "not an ELF, PE or Mach-O file: it looks like text",
+        ),
         (
             b"\x01\x02\x03\x04",
-            "not an ELF file: it looks like data of an unknown kind",
+            "not an ELF, PE or Mach-O file: it looks like data of an unknown kind",
         ),
         (
             b"\x7fE",
-            "not an ELF file: it looks like the first bytes of one",
+            "not an ELF, PE or Mach-O file: it looks like the first bytes of one",
         ),
         (
             &small[..40],

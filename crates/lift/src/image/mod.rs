@@ -1,0 +1,315 @@
+//! A file as an address space: bytes, names and pointers by address.
+//!
+//! One module for each format fills an [`Image`]; everything after works on
+//! addresses alone. Object files, which have none, are laid out as a linker
+//! would: each section gets addresses of its own, undefined symbols and pointer
+//! slots get addresses behind them, and relocations are applied to copies of
+//! the sections.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use crate::Error;
+use crate::program::{BinaryKind, Diagnostic, Format, Source};
+
+mod elf;
+
+/// A mapped section, or a segment where a file has no sections.
+#[derive(Debug)]
+pub(crate) struct Region<'d> {
+    pub(crate) start: u64,
+    /// End of the addresses, which reach beyond `data` where memory is zero.
+    pub(crate) end: u64,
+    pub(crate) data: Cow<'d, [u8]>,
+    pub(crate) executable: bool,
+    pub(crate) writable: bool,
+    /// A section of PLT stubs.
+    pub(crate) plt: bool,
+    pub(crate) section: u32,
+}
+
+impl Region<'_> {
+    /// Where the bytes of the file end.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.start + self.data.len() as u64
+    }
+}
+
+/// A function symbol.
+#[derive(Debug, Clone)]
+pub(crate) struct FunctionSymbol {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    pub(crate) name: String,
+    pub(crate) global: bool,
+    pub(crate) dynamic: bool,
+}
+
+/// A named object in data.
+#[derive(Debug)]
+pub(crate) struct DataSymbol {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Image<'d> {
+    pub(crate) format: Format,
+    pub(crate) kind: BinaryKind,
+    pub(crate) base: u64,
+    pub(crate) entry: Option<u64>,
+    pub(crate) stripped: bool,
+    /// Ascending, never overlapping.
+    pub(crate) regions: Vec<Region<'d>>,
+    pub(crate) functions: Vec<FunctionSymbol>,
+    /// Functions by other tables than the symbols.
+    pub(crate) known: Vec<KnownFunction>,
+    /// Ascending by address, one for each address.
+    pub(crate) objects: Vec<DataSymbol>,
+    /// Pointer slots that the loader fills with a symbol's address.
+    pub(crate) slots: HashMap<u64, String>,
+    /// PLT stubs, and in a relocatable file undefined symbols, by address.
+    pub(crate) imports: HashMap<u64, Import>,
+    /// Slots that the loader fills with an address of this file: (slot,
+    /// address), ascending.
+    pub(crate) pointers: Vec<(u64, u64)>,
+    /// Address and bytes of the unwind table: index into `regions` and offset.
+    pub(crate) eh_frame: Option<(usize, usize)>,
+    /// The program is loaded where it says, so that immediates are addresses.
+    pub(crate) absolute: bool,
+    /// Where the code of a relocatable file has absolute addresses.
+    pub(crate) address_fields: HashSet<u64>,
+    /// Code that the loader calls: `DT_INIT`, `.init_array` and their like.
+    pub(crate) roots: Vec<u64>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Code that lives elsewhere.
+#[derive(Debug)]
+pub(crate) struct Import {
+    pub(crate) name: String,
+    /// Reached through a stub of this file.
+    pub(crate) stub: bool,
+}
+
+/// A function that a table of the file other than its symbols tells of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownFunction {
+    pub(crate) address: u64,
+    /// Where it ends, if the table says so.
+    pub(crate) end: Option<u64>,
+    pub(crate) source: Source,
+}
+
+/// Files may claim more sections than this; we read no more.
+const MAX_REGIONS: usize = 65_536;
+/// Bound of an object file's addresses: relocations are 32 bits wide.
+const MAX_LAYOUT: u64 = 1 << 30;
+
+impl<'d> Image<'d> {
+    /// Reads a file of any format that is known.
+    pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
+        let image = if bytes.starts_with(b"\x7fELF") {
+            elf::parse(bytes)?
+        } else {
+            return Err(Error::NotProgram {
+                looks_like: looks_like(bytes),
+            });
+        };
+        if !image
+            .regions
+            .iter()
+            .any(|r| r.executable && !r.data.is_empty())
+        {
+            return Err(Error::NoCode {
+                format: image.format,
+            });
+        }
+        Ok(image)
+    }
+
+    fn note(&mut self, message: String) {
+        self.diagnostics.push(Diagnostic {
+            address: None,
+            message,
+        });
+    }
+
+    fn settle_objects(&mut self) {
+        // Where two names share an address, the one that sorts first wins: a
+        // choice that does not depend on the order of the file.
+        self.objects.sort_by(|a, b| {
+            (a.address, a.name.starts_with('_'), &a.name).cmp(&(
+                b.address,
+                b.name.starts_with('_'),
+                &b.name,
+            ))
+        });
+        self.objects.dedup_by_key(|o| o.address);
+    }
+
+    // ---- regions ---------------------------------------------------------
+
+    fn add_region(&mut self, region: Region<'d>) {
+        if (region.data.len() as u64) <= region.end - region.start && region.end > region.start {
+            self.regions.push(region);
+        }
+    }
+
+    /// Sorts the regions and drops those that overlap another, or that map
+    /// the same bytes of the file over and over.
+    fn settle_regions(&mut self, file_size: u64) {
+        self.regions.sort_by_key(|r| r.start);
+        let mut end = 0;
+        let mut budget = file_size.saturating_mul(2);
+        let before = self.regions.len();
+        self.regions.retain(|r| {
+            let size = r.data.len() as u64;
+            let keep = r.start >= end && size <= budget;
+            if keep {
+                end = r.end;
+                budget -= size;
+            }
+            keep
+        });
+        let dropped = before - self.regions.len();
+        if dropped > 0 {
+            self.note(format!("{dropped} overlapping sections were left out"));
+        }
+    }
+
+    fn region_index(&self, address: u64) -> Option<usize> {
+        let index = self
+            .regions
+            .partition_point(|r| r.start <= address)
+            .checked_sub(1)?;
+        (address < self.regions[index].end).then_some(index)
+    }
+
+    /// Region and offset of an address that has bytes in the file.
+    fn locate(&self, address: u64) -> Option<(usize, usize)> {
+        let index = self.region_index(address)?;
+        let offset = (address - self.regions[index].start) as usize;
+        (offset < self.regions[index].data.len()).then_some((index, offset))
+    }
+
+    pub(crate) fn region(&self, address: u64) -> Option<&Region<'d>> {
+        Some(&self.regions[self.region_index(address)?])
+    }
+
+    /// The executable region around `address`, where it has bytes.
+    pub(crate) fn code_region(&self, address: u64) -> Option<&Region<'d>> {
+        self.region(address)
+            .filter(|r| r.executable && address < r.data_end())
+    }
+
+    /// Bytes of the file that a linked file maps at `address`.
+    fn mapped(&self, address: u64, size: u64) -> &'d [u8] {
+        let Some((index, offset)) = self.locate(address) else {
+            return &[];
+        };
+        match &self.regions[index].data {
+            Cow::Borrowed(data) => {
+                let rest = &data[offset..];
+                &rest[..size.min(rest.len() as u64) as usize]
+            }
+            Cow::Owned(_) => &[],
+        }
+    }
+
+    /// The bytes from `address` to the end of its region.
+    pub(crate) fn bytes_at(&self, address: u64) -> Option<&[u8]> {
+        let (index, offset) = self.locate(address)?;
+        Some(&self.regions[index].data[offset..])
+    }
+
+    /// Whether a function may start at `address`: there is code, and no stub of
+    /// the procedure linkage table.
+    pub(crate) fn may_start(&self, address: u64) -> bool {
+        self.code_region(address).is_some_and(|r| !r.plt) && !self.imports.contains_key(&address)
+    }
+
+    /// The bytes of a range that lies inside one region.
+    pub(crate) fn bytes_in(&self, start: u64, end: u64) -> &[u8] {
+        let bytes = self.bytes_at(start).unwrap_or(&[]);
+        let length = end.saturating_sub(start).min(bytes.len() as u64) as usize;
+        &bytes[..length]
+    }
+
+    /// The address of this file that a pointer slot will hold.
+    pub(crate) fn pointer(&self, slot: u64) -> Option<u64> {
+        if let Ok(at) = self.pointers.binary_search_by_key(&slot, |p| p.0) {
+            return Some(self.pointers[at].1);
+        }
+        let raw = self.bytes_at(slot)?.get(..8)?;
+        let value = u64::from_le_bytes(raw.try_into().ok()?);
+        self.region(value).map(|_| value)
+    }
+
+    /// The data symbol that covers `address`, and how far inside it is.
+    pub(crate) fn object(&self, address: u64) -> Option<(&DataSymbol, u64)> {
+        let at = self
+            .objects
+            .partition_point(|o| o.address <= address)
+            .checked_sub(1)?;
+        let object = &self.objects[at];
+        let inside = address - object.address;
+        (inside == 0 || inside < object.size).then_some((object, inside))
+    }
+}
+
+/// As many of `items` as the budget allows. Sections may lie over each other,
+/// so that a small file could have the same table read thousands of times.
+fn within<'a, T>(budget: &mut usize, items: &'a [T]) -> &'a [T] {
+    let count = items.len().min(*budget);
+    *budget -= count;
+    &items[..count]
+}
+
+/// What bytes that are not ELF seem to be.
+fn looks_like(bytes: &[u8]) -> &'static str {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    if bytes.is_empty() {
+        "an empty file"
+    } else if starts(b"\x7f") && b"\x7fELF".starts_with(bytes) {
+        "the first bytes of one"
+    } else if starts(b"MZ") {
+        "a Windows (PE) or DOS program"
+    } else if starts(b"!<arch>\n") || starts(b"!<thin>\n") {
+        "an ar archive of object files"
+    } else if [
+        b"\xcf\xfa\xed\xfe",
+        b"\xce\xfa\xed\xfe",
+        b"\xfe\xed\xfa\xcf",
+        b"\xfe\xed\xfa\xce",
+    ]
+    .iter()
+    .any(|m| starts(*m))
+    {
+        "a macOS (Mach-O) program"
+    } else if starts(b"\xca\xfe\xba\xbe") {
+        "a Java class or a universal macOS program"
+    } else if starts(b"\0asm") {
+        "a WebAssembly module"
+    } else if starts(b"#!") {
+        "a script"
+    } else if starts(b"\x1f\x8b")
+        || starts(b"PK\x03\x04")
+        || starts(b"\xfd7zXZ")
+        || starts(b"BZh")
+        || starts(b"\x28\xb5\x2f\xfd")
+    {
+        "compressed data"
+    } else if starts(b"dex\n") {
+        "an Android (DEX) program"
+    } else if bytes
+        .iter()
+        .take(4096)
+        .all(|&b| matches!(b, b'\t'..=b'\r' | b' '..=b'~' | 0x80..))
+    {
+        "text"
+    } else {
+        "data of an unknown kind"
+    }
+}
