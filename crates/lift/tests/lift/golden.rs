@@ -113,7 +113,7 @@ fn program_says_what_it_is() {
     let bytes = fixture("small");
     let program = Program::parse(&bytes).unwrap();
     let info = program.info();
-    assert_eq!((info.format, info.arch), ("elf", "x86-64"));
+    assert_eq!((info.format.id(), info.arch), ("elf", "x86-64"));
     assert_eq!(info.kind, BinaryKind::Executable);
     assert!(info.stripped);
     assert_eq!(info.size, bytes.len() as u64);

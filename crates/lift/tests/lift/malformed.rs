@@ -82,7 +82,7 @@ fn other_processors_are_named() {
     bytes[16] = 4;
     assert_eq!(
         message(&bytes),
-        "an ELF file, but a core dump and not an executable, a shared object or an object file"
+        "an ELF file, but a core dump and not an executable, a library or an object file"
     );
 }
 
