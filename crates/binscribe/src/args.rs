@@ -88,7 +88,7 @@ probability that it is right; the model's tags have one too. Tags in [brackets]
 are facts: imports called and constants held. Thunks and functions of fewer than
 5 instructions are counted and not judged.")]
 pub(crate) struct Explain {
-    /// An x86-64 ELF program, library or object file.
+    /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     /// Only this function, with its evidence: a name or an address (0x...).
     #[arg(long, value_name = "F")]
@@ -117,7 +117,7 @@ probability that a function is the one described.")]
 pub(crate) struct Search {
     /// What the function does, in English.
     pub(crate) english: String,
-    /// An x86-64 ELF program, library or object file.
+    /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     /// How many functions to show.
     #[arg(short, value_name = "N", default_value_t = 10)]
@@ -165,7 +165,7 @@ With it: every label for that function. The score is the label's share among all
 labels (softmax); the confidence is the calibrated probability that the label
 fits at all, for none of them may.")]
 pub(crate) struct Classify {
-    /// An x86-64 ELF program, library or object file.
+    /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     /// `crypto`, `protocol`, or a file with one label on each line.
     #[arg(long, value_name = "LABELS")]
@@ -188,7 +188,7 @@ Examples:
   binscribe functions ./a.out
   binscribe functions ./a.out --format csv > functions.csv")]
 pub(crate) struct Functions {
-    /// An x86-64 ELF program, library or object file.
+    /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -200,7 +200,7 @@ Examples:
   binscribe listing ./a.out main
   binscribe listing ./a.out 0x401a30 --clap > function.json    input of CLAP")]
 pub(crate) struct Listing {
-    /// An x86-64 ELF program, library or object file.
+    /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     /// A name or an address (0x...).
     pub(crate) function: String,
@@ -215,7 +215,7 @@ pub(crate) struct Listing {
 #[command(after_help = "\
 Examples:
   binscribe embed ./a.out -o a.parquet
-  binscribe embed ./firmware -o firmware.parquet    every ELF file below it
+  binscribe embed ./firmware -o firmware.parquet    every program below it
 
 One row for each function of at least 5 instructions; the file's metadata name
 the model.")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use binscribe_lift::{Function, Listing, Program};
+use binscribe_lift::{Function, Listing, Member, Program};
 use rayon::prelude::*;
 
 use crate::output::note;
@@ -17,9 +17,13 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Reads a file, or the member of an archive: `libx.a:member.o` or
+    /// `libx.a(member.o)`.
     pub(crate) fn read(path: &Path) -> Result<Input> {
-        let name = path.display();
-        let metadata = fs::metadata(path).with_context(|| format!("cannot read {name}"))?;
+        let member = member_of(path);
+        let file = member.as_ref().map_or(path, |(file, _)| file);
+        let name = file.display();
+        let metadata = fs::metadata(file).with_context(|| format!("cannot read {name}"))?;
         if metadata.is_dir() {
             bail!("{name} is a directory: name one program, library or object file in it");
         }
@@ -27,9 +31,24 @@ impl Input {
         if !metadata.is_file() {
             bail!("{name} is not a regular file: copy what it holds to one first");
         }
-        let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+        let mut bytes = fs::read(file).with_context(|| format!("cannot read {name}"))?;
         if bytes.is_empty() {
             bail!("{name} is empty: there is no program in it");
+        }
+        match (&member, binscribe_lift::members(&bytes)) {
+            (Some((_, wanted)), Ok(members)) => {
+                let Some(member) = members.iter().find(|member| member.name == *wanted) else {
+                    bail!("{name}: no member `{wanted}`: it has {}", list(&members));
+                };
+                bytes = member.bytes.to_owned();
+            }
+            (Some(_), Err(error)) => bail!("{name}: {error}"),
+            (None, Ok(members)) => bail!(
+                "{name} is an archive: name one of its members, as {name}:{}; it has {}",
+                members[0].name,
+                list(&members)
+            ),
+            (None, Err(_)) => {}
         }
         Ok(Input {
             path: path.to_owned(),
@@ -43,7 +62,8 @@ impl Input {
         let name = self.path.display();
         let program = Program::parse(&self.bytes).map_err(|error| {
             anyhow::anyhow!(
-                "{name}: {error}; binscribe reads x86-64 ELF programs, libraries and object files"
+                "{name}: {error}; binscribe reads ELF, PE and Mach-O programs, libraries and \
+                 object files"
             )
         })?;
         const SHOWN: usize = 3;
@@ -66,6 +86,36 @@ impl Input {
     pub(crate) fn hash(&self) -> String {
         blake3::hash(&self.bytes).to_hex().to_string()
     }
+}
+
+/// The archive and the name of its member that `path` means, where there is no
+/// file of that name but one of its first part.
+fn member_of(path: &Path) -> Option<(PathBuf, String)> {
+    let text = path.to_str().filter(|_| !path.exists())?;
+    text.match_indices([':', '(']).find_map(|(at, separator)| {
+        let rest = &text[at + 1..];
+        let member = match separator {
+            "(" => rest.strip_suffix(')')?,
+            _ => rest,
+        };
+        let file = Path::new(&text[..at]);
+        file.is_file().then(|| (file.to_owned(), member.to_owned()))
+    })
+}
+
+/// The first members of an archive, and how many more there are.
+fn list(members: &[Member<'_>]) -> String {
+    const SHOWN: usize = 8;
+    let first: Vec<&str> = members
+        .iter()
+        .take(SHOWN)
+        .map(|m| m.name.as_str())
+        .collect();
+    let more = match members.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", first.join(", "))
 }
 
 /// The function a user named, or an error that says how to find its name.

@@ -31,7 +31,7 @@ impl Binary {
             path: path.display().to_string(),
             format: info.format.id(),
             kind: info.kind.to_string(),
-            arch: info.arch,
+            arch: info.arch.id(),
             image_base: hex(info.image_base),
             entry: info.entry.map(hex),
             size: info.size,

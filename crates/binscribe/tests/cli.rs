@@ -225,6 +225,28 @@ fn what_is_no_program_is_refused_in_a_sentence() {
     }
 }
 
+/// What a command reads may be in an archive.
+#[test]
+fn member_of_an_archive_is_named_after_it() {
+    let binscribe = Binscribe::new();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/libsmall.a");
+    for member in [":small.o", "(small.o)"] {
+        let file = format!("{archive}{member}");
+        let said = binscribe.ok(&["listing", &file, "report"]);
+        assert!(said.contains("call    fprintf"), "{said}");
+        let document = binscribe.json(&["functions", &file]);
+        assert_eq!(document["binary"]["path"], file.as_str());
+        assert_eq!(document["binary"]["size"], 4200);
+    }
+    let said = binscribe.fails(&["functions", archive]);
+    assert!(said.contains("it has small.o, case-study.o"), "{said}");
+    let said = binscribe.fails(&["functions", &format!("{archive}:other.o")]);
+    assert!(said.contains("no member `other.o`"), "{said}");
+    let text = binscribe.file("text", b"hello");
+    let said = binscribe.fails(&["functions", &format!("{text}:a.o")]);
+    assert!(said.contains("not an ar archive"), "{said}");
+}
+
 #[test]
 fn truncated_files_never_panic() {
     let binscribe = Binscribe::new();

@@ -11,10 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
+use crate::aarch64::{self, Op, Pages};
 use crate::image::Image;
-use crate::program::{Diagnostic, Function, Kind, Source};
+use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
+use crate::step::{Reference, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -39,14 +41,6 @@ struct Body {
     /// The stack is not as a call leaves it when this code begins, so that
     /// nothing can call it.
     mid_frame: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reference {
-    Call,
-    Jump,
-    Branch,
-    Address,
 }
 
 /// A reference from one body to an address outside of it.
@@ -98,7 +92,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
     functions
 }
 
-impl Discovery<'_, '_> {
+impl<'i> Discovery<'i, '_> {
     fn note(&mut self, address: Option<u64>, message: &str) {
         self.diagnostics.push(Diagnostic {
             address,
@@ -111,7 +105,8 @@ impl Discovery<'_, '_> {
             return;
         };
         let region = &self.image.regions[region];
-        let frame = EhFrame::new(&region.data[offset..], LittleEndian);
+        let mut frame = EhFrame::new(&region.data[offset..], LittleEndian);
+        frame.set_address_size(self.image.arch.pointer_size() as u8);
         let bases = BaseAddresses::default().set_eh_frame(region.start + offset as u64);
         // Many entries share a description, and reading one is not cheap when
         // a hostile file makes it long: each is read once.
@@ -164,7 +159,7 @@ impl Discovery<'_, '_> {
                 confidence: 0.99,
                 name: None,
                 bounded: true,
-                mid_frame: starts_mid_frame(frame, bases, fde),
+                mid_frame: starts_mid_frame(frame, bases, fde, self.image.arch.return_size()),
             });
         }
     }
@@ -186,7 +181,7 @@ impl Discovery<'_, '_> {
                 confidence: 0.99,
                 name: None,
                 bounded: end > known.address,
-                mid_frame: false,
+                mid_frame: image.parts.contains_key(&known.address),
             });
         }
     }
@@ -371,26 +366,23 @@ impl Discovery<'_, '_> {
         let mut seen = HashSet::new();
         let mut open = vec![start];
         let mut end = start;
-        let mut instruction = Instruction::default();
         while let Some(at) = open.pop() {
             if at >= limit || seen.contains(&at) {
                 continue;
             }
-            let bytes = self.image.bytes_in(at, limit);
-            let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
-            while decoder.can_decode() && seen.len() < MAX_INSTRUCTIONS {
-                decoder.decode_out(&mut instruction);
-                self.budget = self.budget.saturating_sub(instruction.len() as u64);
-                if instruction.is_invalid() || self.budget == 0 || !seen.insert(instruction.ip()) {
+            let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
+            for step in self.steps(at, limit).take(left) {
+                self.budget = self.budget.saturating_sub(step.length);
+                if step.invalid || self.budget == 0 || !seen.insert(step.address) {
                     break;
                 }
-                end = end.max(instruction.next_ip());
-                if let Some(target) = branch_target(&instruction)
+                end = end.max(step.next());
+                if let Some(target) = step.branch_target()
                     && (start..limit).contains(&target)
                 {
                     open.push(target);
                 }
-                if ends_block(&instruction) {
+                if step.ends {
                     break;
                 }
             }
@@ -398,19 +390,26 @@ impl Discovery<'_, '_> {
         end
     }
 
+    /// The instructions from `start` to `end`.
+    fn steps(&self, start: u64, end: u64) -> Steps<'i> {
+        let image = self.image;
+        Steps::new(
+            image.arch,
+            image.absolute,
+            image.bytes_in(start, end),
+            start,
+        )
+    }
+
     /// Notes what a body refers to outside of itself.
     fn read(&mut self, start: u64, end: u64) {
-        let bytes = self.image.bytes_in(start, end);
-        let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
-        let mut instruction = Instruction::default();
         let mut count = 0;
         let mut tables = Vec::new();
         let mut switches = false;
-        while decoder.can_decode() {
-            decoder.decode_out(&mut instruction);
+        for step in self.steps(start, end) {
             count += 1;
-            switches |= instruction.flow_control() == FlowControl::IndirectBranch;
-            if let Some(table) = jump_table(&instruction)
+            switches |= step.indirect;
+            if let Some(table) = step.table
                 && self
                     .image
                     .region(table)
@@ -418,7 +417,7 @@ impl Discovery<'_, '_> {
             {
                 tables.push(table);
             }
-            if let Some((target, how)) = reference(&instruction, self.image.absolute)
+            if let Some((target, how)) = step.reference
                 && !(start..end).contains(&target)
                 && self.image.code_region(target).is_some()
             {
@@ -458,7 +457,8 @@ impl Discovery<'_, '_> {
                 let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
                 table.wrapping_add_signed(distance.into())
             });
-            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * 8));
+            let size = self.image.arch.pointer_size();
+            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
             let absolute = slots.map_while(|slot| self.image.pointer(slot));
             let mut entries: Vec<u64> = Vec::new();
             let inside = |target: u64| (from..end).contains(&target);
@@ -482,17 +482,32 @@ impl Discovery<'_, '_> {
     /// `_start` of the C library hands `main` to a function that never
     /// returns: `lea rdi, main` (or `mov`), `call`, `hlt`.
     fn name_main(&mut self) {
-        let Some(entry) = self.image.entry else {
+        if let Some((entry, name)) = self.image.entry.zip(self.image.entry_name) {
+            if let Some(body) = self.bodies.get_mut(&entry) {
+                body.name.get_or_insert_with(|| name.into());
+            }
+            return;
+        }
+        let elf = self.image.format == Format::Elf;
+        let Some(entry) = self.image.entry.filter(|_| elf) else {
             return;
         };
         let Some(body) = self.bodies.get_mut(&entry) else {
             return;
         };
         body.name.get_or_insert_with(|| "_start".into());
+        if self.image.arch == Arch::Aarch64 {
+            let main = self.main_aarch64(entry);
+            if let Some(body) = main.and_then(|main| self.bodies.get_mut(&main)) {
+                body.name.get_or_insert_with(|| "main".into());
+            }
+            return;
+        }
         let bytes = self.image.bytes_in(entry, body.end);
         let mut main = None;
         let mut called = false;
-        for instruction in &mut Decoder::with_ip(64, bytes, entry, DecoderOptions::NONE) {
+        let bits = self.image.arch.bits();
+        for instruction in &mut Decoder::with_ip(bits, bytes, entry, DecoderOptions::NONE) {
             match instruction.code() {
                 Code::Lea_r64_m if instruction.op0_register() == Register::RDI => {
                     main = reference(&instruction, self.image.absolute);
@@ -500,6 +515,8 @@ impl Discovery<'_, '_> {
                 Code::Mov_rm64_imm32 if instruction.op0_register() == Register::RDI => {
                     main = reference(&instruction, self.image.absolute);
                 }
+                // 32-bit: the last that is pushed is the first argument.
+                Code::Pushd_imm32 => main = reference(&instruction, self.image.absolute),
                 Code::Hlt if called => {
                     if let Some(body) = main.and_then(|(main, _)| self.bodies.get_mut(&main)) {
                         body.name.get_or_insert_with(|| "main".into());
@@ -511,6 +528,30 @@ impl Discovery<'_, '_> {
             called = instruction.flow_control() == FlowControl::Call
                 || instruction.flow_control() == FlowControl::IndirectCall;
         }
+    }
+
+    /// What `_start` has in `X0` when it first calls.
+    fn main_aarch64(&self, entry: u64) -> Option<u64> {
+        let end = self.bodies.get(&entry)?.end;
+        let mut pages = Pages::default();
+        let mut main = None;
+        for (at, word) in self.image.bytes_in(entry, end).chunks_exact(4).enumerate() {
+            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            let op = aarch64::decode(word, entry + 4 * at as u64);
+            let whole = pages.follow(op, word);
+            match op {
+                Op::Address { to: 0, .. } | Op::Add { to: 0, .. } => main = whole,
+                Op::Memory { access } if access.loads == Some(0) => {
+                    main = whole.and_then(|slot| self.image.pointer(slot));
+                }
+                Op::Call(target) => {
+                    let import = self.image.imports.get(&target)?;
+                    return main.filter(|_| import.name.contains("libc_start_main"));
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Parts of functions that the compiler moved away because they rarely run,
@@ -559,6 +600,13 @@ impl Discovery<'_, '_> {
         let unseen = Seen::default();
         let mut parts = HashMap::new();
         for (&start, body) in &self.bodies {
+            // Some files say so themselves.
+            if let Some(&Some(parent)) = self.image.parts.get(&start)
+                && self.bodies.contains_key(&parent)
+            {
+                parts.insert(start, parent);
+                continue;
+            }
             let named = body.name.as_deref();
             let whole = named
                 .and_then(|name| name.split_once(".cold"))
@@ -624,25 +672,52 @@ impl Discovery<'_, '_> {
     }
 
     fn kind(&self, start: u64, end: u64) -> Kind {
+        if self.image.arch == Arch::Aarch64 {
+            return self.kind_aarch64(start, end);
+        }
         let bytes = self
             .image
             .bytes_in(start, end.min(start.saturating_add(32)));
-        for instruction in &mut Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
+        let bits = self.image.arch.bits();
+        for instruction in &mut Decoder::with_ip(bits, bytes, start, DecoderOptions::NONE) {
             match instruction.code() {
-                Code::Endbr64 => {}
-                Code::Jmp_rel32_64 | Code::Jmp_rel8_64 => {
-                    let target = instruction.near_branch64();
+                Code::Endbr64 | Code::Endbr32 => {}
+                Code::Jmp_rel32_64 | Code::Jmp_rel8_64 | Code::Jmp_rel32_32 | Code::Jmp_rel8_32 => {
+                    let target = instruction.near_branch_target();
                     return if (start..end).contains(&target) {
                         Kind::Normal
                     } else {
                         Kind::Thunk
                     };
                 }
-                Code::Jmp_rm64 if instruction.is_ip_rel_memory_operand() => {
-                    let slot = instruction.ip_rel_memory_address();
-                    let import = self.image.slots.contains_key(&slot);
-                    return if import { Kind::Plt } else { Kind::Thunk };
+                Code::Jmp_rm64 | Code::Jmp_rm32 => match absolute_operand(&instruction) {
+                    Some(slot) if self.image.slots.contains_key(&slot) => return Kind::Plt,
+                    Some(_) => return Kind::Thunk,
+                    None => return Kind::Normal,
+                },
+                _ => return Kind::Normal,
+            }
+        }
+        Kind::Normal
+    }
+
+    fn kind_aarch64(&self, start: u64, end: u64) -> Kind {
+        let words = self.image.bytes_in(start, end).chunks_exact(4);
+        let mut pages = Pages::default();
+        let mut slot = None;
+        for (at, word) in words.take(6).enumerate() {
+            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            let op = aarch64::decode(word, start + 4 * at as u64);
+            let whole = pages.follow(op, word);
+            match op {
+                Op::Branch(target) if !(start..end).contains(&target) => return Kind::Thunk,
+                Op::Memory { .. } if whole.is_some() => slot = whole,
+                Op::Jump(_) if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) => {
+                    return Kind::Plt;
                 }
+                Op::Page { .. } | Op::Add { .. } => {}
+                // `BTI C`, `NOP`.
+                Op::Other if word & 0xffff_f01f == 0xd503_201f => {}
                 _ => return Kind::Normal,
             }
         }
@@ -657,11 +732,12 @@ fn starts_mid_frame(
     frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
     bases: &BaseAddresses,
     fde: &Fde<'_>,
+    word: u64,
 ) -> bool {
     let mut instructions = fde.instructions(frame, bases);
     for _ in 0..16 {
         match instructions.next() {
-            Ok(Some(CallFrameInstruction::DefCfaOffset { offset })) => return offset != 8,
+            Ok(Some(CallFrameInstruction::DefCfaOffset { offset })) => return offset != word,
             Ok(Some(
                 CallFrameInstruction::DefCfa { .. }
                 | CallFrameInstruction::DefCfaRegister { .. }
@@ -672,67 +748,4 @@ fn starts_mid_frame(
         }
     }
     false
-}
-
-/// The target of a direct jump.
-fn branch_target(instruction: &Instruction) -> Option<u64> {
-    match instruction.flow_control() {
-        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
-            near_target(instruction)
-        }
-        _ => None,
-    }
-}
-
-fn near_target(instruction: &Instruction) -> Option<u64> {
-    matches!(
-        instruction.op0_kind(),
-        OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16
-    )
-    .then(|| instruction.near_branch_target())
-}
-
-fn ends_block(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.flow_control(),
-        FlowControl::UnconditionalBranch
-            | FlowControl::IndirectBranch
-            | FlowControl::Return
-            | FlowControl::Exception
-    ) || instruction.code() == Code::Hlt
-}
-
-/// The address that an instruction refers to, if it may be code.
-fn reference(instruction: &Instruction, absolute: bool) -> Option<(u64, Reference)> {
-    match instruction.flow_control() {
-        FlowControl::Call => Some((near_target(instruction)?, Reference::Call)),
-        FlowControl::UnconditionalBranch => Some((near_target(instruction)?, Reference::Jump)),
-        FlowControl::ConditionalBranch => Some((near_target(instruction)?, Reference::Branch)),
-        FlowControl::Next => match instruction.code() {
-            Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
-                Some((instruction.ip_rel_memory_address(), Reference::Address))
-            }
-            // Position-dependent code has its addresses in immediates.
-            Code::Mov_r32_imm32 | Code::Mov_rm64_imm32 | Code::Mov_r64_imm64 if absolute => {
-                Some((instruction.immediate(1), Reference::Address))
-            }
-            Code::Pushq_imm32 if absolute => Some((instruction.immediate(0), Reference::Address)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The constant data that an instruction refers to and that may be a jump
-/// table: `lea rdx, table` or `jmp table[rax*8]`.
-fn jump_table(instruction: &Instruction) -> Option<u64> {
-    match instruction.code() {
-        Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
-            Some(instruction.ip_rel_memory_address())
-        }
-        Code::Jmp_rm64 if instruction.memory_index() != Register::None => {
-            Some(instruction.memory_displacement64())
-        }
-        _ => None,
-    }
 }

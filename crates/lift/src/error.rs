@@ -14,7 +14,7 @@ pub enum Error {
         looks_like: &'static str,
     },
     /// A program for a processor that this version does not read.
-    #[error("{} for {architecture}, but only x86-64 is supported", format.with_article())]
+    #[error("{} for {architecture}, which this version does not read", format.with_article())]
     UnsupportedArchitecture {
         /// The file's format.
         format: Format,
@@ -55,4 +55,19 @@ pub enum Error {
         /// The file's format.
         format: Format,
     },
+    /// An archive of object files, each of which is a program of its own.
+    #[error("an archive with {members} {}: name one of them as FILE:MEMBER", if *members == 1 { "member" } else { "members" })]
+    Archive {
+        /// How many files are in it.
+        members: usize,
+    },
+    /// An archive that has only the names of its members.
+    #[error("a thin archive, which names files and does not hold them: name one of those files")]
+    ThinArchive,
+    /// An archive in which no member can be read.
+    #[error("an archive without a readable member")]
+    EmptyArchive,
+    /// The bytes are not an archive.
+    #[error("not an ar archive")]
+    NotArchive,
 }

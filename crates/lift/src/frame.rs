@@ -10,6 +10,8 @@ use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 /// How the stack lies at each instruction of a function.
 #[derive(Debug)]
 pub(crate) struct Frame {
+    /// Bytes of a return address.
+    word: i64,
     /// `rbp` is the frame pointer, and the base that variables count from.
     framed: bool,
     /// How far the base is below the value of `rsp` at the entry.
@@ -33,10 +35,12 @@ impl Frame {
     /// call comes back.
     pub(crate) fn new(
         code: &[Instruction],
+        word: i64,
         target: impl Fn(&Instruction) -> Option<usize>,
         returns: impl Fn(&Instruction) -> bool,
     ) -> Frame {
         let mut frame = Frame {
+            word,
             framed: false,
             base: Some(0),
             depth: vec![None; code.len()],
@@ -80,6 +84,10 @@ impl Frame {
                         if !returns(instruction) {
                             break;
                         }
+                        // `call $+5` leaves its own address on the stack.
+                        if instruction.near_branch_target() == instruction.next_ip() {
+                            depth = depth.map(|depth| depth.wrapping_add(word));
+                        }
                     }
                     _ => depth = frame.step(at, code, depth, &mut probe),
                 }
@@ -103,12 +111,13 @@ impl Frame {
         let pointer = self.base.filter(|_| self.framed);
         let first = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
             .then(|| instruction.op0_register());
+        let moves_stack = matches!(first, Some(Register::RSP | Register::ESP));
         match instruction.code() {
-            Code::Mov_rm64_r64 | Code::Mov_r64_rm64
+            Code::Mov_rm64_r64 | Code::Mov_r64_rm64 | Code::Mov_rm32_r32 | Code::Mov_r32_rm32
                 if instruction.op1_kind() == OpKind::Register =>
             {
                 match (first, instruction.op1_register()) {
-                    (Some(Register::RBP), Register::RSP) => {
+                    (Some(Register::RBP | Register::EBP), Register::RSP | Register::ESP) => {
                         // A copy of `rsp` that is made elsewhere than right
                         // after `push rbp` is a pointer to a local variable.
                         if !self.framed && follows_push_of_rbp(&code[..at]) {
@@ -117,26 +126,38 @@ impl Frame {
                         }
                         depth
                     }
-                    (Some(Register::RSP), Register::RBP) => pointer,
-                    (Some(Register::RSP), _) => None,
+                    (Some(Register::RSP | Register::ESP), Register::RBP | Register::EBP) => pointer,
+                    (Some(Register::RSP | Register::ESP), _) => None,
                     _ => depth,
                 }
             }
-            Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 if first == Some(Register::RSP) => {
-                Some(depth?.wrapping_add(instruction.immediate(1) as i64))
+            Code::Sub_rm64_imm8
+            | Code::Sub_rm64_imm32
+            | Code::Sub_rm32_imm8
+            | Code::Sub_rm32_imm32
+                if moves_stack =>
+            {
+                Some(depth?.wrapping_add(signed_immediate(instruction)))
             }
-            Code::Add_rm64_imm8 | Code::Add_rm64_imm32 if first == Some(Register::RSP) => {
-                Some(depth?.wrapping_sub(instruction.immediate(1) as i64))
+            Code::Add_rm64_imm8
+            | Code::Add_rm64_imm32
+            | Code::Add_rm32_imm8
+            | Code::Add_rm32_imm32
+                if moves_stack =>
+            {
+                Some(depth?.wrapping_sub(signed_immediate(instruction)))
             }
-            Code::Lea_r64_m => {
+            Code::Lea_r64_m | Code::Lea_r32_m => {
                 let plain = instruction.memory_index() == Register::None;
-                let offset = instruction.memory_displacement64() as i64;
+                let offset = displacement(instruction);
                 let target = match instruction.memory_base() {
-                    Register::RSP if plain => depth.map(|d| d.wrapping_sub(offset)),
-                    Register::RBP if plain => pointer.map(|p| p.wrapping_sub(offset)),
+                    Register::RSP | Register::ESP if plain => depth.map(|d| d.wrapping_sub(offset)),
+                    Register::RBP | Register::EBP if plain => {
+                        pointer.map(|p| p.wrapping_sub(offset))
+                    }
                     _ => None,
                 };
-                if first == Some(Register::RSP) {
+                if moves_stack {
                     return target;
                 }
                 // `lea r11, [rsp-N]` begins a loop that touches each page of a
@@ -146,21 +167,28 @@ impl Frame {
                 }
                 depth
             }
-            Code::Cmp_rm64_r64 | Code::Cmp_r64_rm64 if first == Some(Register::RSP) => match *probe
+            Code::Cmp_rm64_r64 | Code::Cmp_r64_rm64 | Code::Cmp_rm32_r32 | Code::Cmp_r32_rm32
+                if moves_stack =>
             {
-                Some((register, end)) if register == instruction.op1_register() => Some(end),
-                _ => None,
-            },
-            Code::Leaveq => pointer.map(|p| p.wrapping_sub(8)),
-            Code::Pop_rm64 | Code::Pop_r64 if first == Some(Register::RSP) => None,
+                match *probe {
+                    Some((register, end)) if register == instruction.op1_register() => Some(end),
+                    _ => None,
+                }
+            }
+            Code::Leaveq | Code::Leaved => pointer.map(|p| p.wrapping_sub(self.word)),
+            Code::Pop_rm64 | Code::Pop_r64 | Code::Pop_rm32 | Code::Pop_r32 if moves_stack => None,
             _ if instruction.is_stack_instruction() => {
                 Some(depth?.wrapping_sub(instruction.stack_pointer_increment().into()))
             }
             Code::Cmp_rm64_imm8
             | Code::Cmp_rm64_imm32
             | Code::Test_rm64_r64
-            | Code::Test_rm64_imm32 => depth,
-            _ if first == Some(Register::RSP) => None,
+            | Code::Test_rm64_imm32
+            | Code::Cmp_rm32_imm8
+            | Code::Cmp_rm32_imm32
+            | Code::Test_rm32_r32
+            | Code::Test_rm32_imm32 => depth,
+            _ if moves_stack => None,
             _ => depth,
         }
     }
@@ -168,15 +196,15 @@ impl Frame {
     /// The variable that the memory operand of instruction `at` means, and for
     /// `rsp` the distance to the base that IDA writes before its name.
     pub(crate) fn slot(&self, at: usize, instruction: &Instruction) -> Option<(Slot, Option<u64>)> {
-        let offset = instruction.memory_displacement64() as i64;
+        let offset = displacement(instruction);
         let (offset, distance) = match instruction.memory_base() {
-            Register::RBP => {
+            Register::RBP | Register::EBP => {
                 if !self.framed {
                     return None;
                 }
                 (offset, None)
             }
-            Register::RSP => {
+            Register::RSP | Register::ESP => {
                 let distance = self.depth[at]?.checked_sub(self.base?)?;
                 (
                     offset.checked_sub(distance)?,
@@ -187,7 +215,11 @@ impl Frame {
         };
         // Between the locals and the arguments lie the return address and, with
         // a frame pointer, the caller's.
-        let arguments = if self.framed { 16 } else { 8 };
+        let arguments = if self.framed {
+            2 * self.word
+        } else {
+            self.word
+        };
         let slot = if offset < 0 {
             Slot::Local(offset.unsigned_abs())
         } else {
@@ -201,7 +233,29 @@ impl Frame {
 fn follows_push_of_rbp(before: &[Instruction]) -> bool {
     let change = before.iter().rev().take(8).find(|i| {
         let first = i.op_count() > 0 && i.op0_kind() == OpKind::Register;
-        i.is_stack_instruction() || (first && i.op0_register() == Register::RSP)
+        i.is_stack_instruction()
+            || (first && matches!(i.op0_register(), Register::RSP | Register::ESP))
     });
-    change.is_some_and(|i| i.code() == Code::Push_r64 && i.op0_register() == Register::RBP)
+    change.is_some_and(|i| {
+        matches!(
+            (i.code(), i.op0_register()),
+            (Code::Push_r64, Register::RBP) | (Code::Push_r32, Register::EBP)
+        )
+    })
+}
+
+/// The displacement of a memory operand as the signed number that it is.
+fn displacement(instruction: &Instruction) -> i64 {
+    match instruction.memory_base().size() {
+        4 => i64::from(instruction.memory_displacement32() as i32),
+        _ => instruction.memory_displacement64() as i64,
+    }
+}
+
+/// The second operand as the signed number that it is.
+fn signed_immediate(instruction: &Instruction) -> i64 {
+    match instruction.op0_register().size() {
+        4 => i64::from(instruction.immediate(1) as u32 as i32),
+        _ => instruction.immediate(1) as i64,
+    }
 }

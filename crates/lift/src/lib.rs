@@ -12,6 +12,9 @@
 //! * [`Listing`] — its instructions as text, and [`Facts`] for search and
 //!   display: calls, strings, distinctive constants.
 //!
+//! [`members`] takes an archive of object files apart, each of which is a
+//! program of its own.
+//!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bytes = std::fs::read("/usr/bin/diff")?;
@@ -34,14 +37,21 @@
 //! The crate knows no file system, network, clock or environment: it cannot
 //! fail for a reason outside its arguments.
 
+mod aarch64;
+mod archive;
 mod discover;
 mod error;
 mod frame;
 mod image;
 mod listing;
+mod names;
 mod program;
+mod step;
 mod strings;
 
+pub use archive::{Member, members};
 pub use error::Error;
 pub use listing::{Call, Facts, Line, Listing};
-pub use program::{BinaryInfo, BinaryKind, Diagnostic, Format, Function, Kind, Program, Source};
+pub use program::{
+    Arch, BinaryInfo, BinaryKind, Diagnostic, Format, Function, Kind, Program, Source,
+};

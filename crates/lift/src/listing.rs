@@ -17,8 +17,8 @@ use iced_x86::{
 
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::frame::{Frame, Slot};
-use crate::image::Import;
-use crate::program::{Function, Program};
+use crate::program::{Arch, Function, Program};
+use crate::step::absolute_operand;
 use crate::strings;
 
 /// A function as text.
@@ -104,6 +104,9 @@ impl Listing {
 }
 
 pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
+    if program.image.arch == Arch::Aarch64 {
+        return crate::aarch64::listing::list(program, function);
+    }
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);
     let lines = (0..code.len()).map(|at| writer.line(at)).collect();
@@ -117,13 +120,14 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
 /// The instructions of a function, up to the limits: beyond them is data that
 /// was taken for code, and [`Program::diagnostics`] says so.
 fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
+    let bits = program.image.arch.bits();
     let mut code = Vec::new();
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
         bytes_left -= end - range.start;
         let bytes = program.image.bytes_in(range.start, end);
-        let mut decoder = Decoder::with_ip(64, bytes, range.start, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
         while decoder.can_decode() {
             if code.len() == MAX_INSTRUCTIONS {
                 return code;
@@ -136,19 +140,36 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
 
 /// Imported functions that never return: what follows a call to them is
 /// reached in another way, with the stack in another state.
-const NEVER_RETURN: [&str; 12] = [
+const NEVER_RETURN: [&str; 29] = [
+    "?terminate@@YAXXZ",
+    "ExRaiseStatus",
+    "ExitProcess",
+    "ExitThread",
+    "FreeLibraryAndExitThread",
+    "KeBugCheck",
+    "KeBugCheckEx",
+    "RaiseFailFastException",
+    "RtlExitUserProcess",
+    "RtlExitUserThread",
+    "_CxxThrowException",
+    "_Exit",
+    "_Unwind_Resume",
     "__assert_fail",
     "__chk_fail",
     "__cxa_rethrow",
     "__cxa_throw",
+    "__fastfail",
     "__fortify_fail",
     "__longjmp_chk",
     "__stack_chk_fail",
-    "_Unwind_Resume",
+    "__std_terminate",
     "_exit",
+    "_invoke_watson",
     "abort",
     "exit",
     "longjmp",
+    "quick_exit",
+    "terminate",
 ];
 
 thread_local! {
@@ -163,6 +184,9 @@ struct Writer<'a, 'd> {
     /// Index of the instruction at an address, ascending by address.
     order: Vec<(u64, u32)>,
     frame: Frame,
+    /// In 32-bit position-independent code, the registers that hold the address
+    /// of the global offset table, and that address.
+    got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
     widths: HashMap<Slot, usize>,
     facts: Facts,
@@ -186,7 +210,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             let import = callee(program, i);
             !import.is_some_and(|import| NEVER_RETURN.contains(&import))
         };
-        let frame = Frame::new(code, target, returns);
+        let word = program.image.arch.pointer_size() as i64;
+        let frame = Frame::new(code, word, target, returns);
         let mut leaders = vec![false; code.len()];
         leaders.iter_mut().take(1).for_each(|first| *first = true);
         for (at, instruction) in code.iter().enumerate() {
@@ -211,6 +236,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             formatter: FORMATTER.take().unwrap_or_else(formatter),
             order,
             frame,
+            got: got_registers(program, code),
             widths: HashMap::new(),
             facts: Facts::default(),
             leaders,
@@ -292,9 +318,14 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn branch(&mut self, instruction: &Instruction, out: &mut String) {
         let target = instruction.near_branch_target();
         let call = instruction.flow_control() == FlowControl::Call;
+        if call && target == instruction.next_ip() {
+            // No call: it only asks where the code is.
+            let _ = write!(out, "$+{}", instruction.len());
+            return;
+        }
         if !call {
             if instruction.len() <= 3
-                && instruction.op0_kind() == OpKind::NearBranch64
+                && instruction.op0_kind() != OpKind::NearBranch16
                 && is_short(instruction)
             {
                 out.push_str("short ");
@@ -304,35 +335,8 @@ impl<'a, 'd> Writer<'a, 'd> {
                 return;
             }
         }
-        if let Some(Import { name, stub }) = self.program.image.imports.get(&target) {
-            out.push_str(if *stub { "_" } else { "" });
-            out.push_str(name);
-            let call = Call {
-                name: name.clone(),
-                address: None,
-                import: true,
-            };
-            remember(&mut self.facts.calls, call);
-        } else if let Some(function) = self.program.function_at(target) {
-            let name = function.display_name();
-            out.push_str(&name);
-            let call = Call {
-                name,
-                address: Some(target),
-                import: false,
-            };
-            remember(&mut self.facts.calls, call);
-        } else if call {
-            let _ = write!(out, "sub_{target:X}");
-            let call = Call {
-                name: format!("sub_{target:X}"),
-                address: Some(target),
-                import: false,
-            };
-            remember(&mut self.facts.calls, call);
-        } else {
-            let _ = write!(out, "loc_{target:X}");
-        }
+        let facts = &mut self.facts;
+        self.program.code_name(target, call, facts, out);
     }
 
     fn memory(
@@ -355,18 +359,42 @@ impl<'a, 'd> Writer<'a, 'd> {
             );
             return;
         }
-        if matches!(base, Register::RBP | Register::RSP)
-            && let Some((slot, distance)) = self.frame.slot(at, instruction)
+        if matches!(
+            base,
+            Register::RBP | Register::RSP | Register::EBP | Register::ESP
+        ) && let Some((slot, distance)) = self.frame.slot(at, instruction)
         {
             self.stack(instruction, slot, distance, out);
             return;
         }
         let displacement = instruction.memory_displacement64();
+        if let Some((registers, got)) = &self.got
+            && registers.contains(&base)
+        {
+            let (got, image) = (*got, &self.program.image);
+            let address = got.wrapping_add(displacement) & 0xffff_ffff;
+            // A register may be used again: a small distance is believed where it
+            // leads to a pointer that the loader fills.
+            let slot = image.slots.contains_key(&address)
+                || image
+                    .pointers
+                    .binary_search_by_key(&address, |p| p.0)
+                    .is_ok();
+            let far = instruction.memory_displ_size() == 4;
+            if slot || (far && image.region(address).is_some()) {
+                self.counted_from_got(instruction, address, got, out, comment);
+                return;
+            }
+        }
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);
         let wide = matches!(instruction.memory_displ_size(), 4 | 8);
         if wide && !thread && self.is_address(instruction, displacement, false) {
             let based = base != Register::None;
-            let segment = if based { "" } else { "ds:" };
+            let segment = if based {
+                ""
+            } else {
+                self.segment(instruction, displacement)
+            };
             self.global(instruction, displacement, segment, out, comment);
             if based || index != Register::None {
                 out.push('[');
@@ -391,12 +419,54 @@ impl<'a, 'd> Writer<'a, 'd> {
                 out.push_str(inner.trim_matches(['[', ']']));
             } else if displacement == 0
                 && instruction.memory_displ_size() != 0
-                && matches!(base, Register::RBP | Register::R13)
+                && matches!(base, Register::RBP | Register::R13 | Register::EBP)
                 && out.ends_with(']')
             {
                 out.pop();
                 out.push_str("+0]");
             }
+        }
+    }
+
+    /// `(aUsage - 3FF4h)[ebx]`: a global that is reached from the table's
+    /// address, which IDA subtracts again.
+    fn counted_from_got(
+        &mut self,
+        instruction: &Instruction,
+        address: u64,
+        got: u64,
+        out: &mut String,
+        comment: &mut Option<String>,
+    ) {
+        let mut name = String::new();
+        self.global(instruction, address, "", &mut name, comment);
+        let width = name.rfind(' ').map_or(0, |space| space + 1);
+        out.push_str(&name[..width]);
+        if !is_lea(instruction) {
+            out.push_str("ds:");
+        }
+        let _ = write!(out, "({} - ", &name[width..]);
+        number(out, got);
+        out.push_str(")[");
+        out.push_str(self.formatter.format_register(instruction.memory_base()));
+        if instruction.memory_index() != Register::None {
+            out.push('+');
+            self.scaled_index(instruction, out);
+        }
+        out.push(']');
+    }
+
+    /// What IDA writes before a global that no register leads to. In 32-bit code
+    /// only what is jumped to through a pointer has a segment.
+    fn segment(&self, instruction: &Instruction, address: u64) -> &'static str {
+        let image = &self.program.image;
+        let indirect = matches!(
+            instruction.flow_control(),
+            FlowControl::IndirectBranch | FlowControl::IndirectCall
+        );
+        match image.arch {
+            Arch::X86 if !indirect && !image.slots.contains_key(&address) => "",
+            _ => "ds:",
         }
     }
 
@@ -410,8 +480,8 @@ impl<'a, 'd> Writer<'a, 'd> {
         out: &mut String,
         comment: &mut Option<String>,
     ) {
-        if instruction.code() == Code::Lea_r64_m || instruction.code() == Code::Lea_r32_m {
-            self.address_name(address, out, comment);
+        if is_lea(instruction) {
+            self.program.address_name(address, out, comment);
             return;
         }
         let width = instruction.memory_size().size();
@@ -422,7 +492,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         );
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
-            let _ = write!(out, "{segment}{name}_ptr");
+            let _ = write!(out, "{segment}{name}{}", image.slot_suffix());
             if indirect {
                 let call = Call {
                     name: name.clone(),
@@ -438,7 +508,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         if let Some((object, inside)) = image.object(address) {
-            if inside > 0 || object.size != width as u64 {
+            // Some files do not say how large an object is.
+            let differs = object.size != 0 && object.size != width as u64;
+            if inside > 0 || differs {
                 out.push_str(width_name(width));
             }
             let _ = write!(out, "{segment}{}", object.name);
@@ -448,10 +520,13 @@ impl<'a, 'd> Writer<'a, 'd> {
             }
             return;
         }
-        let pointer = (width == 8).then(|| image.pointer(address)).flatten();
+        let pointer_size = image.arch.pointer_size();
+        let pointer = (width as u64 == pointer_size)
+            .then(|| image.pointer(address))
+            .flatten();
         if let Some(target) = pointer.filter(|&target| target != 0) {
             let _ = write!(out, "{segment}off_{address:X}");
-            *comment = self.string_at(target, 4);
+            *comment = self.program.string_at(target, 4);
             return;
         }
         let prefix = match width {
@@ -467,60 +542,6 @@ impl<'a, 'd> Writer<'a, 'd> {
         let _ = write!(out, "{segment}{prefix}_{address:X}");
     }
 
-    /// The name of an address that is taken, not followed.
-    fn address_name(&self, address: u64, out: &mut String, comment: &mut Option<String>) {
-        let image = &self.program.image;
-        if let Some(import) = image.imports.get(&address) {
-            out.push_str(if import.stub { "_" } else { "" });
-            out.push_str(&import.name);
-        } else if let Some(function) = self.program.function_at(address) {
-            out.push_str(&function.display_name());
-        } else if let Some(name) = image.slots.get(&address) {
-            let _ = write!(out, "{name}_ptr");
-        } else if let Some((object, inside)) = image.object(address) {
-            out.push_str(&object.name);
-            if inside > 0 {
-                out.push('+');
-                number(out, inside);
-            }
-            *comment = self.string_at(address, 4);
-        } else if let Some(text) = self.string_at(address, 1) {
-            match strings::auto_name(&text) {
-                Some(name) => out.push_str(&name),
-                None => {
-                    let _ = write!(out, "asc_{address:X}");
-                }
-            }
-            *comment = Some(text);
-        } else if image.code_region(address).is_some() {
-            let _ = write!(out, "loc_{address:X}");
-        } else {
-            let _ = write!(out, "unk_{address:X}");
-        }
-    }
-
-    /// The string literal at `address`. Short ones are believed only in
-    /// constant data and where they can be the start of one.
-    fn string_at(&self, address: u64, min: usize) -> Option<String> {
-        let region = self
-            .program
-            .image
-            .region(address)
-            .filter(|r| !r.executable)?;
-        let bytes = self.program.image.bytes_at(address)?;
-        let before = address
-            .checked_sub(1)
-            .and_then(|a| self.program.image.bytes_in(a, address).first());
-        // Linkers let a string that is the end of another one share its bytes.
-        let starts = before.is_none_or(|b| matches!(b, 0 | b'\t'..=b'\r' | b' '..=b'~'));
-        let min = if region.writable || !starts {
-            4.max(min)
-        } else {
-            min
-        };
-        strings::literal(bytes, min)
-    }
-
     fn stack(
         &mut self,
         instruction: &Instruction,
@@ -529,14 +550,18 @@ impl<'a, 'd> Writer<'a, 'd> {
         out: &mut String,
     ) {
         let width = instruction.memory_size().size();
-        if instruction.code() != Code::Lea_r64_m && instruction.code() != Code::Lea_r32_m {
+        if !is_lea(instruction) {
             let known = *self.widths.entry(slot).or_insert(width);
             if known != width {
                 out.push_str(width_name(width));
             }
         }
         out.push('[');
-        out.push_str(if distance.is_some() { "rsp" } else { "rbp" });
+        let (pointer, frame) = match self.program.image.arch {
+            Arch::X86 => ("esp", "ebp"),
+            _ => ("rsp", "rbp"),
+        };
+        out.push_str(if distance.is_some() { pointer } else { frame });
         if instruction.memory_index() != Register::None {
             out.push('+');
             self.scaled_index(instruction, out);
@@ -568,7 +593,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     ) {
         if self.is_address(instruction, value, true) {
             out.push_str("offset ");
-            self.address_name(value, out, comment);
+            self.program.address_name(value, out, comment);
             return;
         }
         let _ = self.formatter.format_operand(instruction, out, operand);
@@ -586,7 +611,8 @@ impl<'a, 'd> Writer<'a, 'd> {
                 return false;
             }
             let bytes = image.bytes_in(instruction.ip(), instruction.next_ip());
-            let mut decoder = Decoder::with_ip(64, bytes, instruction.ip(), DecoderOptions::NONE);
+            let (bits, ip) = (image.arch.bits(), instruction.ip());
+            let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::NONE);
             let again = decoder.decode();
             let offsets = decoder.get_constant_offsets(&again);
             let field = if immediate {
@@ -602,13 +628,103 @@ impl<'a, 'd> Writer<'a, 'd> {
             instruction.code(),
             Code::Mov_r32_imm32
                 | Code::Mov_rm64_imm32
+                | Code::Mov_rm32_imm32
                 | Code::Mov_r64_imm64
                 | Code::Pushq_imm32
+                | Code::Pushd_imm32
+                | Code::Cmp_rm32_imm32
+                | Code::Cmp_EAX_imm32
                 | Code::Cmp_rm64_imm32
                 | Code::Cmp_RAX_imm32
         );
         (moved || !immediate) && value >= 0x10000 && image.region(value).is_some()
     }
+}
+
+fn is_lea(instruction: &Instruction) -> bool {
+    matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
+}
+
+/// How 32-bit position-independent code finds its data: it asks for its own
+/// address, by `call $+5` and `pop ebx` or by a call of a function that returns
+/// it, and adds the distance of the global offset table.
+///
+/// Code that is not optimised keeps that on the stack, and loads it again.
+fn got_registers(program: &Program<'_>, code: &[Instruction]) -> Option<(Vec<Register>, u64)> {
+    let (register, got, after) = got_register(program, code)?;
+    let mut registers = vec![register];
+    let saves = |i: &&Instruction| i.code() == Code::Mov_rm32_r32 && i.op1_register() == register;
+    if let Some(save) = code[after..].iter().take(2).find(saves) {
+        let place = |i: &Instruction| (i.memory_base(), i.memory_displacement32());
+        let loads = code.iter().filter(|i| {
+            i.code() == Code::Mov_r32_rm32
+                && i.op1_kind() == OpKind::Memory
+                && i.memory_index() == Register::None
+                && place(i) == place(save)
+        });
+        for load in loads {
+            if !registers.contains(&load.op0_register()) {
+                registers.push(load.op0_register());
+            }
+        }
+    }
+    Some((registers, got))
+}
+
+/// The register that first holds the table's address, that address, and the
+/// index of the instruction after.
+fn got_register(program: &Program<'_>, code: &[Instruction]) -> Option<(Register, u64, usize)> {
+    /// Schedulers put so many instructions between the parts.
+    const NEAR: usize = 6;
+    if program.image.arch != Arch::X86 {
+        return None;
+    }
+    let asks = code
+        .iter()
+        .enumerate()
+        .take(MAX_PROLOGUE)
+        .filter(|(_, i)| i.flow_control() == FlowControl::Call && near(i));
+    for (at, call) in asks {
+        let here = call.next_ip();
+        let target = call.near_branch_target();
+        let after = &code[at + 1..code.len().min(at + 1 + NEAR)];
+        let register = if target == here {
+            let pop = after.first().filter(|i| i.code() == Code::Pop_r32)?;
+            pop.op0_register()
+        } else {
+            match returned_address(program, target) {
+                Some(register) => register,
+                None => continue,
+            }
+        };
+        let adds = |i: &&Instruction| {
+            matches!(
+                i.code(),
+                Code::Add_rm32_imm32 | Code::Add_rm32_imm8 | Code::Add_EAX_imm32
+            ) && i.op0_register() == register
+        };
+        if let Some(place) = after.iter().position(|i| adds(&i)) {
+            let distance = after[place].immediate(1);
+            let got = here.wrapping_add(distance) & 0xffff_ffff;
+            return Some((register, got, at + 1 + place + 1));
+        }
+    }
+    None
+}
+
+/// Instructions of a function within which it looks for its data.
+const MAX_PROLOGUE: usize = 64;
+
+/// The register in which the function at `address` returns where it was called
+/// from: `mov ebx, [esp]`, `retn`.
+fn returned_address(program: &Program<'_>, address: u64) -> Option<Register> {
+    let bytes = program.image.bytes_at(address)?.get(..4)?;
+    let mut decoder = Decoder::with_ip(32, bytes, address, DecoderOptions::NONE);
+    let (first, second) = (decoder.decode(), decoder.decode());
+    let reads = first.code() == Code::Mov_r32_rm32
+        && first.memory_base() == Register::ESP
+        && first.memory_displacement32() == 0;
+    (reads && second.code() == Code::Retnd).then(|| first.op0_register())
 }
 
 fn formatter() -> MasmFormatter {
@@ -625,7 +741,7 @@ fn formatter() -> MasmFormatter {
 }
 
 /// A number as MASM writes it: `9`, `0Ah`, `28h`.
-fn number(out: &mut String, value: u64) {
+pub(crate) fn number(out: &mut String, value: u64) {
     let _ = if value < 10 {
         write!(out, "{value}")
     } else {
@@ -670,7 +786,7 @@ fn distinctive(instruction: &Instruction, value: u64) -> Option<u64> {
 
 /// Adds what is new, up to a bound: a hostile function could mention a million
 /// things.
-fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
+pub(crate) fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if list.len() < MAX_FACTS && !list.contains(&item) {
         list.push(item);
     }
@@ -718,11 +834,6 @@ fn callee<'p>(program: &'p Program<'_>, instruction: &Instruction) -> Option<&'p
             .get(&instruction.near_branch_target())
             .map(|i| i.name.as_str());
     }
-    if instruction.is_ip_rel_memory_operand() {
-        return image
-            .slots
-            .get(&instruction.ip_rel_memory_address())
-            .map(String::as_str);
-    }
-    None
+    let slot = absolute_operand(instruction)?;
+    image.slots.get(&slot).map(String::as_str)
 }

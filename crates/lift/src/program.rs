@@ -23,8 +23,8 @@ pub struct BinaryInfo {
     pub format: Format,
     /// Executable, shared object or relocatable file.
     pub kind: BinaryKind,
-    /// Always `x86-64` in this version.
-    pub arch: &'static str,
+    /// Its processor.
+    pub arch: Arch,
     /// The address that relative virtual addresses count from.
     pub image_base: u64,
     /// Bytes of the file.
@@ -61,6 +61,19 @@ impl Format {
         }
     }
 
+    /// What a file seems to be by its first four bytes: enough to choose files
+    /// from a folder. Object files of Windows have no mark of their own.
+    pub fn of_start(start: [u8; 4]) -> Option<Format> {
+        match start {
+            [0x7f, b'E', b'L', b'F'] => Some(Format::Elf),
+            [b'M', b'Z', ..] => Some(Format::Pe),
+            [0xcf | 0xce, 0xfa, 0xed, 0xfe] | [0xca, 0xfe, 0xba, 0xbe | 0xbf] => {
+                Some(Format::MachO)
+            }
+            _ => None,
+        }
+    }
+
     /// `an ELF file`, for sentences.
     pub(crate) fn with_article(self) -> String {
         let article = if self == Format::Elf { "an" } else { "a" };
@@ -76,6 +89,58 @@ impl fmt::Display for Format {
             Format::Coff => "COFF object file",
             Format::MachO => "Mach-O file",
         })
+    }
+}
+
+/// The processor that a program is for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Arch {
+    /// 64-bit x86.
+    #[default]
+    X86_64,
+    /// 32-bit x86.
+    X86,
+    /// 64-bit ARM.
+    Aarch64,
+}
+
+impl Arch {
+    /// `x86-64`, `x86` or `aarch64`: the word that JSON and rows have for it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86-64",
+            Arch::X86 => "x86",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+
+    /// Bits of an address.
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            Arch::X86_64 | Arch::Aarch64 => 64,
+            Arch::X86 => 32,
+        }
+    }
+
+    /// Bytes that a call puts on the stack.
+    pub(crate) fn return_size(self) -> u64 {
+        match self {
+            Arch::X86_64 => 8,
+            Arch::X86 => 4,
+            Arch::Aarch64 => 0,
+        }
+    }
+
+    /// Bytes of a pointer.
+    pub(crate) fn pointer_size(self) -> u64 {
+        u64::from(self.bits() / 8)
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
     }
 }
 
@@ -226,7 +291,7 @@ impl<'d> Program<'d> {
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,
-            arch: "x86-64",
+            arch: image.arch,
             image_base: image.base,
             size: bytes.len() as u64,
             stripped: image.stripped,

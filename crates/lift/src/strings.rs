@@ -48,6 +48,34 @@ pub(crate) fn literal(bytes: &[u8], min: usize) -> Option<String> {
     Some(shown)
 }
 
+/// The same for UTF-16, the wide strings of Windows. Almost any two bytes are a
+/// character, so that only letters, digits and what a keyboard has are believed.
+pub(crate) fn wide_literal(bytes: &[u8], min: usize) -> Option<String> {
+    let window = &bytes[..bytes.len().min(2 * MAX_SCANNED)];
+    let units = window
+        .chunks_exact(2)
+        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let raw: Vec<u16> = units.take_while(|&unit| unit != 0).collect();
+    let ends = 2 * raw.len() + 1 < window.len();
+    if raw.len() < min || !(ends || window.len() == 2 * MAX_SCANNED) {
+        return None;
+    }
+    let mut shown = String::new();
+    for (at, c) in char::decode_utf16(raw).enumerate() {
+        let c = c.ok()?;
+        let plain = matches!(c, ' '..='~' | '\t'..='\r');
+        if !plain && (c.is_ascii() || !c.is_alphanumeric()) {
+            return None;
+        }
+        match at {
+            0..MAX_SHOWN => shown.push(c),
+            MAX_SHOWN => shown.push_str("..."),
+            _ => {}
+        }
+    }
+    shown.chars().any(|c| !c.is_whitespace()).then_some(shown)
+}
+
 /// `text` between double quotes, with everything escaped that could move a
 /// cursor, end the quotes or hide other text.
 pub(crate) fn quote(out: &mut String, text: &str) {
@@ -92,12 +120,32 @@ pub(crate) fn auto_name(text: &str) -> Option<String> {
     (name.len() > 1).then_some(name)
 }
 
+/// The name at `offset` of a table of NUL-terminated names. A table without
+/// terminators would make each search as long as itself, so a name ends after
+/// [`MAX_NAME`] bytes.
+pub(crate) fn terminated(table: &[u8], offset: usize) -> &[u8] {
+    let rest = table.get(offset..).unwrap_or(&[]);
+    let window = &rest[..rest.len().min(MAX_NAME)];
+    let end = window.iter().position(|&b| b == 0).unwrap_or(window.len());
+    &window[..end]
+}
+
 /// A symbol name made fit to print: version cut off, cut to length, and
 /// anything but graphic characters replaced. `None` if nothing is left.
 pub(crate) fn symbol_name(raw: &[u8]) -> Option<String> {
     let end = raw.iter().skip(1).position(|&b| b == b'@');
-    let raw = &raw[..end.map_or(raw.len(), |at| at + 1).min(MAX_NAME)];
-    let name: String = String::from_utf8_lossy(raw)
+    plain_name(&raw[..end.map_or(raw.len(), |at| at + 1)])
+}
+
+/// The same for names without versions: Microsoft's C++ names are full of `@`.
+pub(crate) fn plain_name(raw: &[u8]) -> Option<String> {
+    let name = clean(raw);
+    (!name.is_empty()).then_some(name)
+}
+
+/// A name cut to length, with anything but graphic characters replaced.
+pub(crate) fn clean(raw: &[u8]) -> String {
+    String::from_utf8_lossy(&raw[..raw.len().min(MAX_NAME)])
         .chars()
         .map(|c| {
             if c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric()) {
@@ -106,8 +154,7 @@ pub(crate) fn symbol_name(raw: &[u8]) -> Option<String> {
                 '_'
             }
         })
-        .collect();
-    (!name.is_empty()).then_some(name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -130,6 +177,29 @@ mod tests {
         assert_eq!(literal(b"\n\0", 1).as_deref(), Some("\n"));
         let long = [b'x'; 3000];
         assert_eq!(literal(&long, 4).map(|s| s.len()), Some(MAX_SHOWN + 3));
+    }
+
+    #[test]
+    fn wide_literals_are_letters_with_an_end() {
+        let wide =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        assert_eq!(
+            wide_literal(&wide("usage: %s\n\0rest"), 4).as_deref(),
+            Some("usage: %s\n")
+        );
+        assert_eq!(
+            wide_literal(&wide("\u{444}\u{430}\u{439}\u{43b}\0"), 4).as_deref(),
+            Some("\u{444}\u{430}\u{439}\u{43b}")
+        );
+        assert_eq!(wide_literal(&wide("abc\0"), 4), None);
+        assert_eq!(wide_literal(&wide("no end"), 4), None);
+        assert_eq!(wide_literal(&wide("\u{1}\u{2}\u{3}\u{4}\0"), 4), None);
+        assert_eq!(
+            wide_literal(&[0x00, 0xd8, 0x41, 0, 0x41, 0, 0x41, 0, 0, 0], 4),
+            None
+        );
+        let long = wide(&"x".repeat(5000));
+        assert_eq!(wide_literal(&long, 4).map(|s| s.len()), Some(MAX_SHOWN + 3));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use binscribe_lift::Format;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &Embed) -> Result<()> {
     Ok(())
 }
 
-/// The ELF files below a directory, in order; symbolic links are not followed.
+/// The programs below a directory, in order; symbolic links are not followed.
 fn elf_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
@@ -77,7 +78,7 @@ fn elf_files(directory: &Path) -> Result<Vec<PathBuf>> {
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 open.push(entry.path());
-            } else if kind.is_file() && is_elf(&entry.path()) {
+            } else if kind.is_file() && is_program(&entry.path()) {
                 found.push(entry.path());
             }
         }
@@ -85,20 +86,20 @@ fn elf_files(directory: &Path) -> Result<Vec<PathBuf>> {
     found.sort();
     if found.is_empty() {
         bail!(
-            "{}: there is no ELF file in or below it",
+            "{}: there is no ELF, PE or Mach-O file in or below it",
             directory.display()
         );
     }
     Ok(found)
 }
 
-fn is_elf(path: &Path) -> bool {
+fn is_program(path: &Path) -> bool {
     use std::io::Read as _;
     let mut magic = [0; 4];
     fs::File::open(path)
         .and_then(|mut file| file.read_exact(&mut magic))
         .is_ok()
-        && &magic == b"\x7fELF"
+        && Format::of_start(magic).is_some()
 }
 
 impl Columns {

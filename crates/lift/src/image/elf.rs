@@ -1,30 +1,52 @@
-//! ELF for x86-64: executables, shared objects, relocatable files.
+//! ELF for x86, 64 and 32 bits: executables, shared objects, relocatable files.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 use object::LittleEndian as LE;
-use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
+use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::SectionIndex;
 use object::read::elf::{
-    FileHeader, ProgramHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
+    Dyn, FileHeader, ProgramHeader, Rel, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
 };
 
 use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, MAX_REGIONS, Region, within};
-use crate::program::{BinaryKind, Format};
+use crate::aarch64;
+use crate::program::{Arch, BinaryKind, Format};
+use crate::step::absolute_operand;
 use crate::{Error, strings};
 
 /// Entries of the dynamic table that are read; real ones have about 30.
 const MAX_DYNAMIC: usize = 4096;
 
-type Header = FileHeader64<LE>;
-type Sections<'d> = SectionTable<'d, Header>;
-type Symbols<'d> = SymbolTable<'d, Header>;
+/// The headers of one class. Each of its tables has types of its own.
+trait Header: FileHeader<Endian = LE> {}
+impl Header for FileHeader32<LE> {}
+impl Header for FileHeader64<LE> {}
+
+type Segment<H> = <H as FileHeader>::ProgramHeader;
+type Symbol<H> = <H as FileHeader>::Sym;
+type Dynamic<H> = <H as FileHeader>::Dyn;
+
+fn wide(word: impl Into<u64>) -> u64 {
+    word.into()
+}
 
 /// Reads an ELF file.
 pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-    let header = check_header(bytes)?;
+    match check_header(bytes)? {
+        Arch::X86_64 => read::<FileHeader64<LE>>(bytes, Arch::X86_64),
+        Arch::X86 => read::<FileHeader32<LE>>(bytes, Arch::X86),
+        Arch::Aarch64 => read::<FileHeader64<LE>>(bytes, Arch::Aarch64),
+    }
+}
+
+fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> {
+    let header = H::parse(bytes).map_err(|_| Error::Malformed {
+        format: Format::Elf,
+        what: "its identification is invalid",
+    })?;
     let kind = match header.e_type(LE) {
         elf::ET_EXEC => BinaryKind::Executable,
         elf::ET_DYN => BinaryKind::SharedObject,
@@ -45,6 +67,7 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     let absolute = kind == BinaryKind::Executable;
     let mut image = Image {
         format: Format::Elf,
+        arch,
         kind,
         absolute,
         ..Image::default()
@@ -56,32 +79,40 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
             return Err(Error::Truncated {
                 format: Format::Elf,
                 what: "the table of segments",
-                needed: table_end(header.e_phoff.get(LE), header.e_phnum.get(LE), 56),
+                needed: table_end(
+                    header.e_phoff(LE),
+                    header.e_phnum(LE),
+                    size_of::<Segment<H>>(),
+                ),
                 available: bytes.len() as u64,
             });
         }
     };
-    check_segments(segments, bytes)?;
+    check_segments::<H>(segments, bytes)?;
     let sections = match header.sections(LE, bytes) {
         Ok(sections) => sections,
         Err(_) if kind == BinaryKind::Relocatable => {
             return Err(Error::Truncated {
                 format: Format::Elf,
                 what: "the table of sections",
-                needed: table_end(header.e_shoff.get(LE), header.e_shnum.get(LE), 64),
+                needed: table_end(
+                    header.e_shoff(LE),
+                    header.e_shnum(LE),
+                    size_of::<H::SectionHeader>(),
+                ),
                 available: bytes.len() as u64,
             });
         }
         Err(_) => {
             image.note("the table of sections is unreadable and was ignored".into());
-            Sections::default()
+            SectionTable::default()
         }
     };
 
     if kind == BinaryKind::Relocatable {
         image.load_relocatable(header, &sections, bytes)?;
     } else {
-        let entry = header.e_entry(LE);
+        let entry = wide(header.e_entry(LE));
         // An executable that may be loaded anywhere has the type of a
         // shared object, and an interpreter.
         let interpreted = segments.iter().any(|s| s.p_type(LE) == elf::PT_INTERP);
@@ -97,17 +128,17 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
 impl<'d> Image<'d> {
     // ---- linked files ----------------------------------------------------
 
-    fn load_linked(
+    fn load_linked<H: Header>(
         &mut self,
-        header: &Header,
-        sections: &Sections<'d>,
-        segments: &'d [ProgramHeader64<LE>],
+        header: &H,
+        sections: &SectionTable<'d, H>,
+        segments: &'d [Segment<H>],
         bytes: &'d [u8],
     ) {
         self.base = segments
             .iter()
             .filter(|s| s.p_type(LE) == elf::PT_LOAD)
-            .map(|s| s.p_vaddr(LE) & !0xfff)
+            .map(|s| wide(s.p_vaddr(LE)) & !0xfff)
             .min()
             .unwrap_or(0);
         let names = Names::of_sections(header, sections, bytes);
@@ -119,7 +150,7 @@ impl<'d> Image<'d> {
             if !flags.contains(elf::SHF_ALLOC) || (nobits && flags.contains(elf::SHF_TLS)) {
                 continue;
             }
-            let (start, size) = (section.sh_addr(LE), section.sh_size(LE));
+            let (start, size) = (wide(section.sh_addr(LE)), wide(section.sh_size(LE)));
             let data = if nobits {
                 &[][..]
             } else {
@@ -149,10 +180,10 @@ impl<'d> Image<'d> {
                 if segment.p_type(LE) != elf::PT_LOAD {
                     continue;
                 }
-                let start = segment.p_vaddr(LE);
+                let start = wide(segment.p_vaddr(LE));
                 self.add_region(Region {
                     start,
-                    end: start.saturating_add(segment.p_memsz(LE)),
+                    end: start.saturating_add(wide(segment.p_memsz(LE))),
                     data: Cow::Borrowed(segment.data(LE, bytes).unwrap_or(&[])),
                     executable: segment.p_flags(LE).contains(elf::PF_X),
                     writable: segment.p_flags(LE).contains(elf::PF_W),
@@ -166,7 +197,7 @@ impl<'d> Image<'d> {
             eh_frame = segments
                 .iter()
                 .find(|s| s.p_type(LE) == elf::PT_GNU_EH_FRAME)
-                .and_then(|s| self.eh_frame_of_header(s.p_vaddr(LE)));
+                .and_then(|s| self.eh_frame_of_header(wide(s.p_vaddr(LE))));
         }
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
 
@@ -182,23 +213,22 @@ impl<'d> Image<'d> {
                 Err(_) => self.note("a symbol table is unreadable and was ignored".into()),
             }
         }
-        let mut budget = bytes.len() / size_of::<Rela64<LE>>();
+        let mut budget = bytes.len() / size_of::<H::Rel>();
         for section in sections.iter().take(MAX_REGIONS) {
             if !section.sh_flags(LE).contains(elf::SHF_ALLOC) {
                 continue;
             }
-            if let Ok(Some((relocations, link))) = section.rela(LE, bytes) {
-                let relocations = within(&mut budget, relocations);
+            if let Some((relocations, link)) = Relocations::<H>::of(section, bytes, &mut budget) {
                 let symbols = sections
                     .symbol_table_by_index(LE, bytes, link)
                     .unwrap_or_default();
                 let names = Names::of_symbols(sections, &symbols, bytes);
-                self.read_dynamic_relocations(relocations, symbols.symbols(), names);
+                self.read_dynamic_relocations(&relocations, symbols.symbols(), names);
             }
         }
-        let table = dynamic_table(segments, bytes);
+        let table = dynamic_table::<H>(segments, bytes);
         if !dynamic_seen {
-            self.read_dynamic_symbols(table);
+            self.read_dynamic_symbols::<H>(table);
         }
         self.settle_objects();
         self.pointers.sort_unstable();
@@ -208,23 +238,29 @@ impl<'d> Image<'d> {
     }
 
     /// What the loader itself goes by, for files without section headers.
-    fn read_dynamic_symbols(&mut self, table: &[Dyn64<LE>]) {
+    fn read_dynamic_symbols<H: Header>(&mut self, table: &[Dynamic<H>]) {
         let value = |tag| {
-            let entry = table.iter().find(|entry| entry.d_tag.get(LE) == tag);
-            entry.map_or(0, |entry| entry.d_val.get(LE))
+            let entry = table.iter().find(|entry| entry.d_tag(LE) == tag);
+            entry.map_or(0, |entry| wide(entry.d_val(LE)))
         };
         let (first, strings) = (value(elf::DT_SYMTAB), value(elf::DT_STRTAB));
         let names = Names(self.mapped(strings, value(elf::DT_STRSZ)));
         // No entry tells how many symbols there are; linkers put their names
         // right behind them.
-        let symbols: &[Sym64<LE>] = items(self.mapped(first, strings.saturating_sub(first)));
+        let symbols: &[Symbol<H>] = items(self.mapped(first, strings.saturating_sub(first)));
         self.read_symbols(symbols, names, true);
-        for (start, size) in [
-            (elf::DT_RELA, elf::DT_RELASZ),
-            (elf::DT_JMPREL, elf::DT_PLTRELSZ),
+        let with_addends = value(elf::DT_PLTREL) == elf::DT_RELA.0 as u64;
+        for (start, size, addends) in [
+            (elf::DT_RELA, elf::DT_RELASZ, true),
+            (elf::DT_REL, elf::DT_RELSZ, false),
+            (elf::DT_JMPREL, elf::DT_PLTRELSZ, with_addends),
         ] {
-            let relocations = items(self.mapped(value(start), value(size)));
-            self.read_dynamic_relocations(relocations, symbols, names);
+            let raw = self.mapped(value(start), value(size));
+            let relocations = match addends {
+                true => Relocations::<H>::Rela(items(raw)),
+                false => Relocations::Rel(items(raw)),
+            };
+            self.read_dynamic_relocations(&relocations, symbols, names);
         }
     }
 
@@ -239,23 +275,28 @@ impl<'d> Image<'d> {
         Some(header.wrapping_add(4).wrapping_add_signed(offset.into()))
     }
 
-    fn read_dynamic_relocations(
+    fn read_dynamic_relocations<H: Header>(
         &mut self,
-        relocations: &[Rela64<LE>],
-        symbols: &[Sym64<LE>],
+        relocations: &Relocations<'_, H>,
+        symbols: &[Symbol<H>],
         names: Names<'d>,
     ) {
-        for r in relocations {
-            let (slot, addend) = (r.r_offset(LE), r.r_addend(LE));
-            let symbol = r.symbol(LE, false).and_then(|index| symbols.get(index.0));
-            match r.r_type(LE, false) {
-                elf::R_X86_64_RELATIVE | elf::R_X86_64_IRELATIVE => {
-                    self.pointers.push((slot, addend as u64));
+        for r in relocations.iter() {
+            let slot = r.offset;
+            let symbol = r.symbol.and_then(|index| symbols.get(index));
+            let width = self.arch.pointer_size();
+            match fix(self.arch, r.kind) {
+                Some(Fix::Relative) => {
+                    let addend = r.addend.or_else(|| self.number_at(slot, width));
+                    if let Some(addend) = addend {
+                        self.pointers.push((slot, addend as u64));
+                    }
                 }
-                elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT | elf::R_X86_64_64 => {
+                Some(Fix::Slot | Fix::Absolute) => {
                     let Some(symbol) = symbol else { continue };
-                    if symbol.st_value(LE) != 0 {
-                        let target = symbol.st_value(LE).wrapping_add_signed(addend);
+                    let value = wide(symbol.st_value(LE));
+                    if value != 0 {
+                        let target = value.wrapping_add_signed(r.addend.unwrap_or(0));
                         self.pointers.push((slot, target));
                     }
                     if let Some(name) = names.symbol(symbol) {
@@ -267,7 +308,16 @@ impl<'d> Image<'d> {
         }
     }
 
-    fn read_roots(&mut self, sections: &Sections<'_>, table: &[Dyn64<LE>]) {
+    /// The number of `width` bytes that stands at `address`.
+    fn number_at(&self, address: u64, width: u64) -> Option<i64> {
+        let raw = self.bytes_at(address)?;
+        if width == 4 {
+            return Some(i32::from_le_bytes(*raw.first_chunk()?).into());
+        }
+        Some(i64::from_le_bytes(*raw.first_chunk()?))
+    }
+
+    fn read_roots<H: Header>(&mut self, sections: &SectionTable<'_, H>, table: &[Dynamic<H>]) {
         let mut arrays = vec![(0, 0); 3];
         // A static program has no dynamic table.
         for section in sections.iter().take(MAX_REGIONS) {
@@ -276,13 +326,14 @@ impl<'d> Image<'d> {
                 elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY
             ) && arrays.len() < 16
             {
-                arrays.push((section.sh_addr(LE), section.sh_size(LE)));
+                arrays.push((wide(section.sh_addr(LE)), wide(section.sh_size(LE))));
             }
         }
         for entry in table {
-            let value = entry.d_val.get(LE);
-            match entry.d_tag.get(LE) {
+            let value = wide(entry.d_val(LE));
+            match entry.d_tag(LE) {
                 elf::DT_INIT | elf::DT_FINI => self.roots.push(value),
+                elf::DT_PLTGOT => self.got = Some(value),
                 elf::DT_PREINIT_ARRAY => arrays[0].0 = value,
                 elf::DT_PREINIT_ARRAYSZ => arrays[0].1 = value,
                 elf::DT_INIT_ARRAY => arrays[1].0 = value,
@@ -293,7 +344,7 @@ impl<'d> Image<'d> {
             }
         }
         for (start, size) in arrays {
-            for offset in (0..size).step_by(8) {
+            for offset in (0..size).step_by(self.arch.pointer_size() as usize) {
                 let Some(target) = self.pointer(start.wrapping_add(offset)) else {
                     break;
                 };
@@ -308,17 +359,43 @@ impl<'d> Image<'d> {
     fn read_stubs(&mut self) {
         let named = self.regions.iter().any(|r| r.plt);
         let unnamed = |r: &&Region<'_>| r.executable && r.section == 0 && !named;
+        if self.arch == Arch::Aarch64 {
+            let mut found = Vec::new();
+            for region in self.regions.iter().filter(|r| r.plt || unnamed(r)) {
+                found.extend(aarch64::stubs(&region.data, region.start));
+            }
+            for (start, slot) in found {
+                if let Some(name) = self.slots.get(&slot).cloned() {
+                    self.imports.insert(start, Import { name, stub: true });
+                }
+            }
+            return;
+        }
         for region in self.regions.iter().filter(|r| r.plt || unnamed(r)) {
-            let mut decoder =
-                Decoder::with_ip(64, &region.data, region.start, DecoderOptions::NONE);
+            let mut decoder = Decoder::with_ip(
+                self.arch.bits(),
+                &region.data,
+                region.start,
+                DecoderOptions::NONE,
+            );
             let mut instruction = Instruction::default();
             let mut landing = None;
             while decoder.can_decode() {
                 decoder.decode_out(&mut instruction);
                 match instruction.code() {
-                    Code::Endbr64 => landing = Some(instruction.ip()),
-                    Code::Jmp_rm64 if instruction.is_ip_rel_memory_operand() => {
-                        let slot = instruction.ip_rel_memory_address();
+                    Code::Endbr64 | Code::Endbr32 => landing = Some(instruction.ip()),
+                    Code::Jmp_rm64 | Code::Jmp_rm32 if instruction.op0_kind() == OpKind::Memory => {
+                        // Position-independent 32-bit stubs count from the GOT.
+                        let by_got = (instruction.memory_base() == Register::EBX).then(|| {
+                            let offset = instruction.memory_displacement32();
+                            self.got
+                                .map(|got| got.wrapping_add(offset.into()) & 0xffff_ffff)
+                        });
+                        let slot = by_got.flatten().or_else(|| absolute_operand(&instruction));
+                        let Some(slot) = slot else {
+                            landing = None;
+                            continue;
+                        };
                         let start = landing.take().unwrap_or(instruction.ip());
                         let name = self.slots.get(&slot).filter(|_| start % 8 == 0);
                         if let Some(name) = name.cloned() {
@@ -333,10 +410,10 @@ impl<'d> Image<'d> {
 
     // ---- relocatable files -----------------------------------------------
 
-    fn load_relocatable(
+    fn load_relocatable<H: Header>(
         &mut self,
-        header: &Header,
-        sections: &Sections<'d>,
+        header: &H,
+        sections: &SectionTable<'d, H>,
         bytes: &'d [u8],
     ) -> Result<(), Error> {
         let mut bases = vec![None; sections.len().min(MAX_REGIONS)];
@@ -348,18 +425,20 @@ impl<'d> Image<'d> {
             if !flags.contains(elf::SHF_ALLOC) {
                 continue;
             }
-            let size = section.sh_size(LE);
+            let size = wide(section.sh_size(LE));
             let data = if section.sh_type(LE) == elf::SHT_NOBITS {
                 &[][..]
             } else {
                 section.data(LE, bytes).map_err(|_| Error::Truncated {
                     format: Format::Elf,
                     what: "a section",
-                    needed: section.sh_offset(LE).saturating_add(size),
+                    needed: wide(section.sh_offset(LE)).saturating_add(size),
                     available: bytes.len() as u64,
                 })?
             };
-            let align = section.sh_addralign(LE).clamp(16, 4096).next_power_of_two();
+            let align = wide(section.sh_addralign(LE))
+                .clamp(16, 4096)
+                .next_power_of_two();
             let start = next.next_multiple_of(align);
             let Some(end) = start.checked_add(size).filter(|&end| end <= MAX_LAYOUT) else {
                 self.note(format!("section {} is too large and was left out", index.0));
@@ -392,17 +471,19 @@ impl<'d> Image<'d> {
             next: next.next_multiple_of(4096),
             ..Layout::default()
         };
+        let got = layout.reserve();
+        self.got = Some(got);
         let names = Names::of_symbols(sections, &symbols, bytes);
         self.read_relocatable_symbols(&symbols, names, &mut layout);
-        let mut budget = bytes.len() / size_of::<Rela64<LE>>();
+        let mut budget = bytes.len() / size_of::<H::Rel>();
         for section in sections.iter().take(MAX_REGIONS) {
-            let Ok(Some((relocations, _))) = section.rela(LE, bytes) else {
+            let Some((relocations, _)) = Relocations::<H>::of(section, bytes, &mut budget) else {
                 continue;
             };
             let target = section.info_link(LE);
             let base = layout.bases.get(target.0).copied().flatten();
             if let Some(at) = base.and_then(|base| self.region_index(base)) {
-                self.apply(at, within(&mut budget, relocations), &mut layout);
+                self.apply(at, &relocations, &mut layout);
             }
         }
         self.pointers.sort_unstable();
@@ -410,9 +491,9 @@ impl<'d> Image<'d> {
         Ok(())
     }
 
-    fn read_relocatable_symbols(
+    fn read_relocatable_symbols<H: Header>(
         &mut self,
-        symbols: &Symbols<'d>,
+        symbols: &SymbolTable<'d, H>,
         names: Names<'d>,
         layout: &mut Layout,
     ) {
@@ -425,7 +506,7 @@ impl<'d> Image<'d> {
                     .get(home)
                     .copied()
                     .flatten()
-                    .map(|base| base.wrapping_add(symbol.st_value(LE))),
+                    .map(|base| base.wrapping_add(wide(symbol.st_value(LE)))),
                 None if symbol.st_shndx(LE) == elf::SHN_ABS => None,
                 // Undefined and common symbols get an address of their own.
                 None => name.as_ref().map(|_| layout.reserve()),
@@ -455,69 +536,89 @@ impl<'d> Image<'d> {
     }
 
     /// Applies the relocations of one section to a copy of it.
-    fn apply(&mut self, at: usize, relocations: &[Rela64<LE>], layout: &mut Layout) {
-        let region = &mut self.regions[at];
-        let (start, in_code) = (region.start, region.executable);
-        for r in relocations {
-            let offset = r.r_offset(LE);
-            let field = start.wrapping_add(offset);
-            let Some(index) = r.symbol(LE, false) else {
+    fn apply<H: Header>(
+        &mut self,
+        at: usize,
+        relocations: &Relocations<'_, H>,
+        layout: &mut Layout,
+    ) {
+        let (start, in_code) = (self.regions[at].start, self.regions[at].executable);
+        let got = self.got.unwrap_or(0);
+        for r in relocations.iter() {
+            let field = start.wrapping_add(r.offset);
+            let Some(fix) = fix(self.arch, r.kind) else {
                 continue;
             };
-            let Some(place) = layout.symbols.get(index.0) else {
+            let width = width(self.arch, r.kind);
+            let Some(index) = r.symbol else { continue };
+            let Some(place) = layout.symbols.get(index) else {
                 continue;
             };
-            let Some(target) = place.address else {
-                continue;
+            let target = place.address;
+            let addend = match r.addend {
+                Some(addend) => addend,
+                None => match self.number_at(field, width as u64) {
+                    Some(addend) => addend,
+                    None => continue,
+                },
             };
-            let addend = r.r_addend(LE);
-            let (value, width) = match r.r_type(LE, false) {
-                elf::R_X86_64_64 => {
+            let value = match (fix, target) {
+                (Fix::GotBase, _) => got.wrapping_sub(field),
+                (Fix::Absolute, Some(target)) => {
                     let value = target.wrapping_add_signed(addend);
                     if in_code {
                         self.address_fields.insert(field);
-                    } else {
+                    } else if width as u64 == self.arch.pointer_size() {
                         self.pointers.push((field, value));
                     }
-                    (value, 8)
+                    target
                 }
-                elf::R_X86_64_32 | elf::R_X86_64_32S => {
-                    if in_code {
-                        self.address_fields.insert(field);
-                    }
-                    (target.wrapping_add_signed(addend), 4)
-                }
-                elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
-                    (target.wrapping_add_signed(addend).wrapping_sub(field), 4)
-                }
-                elf::R_X86_64_PC64 => (target.wrapping_add_signed(addend).wrapping_sub(field), 8),
-                elf::R_X86_64_GOTPCREL
-                | elf::R_X86_64_GOTPCRELX
-                | elf::R_X86_64_REX_GOTPCRELX
-                | elf::R_X86_64_GOTTPOFF
-                | elf::R_X86_64_TLSGD => {
-                    let slot = match layout.slots.get(&index.0) {
+                (Fix::Distance, Some(target)) => target.wrapping_sub(field),
+                (Fix::FromGot, Some(target)) => target.wrapping_sub(got),
+                (
+                    Fix::Words { .. } | Fix::Page { got: false } | Fix::Low { got: false, .. },
+                    Some(target),
+                ) => target,
+                (
+                    Fix::GotDistance
+                    | Fix::GotOffset
+                    | Fix::Page { got: true }
+                    | Fix::Low { got: true, .. },
+                    Some(target),
+                ) => {
+                    let slot = match layout.slots.get(&index) {
                         Some(&slot) => slot,
                         None => {
                             let name = place.name.clone();
                             let slot = layout.reserve();
-                            layout.slots.insert(index.0, slot);
+                            layout.slots.insert(index, slot);
                             self.pointers.push((slot, target));
                             self.slots.extend(name.map(|name| (slot, name)));
                             slot
                         }
                     };
-                    (slot.wrapping_add_signed(addend).wrapping_sub(field), 4)
+                    match fix {
+                        Fix::GotOffset => slot.wrapping_sub(got),
+                        Fix::GotDistance => slot.wrapping_sub(field),
+                        _ => slot,
+                    }
                 }
                 _ => continue,
             };
-            let Ok(offset) = usize::try_from(offset) else {
+            let mut value = value.wrapping_add_signed(addend);
+            if let Some(word) = self.number_at(field, 4)
+                && let Some(word) = fix.instruction(word as u32, value, field)
+            {
+                value = word.into();
+            }
+            let Ok(offset) = usize::try_from(r.offset) else {
                 continue;
             };
+            let data = &mut self.regions[at].data;
             let Some(bytes) = offset
                 .checked_add(width)
-                .filter(|&end| end <= region.data.len())
-                .map(|end| &mut region.data.to_mut()[offset..end])
+                .filter(|&end| end <= data.len())
+                .map(|end| &mut data.to_mut()[offset..end])
             else {
                 continue;
             };
@@ -527,20 +628,31 @@ impl<'d> Image<'d> {
 
     // ---- symbols ---------------------------------------------------------
 
-    fn read_symbols(&mut self, symbols: &[Sym64<LE>], names: Names<'d>, dynamic: bool) {
+    fn read_symbols<S: Sym<Endian = LE>>(
+        &mut self,
+        symbols: &[S],
+        names: Names<'d>,
+        dynamic: bool,
+    ) {
         for symbol in symbols {
             let home = symbol.st_shndx(LE);
             if home == elf::SHN_UNDEF || home == elf::SHN_ABS {
                 continue;
             }
             if let Some(name) = names.symbol(symbol) {
-                self.add_symbol(symbol, symbol.st_value(LE), name, dynamic);
+                self.add_symbol(symbol, wide(symbol.st_value(LE)), name, dynamic);
             }
         }
     }
 
-    fn add_symbol(&mut self, symbol: &Sym64<LE>, address: u64, name: String, dynamic: bool) {
-        let size = symbol.st_size(LE);
+    fn add_symbol(
+        &mut self,
+        symbol: &impl Sym<Endian = LE>,
+        address: u64,
+        name: String,
+        dynamic: bool,
+    ) {
+        let size = wide(symbol.st_size(LE));
         match symbol.st_type() {
             elf::STT_FUNC | elf::STT_GNU_IFUNC
                 if self.code_region(address).is_some_and(|r| !r.plt) =>
@@ -564,14 +676,17 @@ impl<'d> Image<'d> {
     }
 }
 
-/// A string table. `object` looks for the end of a name as far as the table
-/// goes, which a table without ends turns into a quadratic search; here a name
-/// ends after [`strings::MAX_NAME`] bytes.
+/// A string table, read with [`strings::terminated`] because `object` looks for
+/// the end of a name as far as the table goes.
 #[derive(Debug, Clone, Copy)]
 struct Names<'d>(&'d [u8]);
 
 impl<'d> Names<'d> {
-    fn new(sections: &Sections<'d>, index: SectionIndex, bytes: &'d [u8]) -> Self {
+    fn new<H: Header>(
+        sections: &SectionTable<'d, H>,
+        index: SectionIndex,
+        bytes: &'d [u8],
+    ) -> Self {
         let table = sections
             .section(index)
             .ok()
@@ -579,23 +694,24 @@ impl<'d> Names<'d> {
         Names(table.unwrap_or(&[]))
     }
 
-    fn of_sections(header: &Header, sections: &Sections<'d>, bytes: &'d [u8]) -> Self {
+    fn of_sections<H: Header>(header: &H, sections: &SectionTable<'d, H>, bytes: &'d [u8]) -> Self {
         let index = header.shstrndx(LE, bytes).unwrap_or(0);
         Names::new(sections, SectionIndex(index as usize), bytes)
     }
 
-    fn of_symbols(sections: &Sections<'d>, symbols: &Symbols<'d>, bytes: &'d [u8]) -> Self {
+    fn of_symbols<H: Header>(
+        sections: &SectionTable<'d, H>,
+        symbols: &SymbolTable<'d, H>,
+        bytes: &'d [u8],
+    ) -> Self {
         Names::new(sections, symbols.string_section(), bytes)
     }
 
     fn get(self, offset: u32) -> &'d [u8] {
-        let rest = self.0.get(offset as usize..).unwrap_or(&[]);
-        let window = &rest[..rest.len().min(strings::MAX_NAME)];
-        let end = window.iter().position(|&b| b == 0).unwrap_or(window.len());
-        &window[..end]
+        strings::terminated(self.0, offset as usize)
     }
 
-    fn symbol(self, symbol: &Sym64<LE>) -> Option<String> {
+    fn symbol(self, symbol: &impl Sym<Endian = LE>) -> Option<String> {
         strings::symbol_name(self.get(symbol.st_name(LE)))
     }
 }
@@ -607,11 +723,171 @@ fn items<T: object::pod::Pod>(bytes: &[u8]) -> &[T] {
 }
 
 /// The entries of the dynamic segment.
-fn dynamic_table<'d>(segments: &[ProgramHeader64<LE>], bytes: &'d [u8]) -> &'d [Dyn64<LE>] {
+fn dynamic_table<'d, H: Header>(segments: &[Segment<H>], bytes: &'d [u8]) -> &'d [Dynamic<H>] {
     let table = segments
         .iter()
         .find_map(|s| s.dynamic(LE, bytes).ok().flatten());
     table.map_or(&[], |entries| &entries[..entries.len().min(MAX_DYNAMIC)])
+}
+
+/// The relocations of one section, with addends of their own or in the place
+/// that they are for.
+#[derive(Debug)]
+enum Relocations<'d, H: Header> {
+    Rel(&'d [H::Rel]),
+    Rela(&'d [H::Rela]),
+}
+
+struct Relocation {
+    offset: u64,
+    symbol: Option<usize>,
+    kind: u32,
+    addend: Option<i64>,
+}
+
+impl<'d, H: Header> Relocations<'d, H> {
+    fn of(
+        section: &H::SectionHeader,
+        bytes: &'d [u8],
+        budget: &mut usize,
+    ) -> Option<(Self, SectionIndex)> {
+        if let Ok(Some((items, link))) = section.rela(LE, bytes) {
+            return Some((Relocations::Rela(within(budget, items)), link));
+        }
+        let (items, link) = section.rel(LE, bytes).ok()??;
+        Some((Relocations::Rel(within(budget, items)), link))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Relocation> {
+        let (rel, rela) = match self {
+            Relocations::Rel(items) => (*items, &[][..]),
+            Relocations::Rela(items) => (&[][..], *items),
+        };
+        let without = rel.iter().map(|r| Relocation {
+            offset: wide(r.r_offset(LE)),
+            symbol: r.symbol(LE).map(|index| index.0),
+            kind: r.r_type(LE).0,
+            addend: None,
+        });
+        let with = rela.iter().map(|r| Relocation {
+            offset: wide(r.r_offset(LE)),
+            symbol: r.symbol(LE, false).map(|index| index.0),
+            kind: r.r_type(LE, false).0,
+            addend: Some(r.r_addend(LE).into()),
+        });
+        without.chain(with)
+    }
+}
+
+/// What a relocation puts into its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fix {
+    /// An address of this file.
+    Relative,
+    /// A symbol's address, in a slot of the GOT.
+    Slot,
+    /// A symbol's address.
+    Absolute,
+    /// How far a symbol is from the field.
+    Distance,
+    /// How far a symbol's slot in the GOT is from the field.
+    GotDistance,
+    /// How far a symbol's slot is from the start of the GOT.
+    GotOffset,
+    /// How far the GOT is from the field.
+    GotBase,
+    /// How far a symbol is from the GOT.
+    FromGot,
+    /// AArch64: how far a symbol is, in words, in some bits of the instruction.
+    Words { low: u32, bits: u32 },
+    /// How far a symbol's page is, or its slot's, in an `ADRP`.
+    Page { got: bool },
+    /// The last twelve bits of a symbol's address, or its slot's, counted in
+    /// units of so many bits.
+    Low { shift: u32, got: bool },
+}
+
+impl Fix {
+    fn low(shift: u32, got: bool) -> Fix {
+        Fix::Low { shift, got }
+    }
+
+    /// `word` with the field set, for those that are part of an instruction.
+    fn instruction(self, word: u32, target: u64, place: u64) -> Option<u32> {
+        let put = |value: u64, low: u32, bits: u32| {
+            let mask = ((1u32 << bits) - 1) << low;
+            (word & !mask) | (((value as u32) << low) & mask)
+        };
+        match self {
+            Fix::Words { low, bits } => Some(put(target.wrapping_sub(place) >> 2, low, bits)),
+            Fix::Page { .. } => {
+                let pages = (target & !0xfff).wrapping_sub(place & !0xfff) >> 12;
+                let word = put(pages >> 2, 5, 19);
+                Some((word & !(3 << 29)) | ((pages as u32 & 3) << 29))
+            }
+            Fix::Low { shift, .. } => Some(put((target & 0xfff) >> shift, 10, 12)),
+            _ => None,
+        }
+    }
+}
+
+fn fix(arch: Arch, kind: u32) -> Option<Fix> {
+    let kind = elf::RelocationType(kind);
+    Some(match arch {
+        Arch::X86_64 => match kind {
+            elf::R_X86_64_RELATIVE | elf::R_X86_64_IRELATIVE => Fix::Relative,
+            elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => Fix::Slot,
+            elf::R_X86_64_64 | elf::R_X86_64_32 | elf::R_X86_64_32S => Fix::Absolute,
+            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 | elf::R_X86_64_PC64 => Fix::Distance,
+            elf::R_X86_64_GOTPCREL
+            | elf::R_X86_64_GOTPCRELX
+            | elf::R_X86_64_REX_GOTPCRELX
+            | elf::R_X86_64_GOTTPOFF
+            | elf::R_X86_64_TLSGD => Fix::GotDistance,
+            _ => return None,
+        },
+        Arch::X86 => match kind {
+            elf::R_386_RELATIVE | elf::R_386_IRELATIVE => Fix::Relative,
+            elf::R_386_GLOB_DAT | elf::R_386_JMP_SLOT => Fix::Slot,
+            elf::R_386_32 => Fix::Absolute,
+            elf::R_386_PC32 | elf::R_386_PLT32 => Fix::Distance,
+            elf::R_386_GOT32 | elf::R_386_GOT32X => Fix::GotOffset,
+            elf::R_386_GOTPC => Fix::GotBase,
+            elf::R_386_GOTOFF => Fix::FromGot,
+            _ => return None,
+        },
+        Arch::Aarch64 => match kind {
+            elf::R_AARCH64_RELATIVE | elf::R_AARCH64_IRELATIVE => Fix::Relative,
+            elf::R_AARCH64_GLOB_DAT | elf::R_AARCH64_JUMP_SLOT => Fix::Slot,
+            elf::R_AARCH64_ABS64 | elf::R_AARCH64_ABS32 => Fix::Absolute,
+            elf::R_AARCH64_PREL32 | elf::R_AARCH64_PREL64 => Fix::Distance,
+            elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26 => Fix::Words { low: 0, bits: 26 },
+            elf::R_AARCH64_CONDBR19 | elf::R_AARCH64_LD_PREL_LO19 => {
+                Fix::Words { low: 5, bits: 19 }
+            }
+            elf::R_AARCH64_TSTBR14 => Fix::Words { low: 5, bits: 14 },
+            elf::R_AARCH64_ADR_PREL_PG_HI21 | elf::R_AARCH64_ADR_PREL_PG_HI21_NC => {
+                Fix::Page { got: false }
+            }
+            elf::R_AARCH64_ADR_GOT_PAGE => Fix::Page { got: true },
+            elf::R_AARCH64_ADD_ABS_LO12_NC | elf::R_AARCH64_LDST8_ABS_LO12_NC => Fix::low(0, false),
+            elf::R_AARCH64_LDST16_ABS_LO12_NC => Fix::low(1, false),
+            elf::R_AARCH64_LDST32_ABS_LO12_NC => Fix::low(2, false),
+            elf::R_AARCH64_LDST64_ABS_LO12_NC => Fix::low(3, false),
+            elf::R_AARCH64_LDST128_ABS_LO12_NC => Fix::low(4, false),
+            elf::R_AARCH64_LD64_GOT_LO12_NC => Fix::low(3, true),
+            _ => return None,
+        },
+    })
+}
+
+/// Bytes of the field that a relocation is for.
+fn width(arch: Arch, kind: u32) -> usize {
+    match (arch, elf::RelocationType(kind)) {
+        (Arch::X86_64, elf::R_X86_64_64 | elf::R_X86_64_PC64) => 8,
+        (Arch::Aarch64, elf::R_AARCH64_ABS64 | elf::R_AARCH64_PREL64) => 8,
+        _ => 4,
+    }
 }
 
 /// Addresses given out while a relocatable file is laid out.
@@ -638,15 +914,15 @@ impl Layout {
     }
 }
 
-fn table_end(offset: u64, count: u16, entry: u64) -> u64 {
-    offset.saturating_add(u64::from(count) * entry)
+fn table_end(offset: impl Into<u64>, count: u16, entry: usize) -> u64 {
+    wide(offset).saturating_add(u64::from(count) * entry as u64)
 }
 
 /// A segment that reaches beyond the file means that the file was cut: the
 /// loader would refuse it too.
-fn check_segments(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<(), Error> {
+fn check_segments<H: Header>(segments: &[Segment<H>], bytes: &[u8]) -> Result<(), Error> {
     for segment in segments.iter().filter(|s| s.p_type(LE) == elf::PT_LOAD) {
-        let needed = segment.p_offset(LE).saturating_add(segment.p_filesz(LE));
+        let needed = wide(segment.p_offset(LE)).saturating_add(wide(segment.p_filesz(LE)));
         if needed > bytes.len() as u64 {
             let available = bytes.len() as u64;
             return Err(Error::Truncated {
@@ -656,9 +932,8 @@ fn check_segments(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<(), 
                 available,
             });
         }
-        if segment
-            .p_vaddr(LE)
-            .checked_add(segment.p_memsz(LE))
+        if wide(segment.p_vaddr(LE))
+            .checked_add(wide(segment.p_memsz(LE)))
             .is_none()
         {
             return Err(Error::Malformed {
@@ -670,16 +945,16 @@ fn check_segments(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<(), 
     Ok(())
 }
 
-fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
+fn check_header(bytes: &[u8]) -> Result<Arch, Error> {
     let available = bytes.len() as u64;
-    let cut = Error::Truncated {
+    let cut = |needed| Error::Truncated {
         format: Format::Elf,
         what: "the file header",
-        needed: 64,
+        needed,
         available,
     };
     let Some(identity) = bytes.get(..20) else {
-        return Err(cut);
+        return Err(cut(64));
     };
     let little = identity[5] == 1;
     let machine = if little {
@@ -687,11 +962,16 @@ fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
     } else {
         u16::from_be_bytes([identity[18], identity[19]])
     };
+    let class = identity[4];
     let architecture = match machine {
-        62 if identity[4] == 1 => "x86-64 with 32-bit pointers (x32)".into(),
-        62 if little => String::new(),
-        3 => "32-bit x86".into(),
-        183 => "AArch64".into(),
+        62 if little && class == 2 && available >= 64 => return Ok(Arch::X86_64),
+        3 if little && class == 1 && available >= 52 => return Ok(Arch::X86),
+        183 if little && class == 2 && available >= 64 => return Ok(Arch::Aarch64),
+        62 | 183 if little && class == 2 => return Err(cut(64)),
+        3 if little && class == 1 => return Err(cut(52)),
+        62 => "x86-64 with 32-bit pointers (x32)".into(),
+        3 => "x86 in the other byte order".into(),
+        183 => "AArch64 in the other byte order, or with 32-bit pointers".into(),
         40 => "32-bit ARM".into(),
         243 => "RISC-V".into(),
         8 => "MIPS".into(),
@@ -703,17 +983,8 @@ fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
         258 => "LoongArch".into(),
         other => format!("an unknown processor (machine {other})"),
     };
-    if !architecture.is_empty() {
-        return Err(Error::UnsupportedArchitecture {
-            format: Format::Elf,
-            architecture,
-        });
-    }
-    if bytes.len() < 64 {
-        return Err(cut);
-    }
-    Header::parse(bytes).map_err(|_| Error::Malformed {
+    Err(Error::UnsupportedArchitecture {
         format: Format::Elf,
-        what: "its identification is invalid",
+        architecture,
     })
 }

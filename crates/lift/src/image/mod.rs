@@ -9,10 +9,13 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::Error;
-use crate::program::{BinaryKind, Diagnostic, Format, Source};
+use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
+use crate::{Error, archive};
 
+mod coff;
 mod elf;
+pub(crate) mod macho;
+mod pe;
 
 /// A mapped section, or a segment where a file has no sections.
 #[derive(Debug)]
@@ -56,15 +59,21 @@ pub(crate) struct DataSymbol {
 #[derive(Debug, Default)]
 pub(crate) struct Image<'d> {
     pub(crate) format: Format,
+    pub(crate) arch: Arch,
     pub(crate) kind: BinaryKind,
     pub(crate) base: u64,
     pub(crate) entry: Option<u64>,
+    /// What code at the entry point is called, where the format tells.
+    pub(crate) entry_name: Option<&'static str>,
     pub(crate) stripped: bool,
     /// Ascending, never overlapping.
     pub(crate) regions: Vec<Region<'d>>,
     pub(crate) functions: Vec<FunctionSymbol>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
+    /// Those of `known` that are parts of another function, by their start, and
+    /// the function where the table tells it.
+    pub(crate) parts: HashMap<u64, Option<u64>>,
     /// Ascending by address, one for each address.
     pub(crate) objects: Vec<DataSymbol>,
     /// Pointer slots that the loader fills with a symbol's address.
@@ -76,6 +85,8 @@ pub(crate) struct Image<'d> {
     pub(crate) pointers: Vec<(u64, u64)>,
     /// Address and bytes of the unwind table: index into `regions` and offset.
     pub(crate) eh_frame: Option<(usize, usize)>,
+    /// Where the global offset table begins, which 32-bit code counts from.
+    pub(crate) got: Option<u64>,
     /// The program is loaded where it says, so that immediates are addresses.
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
@@ -110,8 +121,18 @@ const MAX_LAYOUT: u64 = 1 << 30;
 impl<'d> Image<'d> {
     /// Reads a file of any format that is known.
     pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
+        let bytes = macho::x86_64_part(bytes)?;
         let image = if bytes.starts_with(b"\x7fELF") {
             elf::parse(bytes)?
+        } else if macho::is_macho(bytes) {
+            macho::parse(bytes)?
+        } else if bytes.starts_with(b"MZ") {
+            pe::parse(bytes)?
+        } else if coff::is_object(bytes) {
+            coff::parse(bytes)?
+        } else if archive::is_archive(bytes) {
+            let members = archive::members(bytes)?.len();
+            return Err(Error::Archive { members });
         } else {
             return Err(Error::NotProgram {
                 looks_like: looks_like(bytes),
@@ -127,6 +148,21 @@ impl<'d> Image<'d> {
             });
         }
         Ok(image)
+    }
+
+    /// A file of Windows, where other habits of writing rule.
+    pub(crate) fn is_windows(&self) -> bool {
+        matches!(self.format, Format::Pe | Format::Coff)
+    }
+
+    /// What stands before the name of an import that is reached by a stub.
+    pub(crate) fn stub_prefix(&self) -> &'static str {
+        if self.is_windows() { "" } else { "_" }
+    }
+
+    /// What stands behind the name of an import whose slot is read.
+    pub(crate) fn slot_suffix(&self) -> &'static str {
+        if self.is_windows() { "" } else { "_ptr" }
     }
 
     fn note(&mut self, message: String) {
@@ -242,8 +278,10 @@ impl<'d> Image<'d> {
         if let Ok(at) = self.pointers.binary_search_by_key(&slot, |p| p.0) {
             return Some(self.pointers[at].1);
         }
-        let raw = self.bytes_at(slot)?.get(..8)?;
-        let value = u64::from_le_bytes(raw.try_into().ok()?);
+        let size = self.arch.pointer_size() as usize;
+        let mut raw = [0; 8];
+        raw[..size].copy_from_slice(self.bytes_at(slot)?.get(..size)?);
+        let value = u64::from_le_bytes(raw);
         self.region(value).map(|_| value)
     }
 
@@ -274,20 +312,6 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         "an empty file"
     } else if starts(b"\x7f") && b"\x7fELF".starts_with(bytes) {
         "the first bytes of one"
-    } else if starts(b"MZ") {
-        "a Windows (PE) or DOS program"
-    } else if starts(b"!<arch>\n") || starts(b"!<thin>\n") {
-        "an ar archive of object files"
-    } else if [
-        b"\xcf\xfa\xed\xfe",
-        b"\xce\xfa\xed\xfe",
-        b"\xfe\xed\xfa\xcf",
-        b"\xfe\xed\xfa\xce",
-    ]
-    .iter()
-    .any(|m| starts(*m))
-    {
-        "a macOS (Mach-O) program"
     } else if starts(b"\xca\xfe\xba\xbe") {
         "a Java class or a universal macOS program"
     } else if starts(b"\0asm") {

@@ -100,6 +100,69 @@ fn facts_are_collected() {
     );
 }
 
+/// 32-bit and position-independent: data is reached from the global offset
+/// table, whose address the function asks for.
+#[test]
+fn data_of_32_bit_code_is_named() {
+    let bytes = fixture("small-x86");
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.info().arch.id(), "x86");
+    let listing = program.listing(program.find("sub_16B0").unwrap());
+    let text = listing.text();
+    assert!(text.starts_with(X86_MAIN.trim_start()), "{text}");
+    assert_eq!(listing.facts.strings, ["usage: small NUMBER"]);
+    let calls: Vec<&str> = listing
+        .facts
+        .calls
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(calls, ["puts", "strtol", "sub_1650", "sub_15A0"]);
+}
+
+/// Code that is not optimised keeps the table's address on the stack.
+#[test]
+fn data_of_plain_32_bit_code_is_named() {
+    let bytes = fixture("small-x86-o0");
+    let program = Program::parse(&bytes).unwrap();
+    let text: Vec<String> = program
+        .functions()
+        .iter()
+        .map(|f| program.listing(f).text())
+        .collect();
+    let text = text.join("\n");
+    for line in [
+        "mov     eax, ds:(stderr_ptr - 12998h)[ebx]",
+        "lea     ecx, (aValueS - 12998h)[ebx]; \"value: %s\\n\"",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+/// AArch64: addresses in two halves, imports by their stubs, `main` by what
+/// `_start` hands on.
+#[test]
+fn stripped_aarch64_program() {
+    check("small-aarch64", "main", AARCH64_MAIN);
+    let bytes = fixture("small-aarch64");
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.info().arch.id(), "aarch64");
+    let hash = program.listing(program.find("sub_1010894").unwrap());
+    assert_eq!(hash.facts.strings, ["%d"]);
+    // The basis of the FNV hash, put together by MOV and MOVK.
+    assert_eq!(hash.facts.constants, [0x811c_9dc5, 0x100_0193]);
+    assert!(
+        hash.text()
+            .contains("LDP             X29, X30, [SP,#0x40+var_20]")
+    );
+}
+
+/// Relocations of an AArch64 object are applied inside instructions.
+#[test]
+fn aarch64_object() {
+    check("small-aarch64.o", "report", AARCH64_REPORT);
+}
+
 /// Functions are listed in parallel.
 #[test]
 fn program_is_shared_between_threads() {
@@ -113,7 +176,7 @@ fn program_says_what_it_is() {
     let bytes = fixture("small");
     let program = Program::parse(&bytes).unwrap();
     let info = program.info();
-    assert_eq!((info.format.id(), info.arch), ("elf", "x86-64"));
+    assert_eq!((info.format.id(), info.arch.id()), ("elf", "x86-64"));
     assert_eq!(info.kind, BinaryKind::Executable);
     assert!(info.stripped);
     assert_eq!(info.size, bytes.len() as u64);
@@ -322,3 +385,64 @@ call    fprintf
 add     cs:counter, 1
 add     rsp, 8
 retn"#;
+
+const X86_MAIN: &str = r#"
+push    ebp
+mov     ebp, esp
+push    ebx
+sub     esp, 14h
+call    $+5
+pop     ebx
+add     ebx, 11F0h
+cmp     [ebp+arg_0], 1
+jg      short INSTR15
+lea     eax, (aUsageSmallNUMB - 28ACh)[ebx]; "usage: small NUMBER"
+mov     [esp+18h+var_18], eax
+call    _puts
+mov     eax, 1
+jmp     short INSTR26
+mov     eax, [ebp+arg_4]
+mov     eax, [eax+4]
+mov     [esp+18h+var_18], eax
+mov     [esp+18h+var_10], 0Ah
+mov     [esp+18h+var_14], 0
+call    _strtol"#;
+
+const AARCH64_MAIN: &str = r#"
+STP             X29, X30, [SP,#-0x10+var_10]!
+MOV             X29, SP
+CMP             W0, #1
+B.GT            INSTR11
+ADRP            X0, #aUsageSmallNUMB@PAGE
+ADD             X0, X0, #aUsageSmallNUMB@PAGEOFF; "usage: small NUMBER"
+BL              _puts
+MOV             W0, #1
+LDP             X29, X30, [SP+0x10+var_10],#0x10
+RET
+LDR             X0, [X1,#8]
+MOV             X1, XZR
+MOV             W2, #0xA
+BL              _strtol
+BL              sub_1010894
+AND             W0, W0, #7
+LDP             X29, X30, [SP+0x10+var_10],#0x10
+B               sub_10107BC"#;
+
+const AARCH64_REPORT: &str = r#"
+STP             X29, X30, [SP,#-0x10+var_10]!
+MOV             X29, SP
+ADRP            X8, #stderr_ptr@PAGE
+MOV             X2, X0
+ADRP            X1, #aValueS@PAGE
+ADD             X1, X1, #aValueS@PAGEOFF; "value: %s\n"
+LDR             X8, [X8,#stderr_ptr@PAGEOFF]
+LDR             X8, [X8]
+MOV             X0, X8
+BL              fprintf
+ADRP            X8, #counter_ptr@PAGE
+LDR             X8, [X8,#counter_ptr@PAGEOFF]
+LDR             W9, [X8]
+ADD             W9, W9, #1
+STR             W9, [X8]
+LDP             X29, X30, [SP+0x10+var_10],#0x10
+RET"#;

@@ -6,7 +6,9 @@
 
 mod discovery;
 mod golden;
+mod macho;
 mod malformed;
+mod windows;
 
 /// A binary from `fixtures/`, which says how each was made.
 fn fixture(name: &str) -> Vec<u8> {

@@ -1,0 +1,103 @@
+//! What addresses are called in a listing.
+
+use std::fmt::Write;
+
+use crate::image::Import;
+use crate::listing::{Call, Facts, number, remember};
+use crate::program::Program;
+use crate::strings;
+
+impl Program<'_> {
+    /// Writes the name of what a call or a jump leads to, and remembers it.
+    pub(crate) fn code_name(&self, target: u64, call: bool, facts: &mut Facts, out: &mut String) {
+        if let Some(Import { name, stub }) = self.image.imports.get(&target) {
+            out.push_str(if *stub { self.image.stub_prefix() } else { "" });
+            out.push_str(name);
+            let call = Call {
+                name: name.clone(),
+                address: None,
+                import: true,
+            };
+            remember(&mut facts.calls, call);
+        } else if let Some(function) = self.function_at(target) {
+            let name = function.display_name();
+            out.push_str(&name);
+            let call = Call {
+                name,
+                address: Some(target),
+                import: false,
+            };
+            remember(&mut facts.calls, call);
+        } else if call {
+            let _ = write!(out, "sub_{target:X}");
+            let call = Call {
+                name: format!("sub_{target:X}"),
+                address: Some(target),
+                import: false,
+            };
+            remember(&mut facts.calls, call);
+        } else {
+            let _ = write!(out, "loc_{target:X}");
+        }
+    }
+
+    /// The name of an address that is taken, not followed.
+    pub(crate) fn address_name(
+        &self,
+        address: u64,
+        out: &mut String,
+        comment: &mut Option<String>,
+    ) {
+        let image = &self.image;
+        if let Some(import) = image.imports.get(&address) {
+            out.push_str(if import.stub { image.stub_prefix() } else { "" });
+            out.push_str(&import.name);
+        } else if let Some(function) = self.function_at(address) {
+            out.push_str(&function.display_name());
+        } else if let Some(name) = image.slots.get(&address) {
+            let _ = write!(out, "{name}{}", image.slot_suffix());
+        } else if let Some((object, inside)) = image.object(address) {
+            out.push_str(&object.name);
+            if inside > 0 {
+                out.push('+');
+                number(out, inside);
+            }
+            *comment = self.string_at(address, 4);
+        } else if let Some(text) = self.string_at(address, 1) {
+            match strings::auto_name(&text) {
+                Some(name) => out.push_str(&name),
+                None => {
+                    let _ = write!(out, "asc_{address:X}");
+                }
+            }
+            *comment = Some(text);
+        } else if image.code_region(address).is_some() {
+            let _ = write!(out, "loc_{address:X}");
+        } else {
+            let _ = write!(out, "unk_{address:X}");
+        }
+    }
+
+    /// The string literal at `address`. Short ones are believed only in
+    /// constant data and where they can be the start of one.
+    pub(crate) fn string_at(&self, address: u64, min: usize) -> Option<String> {
+        let region = self.image.region(address).filter(|r| !r.executable)?;
+        let bytes = self.image.bytes_at(address)?;
+        let before = address
+            .checked_sub(1)
+            .and_then(|a| self.image.bytes_in(a, address).first());
+        // Linkers let a string that is the end of another one share its bytes.
+        let starts = before.is_none_or(|b| matches!(b, 0 | b'\t'..=b'\r' | b' '..=b'~'));
+        let min = if region.writable || !starts {
+            4.max(min)
+        } else {
+            min
+        };
+        let narrow = strings::literal(bytes, min);
+        // The first letter of a wide string looks like a string of its own.
+        if self.image.is_windows() && narrow.as_ref().is_none_or(|text| text.len() < 4) {
+            return strings::wide_literal(bytes, 4).or(narrow);
+        }
+        narrow
+    }
+}
