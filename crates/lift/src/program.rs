@@ -230,6 +230,8 @@ pub enum Source {
     CallTarget,
     /// Its address is taken by code or stored in data.
     Reference,
+    /// It follows the end of another function, where no table lists them.
+    Gap,
 }
 
 impl fmt::Display for Source {
@@ -243,6 +245,7 @@ impl fmt::Display for Source {
             Source::EntryPoint => "entry",
             Source::CallTarget => "call",
             Source::Reference => "reference",
+            Source::Gap => "gap",
         })
     }
 }

@@ -1,8 +1,11 @@
 //! What discovery must know of an instruction, whatever the processor.
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
 
 use crate::aarch64::{self, Op, Pages};
+use crate::image::Image;
 use crate::program::Arch;
 
 /// One instruction, as far as it leads elsewhere.
@@ -20,6 +23,12 @@ pub(crate) struct Step {
     pub(crate) reference: Option<(u64, Reference)>,
     /// Constant data that may be a jump table.
     pub(crate) table: Option<u64>,
+    /// Takes down the stack frame, or a part of it.
+    pub(crate) restores: bool,
+    /// The number that something is compared with.
+    pub(crate) compares: Option<u64>,
+    /// Bytes of an entry that is loaded from a table; 0 if none is.
+    pub(crate) entry: u64,
 }
 
 /// How an instruction refers to an address.
@@ -36,6 +45,11 @@ impl Step {
         self.address + self.length
     }
 
+    /// Whether it jumps, always, to an address that it names.
+    pub(crate) fn is_jump(&self) -> bool {
+        matches!(self.reference, Some((_, Reference::Jump)))
+    }
+
     /// The target of a direct jump.
     pub(crate) fn branch_target(&self) -> Option<u64> {
         let (target, how) = self.reference?;
@@ -48,6 +62,8 @@ pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
         absolute: bool,
+        /// Where 32-bit code counts its data from.
+        got: Option<u64>,
     },
     Aarch64 {
         bytes: &'b [u8],
@@ -57,12 +73,14 @@ pub(crate) enum Steps<'b> {
 }
 
 impl<'b> Steps<'b> {
-    /// `absolute`: numbers in the code may be addresses.
-    pub(crate) fn new(arch: Arch, absolute: bool, bytes: &'b [u8], address: u64) -> Steps<'b> {
+    /// Those of `bytes`, which lie at `address` of `image`.
+    pub(crate) fn new(image: &Image<'_>, bytes: &'b [u8], address: u64) -> Steps<'b> {
+        let arch = image.arch;
         match arch {
             Arch::X86_64 | Arch::X86 => Steps::X86 {
                 decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
-                absolute,
+                absolute: image.absolute,
+                got: image.got.filter(|_| arch == Arch::X86),
             },
             Arch::Aarch64 => Steps::Aarch64 {
                 bytes,
@@ -78,9 +96,22 @@ impl Iterator for Steps<'_> {
 
     fn next(&mut self) -> Option<Step> {
         match self {
-            Steps::X86 { decoder, absolute } => {
+            Steps::X86 {
+                decoder,
+                absolute,
+                got,
+            } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
-                Some(x86(&instruction, *absolute))
+                let mut step = x86(&instruction, *absolute);
+                let entry = instruction.memory_index_scale() == 4
+                    && instruction.memory_index() != Register::None
+                    || instruction.code() == Code::Lea_r32_m;
+                let entry = entry && instruction.memory_base() != Register::None;
+                if let Some(got) = got.filter(|_| entry && instruction.memory_displ_size() == 4) {
+                    let table = got.wrapping_add(instruction.memory_displacement64());
+                    step.table = Some(table & 0xffff_ffff);
+                }
+                Some(step)
             }
             Steps::Aarch64 {
                 bytes,
@@ -109,6 +140,9 @@ fn aarch64_step(word: u32, address: u64, pages: &mut Pages) -> Step {
         indirect: false,
         reference: taken.map(|target| (target, Reference::Address)),
         table: taken,
+        restores: aarch64::restores(op),
+        compares: aarch64::compared(word),
+        entry: aarch64::indexed_load(word),
     };
     match op {
         Op::Branch(target) => {
@@ -134,7 +168,26 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),
+        restores: match instruction.mnemonic() {
+            Mnemonic::Leave | Mnemonic::Pop => true,
+            Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
+            _ => false,
+        },
+        compares: (instruction.mnemonic() == Mnemonic::Cmp && is_immediate(instruction.op1_kind()))
+            .then(|| instruction.immediate(1)),
+        entry: 4,
     }
+}
+
+fn is_immediate(kind: OpKind) -> bool {
+    matches!(
+        kind,
+        OpKind::Immediate8
+            | OpKind::Immediate32
+            | OpKind::Immediate8to32
+            | OpKind::Immediate8to64
+            | OpKind::Immediate32to64
+    )
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
@@ -207,4 +260,50 @@ pub(crate) fn absolute_operand(instruction: &Instruction) -> Option<u64> {
         && instruction.memory_index() == Register::None
         && instruction.memory_displ_size() >= 4;
     plain.then(|| instruction.memory_displacement64())
+}
+
+/// Where code begins at or after `address`: behind what fills the space between
+/// functions.
+pub(crate) fn after_padding(arch: Arch, bytes: &[u8], address: u64) -> Option<u64> {
+    let mut at = 0;
+    if arch == Arch::Aarch64 {
+        at = (address.next_multiple_of(4) - address) as usize;
+        while let Some(word) = bytes.get(at..at + 4) {
+            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            if !aarch64::is_padding(word) {
+                return Some(address + at as u64);
+            }
+            at += 4;
+        }
+        return None;
+    }
+    loop {
+        match *bytes.get(at)? {
+            0 | 0xcc => at += 1,
+            _ => {
+                let rest = &bytes[at..];
+                let mut decoder = Decoder::with_ip(arch.bits(), rest, 0, DecoderOptions::NONE);
+                let instruction = decoder.decode();
+                if instruction.mnemonic() != Mnemonic::Nop {
+                    return Some(address + at as u64);
+                }
+                at += instruction.len();
+            }
+        }
+    }
+}
+
+/// Whether what begins at `bytes` looks like the start of a function.
+pub(crate) fn is_prologue(arch: Arch, bytes: &[u8]) -> bool {
+    if arch == Arch::Aarch64 {
+        let word = bytes.first_chunk().map(|word| u32::from_le_bytes(*word));
+        return word.is_some_and(aarch64::is_prologue);
+    }
+    let mut decoder = Decoder::with_ip(arch.bits(), bytes, 0, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    match instruction.mnemonic() {
+        Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Push => true,
+        Mnemonic::Sub => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
+        _ => false,
+    }
 }

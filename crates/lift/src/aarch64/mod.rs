@@ -282,3 +282,48 @@ pub(crate) fn stubs(code: &[u8], start: u64) -> Vec<(u64, u64)> {
 }
 
 const BTI_C: u32 = 0xd503_245f;
+
+/// Whether an instruction takes down the frame, or a part of it.
+pub(crate) fn restores(op: Op) -> bool {
+    match op {
+        Op::Add {
+            to: SP, value: 1.., ..
+        } => true,
+        Op::Memory { access } => access.base == SP && access.moves == Some(Moves::After),
+        _ => false,
+    }
+}
+
+/// The number in `CMP Rn, #number`.
+pub(crate) fn compared(word: u32) -> Option<u64> {
+    (word & 0x7fc0_001f == 0x7100_001f).then(|| field(word, 10, 12).into())
+}
+
+/// Bytes that a load at a register and a register reads.
+pub(crate) fn indexed_load(word: u32) -> u64 {
+    if word & 0x3f20_0c00 == 0x3820_0800 && field(word, 22, 2) != 0 {
+        1 << field(word, 30, 2)
+    } else {
+        0
+    }
+}
+
+/// What fills the space between functions: nothing, `NOP`, `BRK #1`.
+pub(crate) fn is_padding(word: u32) -> bool {
+    matches!(word, 0 | 0xd503_201f | 0xd420_0020)
+}
+
+/// Whether a function begins like this: a landing pad, a signed return address,
+/// a pair that is pushed, a stack pointer that is moved down.
+pub(crate) fn is_prologue(word: u32) -> bool {
+    matches!(word, BTI_C | 0xd503_233f | 0xd503_237f)
+        || match decode(word, 0) {
+            Op::Memory { access } => access.base == SP && access.moves == Some(Moves::Before),
+            Op::Add {
+                to: SP,
+                from: SP,
+                value,
+            } => value < 0,
+            _ => false,
+        }
+}

@@ -129,8 +129,8 @@ fn without_unwind_table() {
             "-fno-asynchronous-unwind-tables",
             "-fno-unwind-tables",
         ],
-        0.9,
-        0.95,
+        0.97,
+        0.97,
     );
 }
 

@@ -110,6 +110,30 @@ fn segments_are_enough() {
     assert_eq!(program.functions().len(), whole);
 }
 
+/// A seed that is no code has no body; looking for code behind it went on for
+/// ever (found by fuzzing).
+#[test]
+fn seeds_that_are_no_code_are_passed_by() {
+    for machine in [62, 183] {
+        for code in [&[][..], &[0x06; 3], &[0xff; 64], &[0x00; 64], &[0x0f; 7]] {
+            let mut file = fixture("small")[..64].to_vec();
+            let start = 0x40_0078u64;
+            let size = 120 + code.len() as u64;
+            (file[16], file[18]) = (2, machine);
+            file[24..32].copy_from_slice(&start.to_le_bytes());
+            file[32..48].fill(0);
+            (file[32], file[56]) = (64, 1);
+            file[57..64].fill(0);
+            file.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+            for word in [0, 0x40_0000, 0x40_0000, size, size, 0x1000] {
+                file.extend(u64::to_le_bytes(word));
+            }
+            file.extend(code);
+            assert!(exercise(&file).is_ok(), "machine {machine}, {code:x?}");
+        }
+    }
+}
+
 #[test]
 fn every_prefix_is_survived() {
     for name in [

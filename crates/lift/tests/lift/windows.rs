@@ -206,7 +206,7 @@ fn errors_name_what_is_wrong() {
     object[..2].copy_from_slice(&[0x64, 0xaa]);
     let other = error(&object);
     assert!(
-        other.starts_with("a COFF object file for AArch64, but "),
+        other.starts_with("a COFF object file for AArch64, which "),
         "{other}"
     );
     let mut import = vec![0, 0, 0xff, 0xff, 0, 0, 0x64, 0x86];
