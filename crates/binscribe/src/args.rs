@@ -348,6 +348,9 @@ pub(crate) struct Export {
     /// JSON files that `binscribe eval` printed, for the model card.
     #[arg(long, value_name = "FILE,...", value_delimiter = ',')]
     pub(crate) figures: Vec<PathBuf>,
+    /// Markdown for the model card: how it was trained, what it is bad at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) notes: Option<PathBuf>,
 }
 
 fn probability(text: &str) -> Result<f32, String> {

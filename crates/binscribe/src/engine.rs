@@ -67,6 +67,20 @@ impl Engine {
         }
     }
 
+    /// Says so where the model knows nothing like `program`.
+    pub(crate) fn warn_of_unknown(&self, program: &Program<'_>) {
+        let info = program.info();
+        let this = format!("{} {}", info.format.id(), info.arch);
+        let known = &self.config().learned_from;
+        if !known.contains(&this) {
+            note(&format!(
+                "warning: the model has learned from {} code, and this is {this}: what it says is \
+                 a guess, whatever its confidence",
+                known.join(", ")
+            ));
+        }
+    }
+
     /// The vectors of `listings`, those of the cache for `subject` first.
     pub(crate) fn embed_listings(&self, subject: &str, listings: &[String]) -> Result<Matrix> {
         self.embed(subject, listings, |model, new, done| {
@@ -185,6 +199,7 @@ impl<'p> Candidates<'p> {
         engine: &Engine,
         except: Option<u64>,
     ) -> Result<Candidates<'p>> {
+        engine.warn_of_unknown(program);
         let normal: Vec<&Function> = program
             .functions()
             .iter()

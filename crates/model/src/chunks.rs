@@ -4,7 +4,13 @@
 //! still in it (`sub_401A30`, `cs:dword_4010`, `aUsage`). They tell nothing
 //! about what a function does and are reduced to their kind. What a person
 //! wrote (names of imports, string literals) is split into words, so that a
-//! model trained beside English text can use them.
+//! model trained beside English text can use them: [`words`] are those of a
+//! whole listing, which a model reads before the code, however long that is.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::text::STOP_WORDS;
 
 /// Chunks of a name or of a string comment; more are dropped.
 const MAX_WORDS: usize = 12;
@@ -21,8 +27,10 @@ const SEGMENTS: [&str; 6] = ["cs:", "ds:", "es:", "fs:", "gs:", "ss:"];
 
 /// Splits one line of a listing into whitespace-free chunks.
 ///
-/// Commas and the words `ptr`, `short` and `offset` go. A memory operand stays
-/// one chunk. Everything is lower case but `INSTRk`.
+/// Commas, the words `ptr`, `short` and `offset`, and the text of string
+/// literals go ([`words`] has it). A memory operand stays one chunk, without the
+/// frame's size: `[rsp+58h+var_10]` is `[rsp+var_10]`. Everything is lower case
+/// but `INSTRk`.
 ///
 /// ```
 /// use binscribe_model::chunks;
@@ -33,20 +41,80 @@ const SEGMENTS: [&str; 6] = ["cs:", "ds:", "es:", "fs:", "gs:", "ss:"];
 /// ```
 pub fn chunks(line: &str) -> Vec<String> {
     let mut out = Vec::with_capacity(4);
-    let (code, comment) = match line.split_once(';') {
-        Some((code, comment)) => (code, Some(comment)),
-        None => (line, None),
-    };
-    for token in code.split(|c: char| c.is_whitespace() || c == ',') {
-        if !token.is_empty() {
-            operand(token, &mut out);
-        }
-    }
-    if let Some(text) = comment.and_then(|c| c.trim_start().strip_prefix('"')) {
-        out.push("\"".to_owned());
-        comment_words(text, &mut out);
+    let code = line.split_once(';').map_or(line, |(code, _)| code);
+    for token in tokens(&without_got(code)) {
+        operand(token, &mut out);
     }
     out
+}
+
+/// `(aUsage - 3FF4h)[ebx]` to `aUsage`: how 32-bit code reaches what other code
+/// names at once.
+fn without_got(code: &str) -> Cow<'_, str> {
+    let parts = || {
+        let (before, rest) = code.split_once('(')?;
+        let (name, rest) = rest.split_once(" - ")?;
+        let (_, after) = rest.split_once(")[")?.1.split_once(']')?;
+        Some(format!("{before}{name}{after}"))
+    };
+    parts().map_or(Cow::Borrowed(code), Cow::Owned)
+}
+
+/// The words that people wrote in a listing, each once, in the order in which
+/// they first occur: of the names of imports and other symbols, and of string
+/// literals. No [`STOP_WORDS`], no single letters, no bare numbers.
+///
+/// ```
+/// let listing = "lea     rdi, aUsage; \"usage: %s FILE of the day\\n\"\ncall    _open_file";
+/// assert_eq!(binscribe_model::words(listing), ["usage", "file", "day", "open"]);
+/// ```
+pub fn words(listing: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    for line in listing.lines() {
+        let (code, comment) = match line.split_once(';') {
+            Some((code, comment)) => (code, Some(comment)),
+            None => (line, None),
+        };
+        let mut some = Vec::new();
+        // The first is the mnemonic.
+        for token in tokens(&without_got(code)).skip(1) {
+            if let Some(name) = symbol(token) {
+                name_words(name, &mut some);
+            }
+        }
+        if let Some(text) = comment.and_then(|c| c.trim_start().strip_prefix('"')) {
+            comment_words(text, &mut some);
+        }
+        for word in some {
+            let tells = word.chars().nth(1).is_some()
+                && !word.bytes().all(|b| b.is_ascii_digit())
+                && !STOP_WORDS.contains(&word.as_str());
+            if tells && !seen.contains(&word) {
+                seen.insert(word.clone());
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+fn tokens(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|token| !token.is_empty())
+}
+
+/// The name of a symbol that an operand refers to. The dialect writes a C name
+/// with an underscore before it; a register has none.
+fn symbol(token: &str) -> Option<&str> {
+    let rest = SEGMENTS
+        .iter()
+        .find_map(|segment| token.strip_prefix(segment))
+        .unwrap_or(token);
+    let head = &rest[..rest.find('[').unwrap_or(rest.len())];
+    let named = head.contains(['_', '@']) || rest.len() < token.len();
+    let starts = head.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    (named && starts && label_kind(head).is_none()).then_some(head)
 }
 
 /// The `k` of `INSTRk`.
@@ -152,12 +220,32 @@ fn push_memory(memory: &str, chunk: &mut String) {
             chunk.push_str(&rest[..other]);
             rest = &rest[other..];
         } else {
+            if rest.starts_with("var_") || rest.starts_with("arg_") {
+                drop_frame_size(chunk);
+            }
             match label_kind(&rest[..name]) {
                 Some(kind) => chunk.push_str(kind),
                 None => chunk.extend(rest[..name].chars().map(|c| c.to_ascii_lowercase())),
             }
             rest = &rest[name..];
         }
+    }
+}
+
+/// `[rsp+58h+` to `[rsp+`: the frame's size stands before a variable's name,
+/// differs from build to build, and would make one variable many chunks.
+fn drop_frame_size(chunk: &mut String) {
+    let Some(size) = chunk.strip_suffix('+') else {
+        return;
+    };
+    let start = size.rfind('+').map_or(0, |at| at + 1);
+    let number = &size[start..];
+    let digits = number.strip_suffix('h').unwrap_or(number);
+    if start > 0
+        && digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        chunk.truncate(start);
     }
 }
 
@@ -290,6 +378,11 @@ mod tests {
             &["mov", "eax", "[rbx+dword_]"],
         );
         check("jmp     loc_401A30+1", &["jmp", "loc_"]);
+        check(
+            "lea     eax, (aUsage - 3FF4h)[ebx]",
+            &["lea", "eax", "str_"],
+        );
+        check("fld     st(1)", &["fld", "st(1)"]);
     }
 
     #[test]
@@ -318,24 +411,54 @@ mod tests {
 
     #[test]
     fn string_comments_become_words() {
-        check(
-            r#"lea     rdi, aUsage; "usage: %s [-n] FILE\n""#,
-            &["lea", "rdi", "str_", "\"", "usage", "n", "file"],
-        );
-        check(
-            r#"lea     rdi, asc_4010; "\x1b\t%-10.3ld%%""#,
-            &["lea", "rdi", "asc_", "\""],
-        );
+        let usage = r#"lea     rdi, aUsage; "usage: %s [-n] FILE of 3 files\n""#;
+        check(usage, &["lea", "rdi", "str_"]);
         check("push    edx; lpRect", &["push", "edx"]);
         check("mov     eax, 28h ; '('", &["mov", "eax", "28h"]);
+        assert_eq!(words(usage), ["usage", "file", "files"]);
+        assert!(words(r#"lea     rdi, asc_4010; "\x1b\t%-10.3ld%%""#).is_empty());
+        assert!(words("push    edx; lpRect\nmov     eax, 28h ; '('").is_empty());
+    }
+
+    #[test]
+    fn names_of_symbols_are_words_and_registers_are_not() {
+        let listing = "mov     eax, [rbp+var_18]\ncall    _memcpy\ncall    sub_401A30\n\
+            mov     rdi, cs:stderr@@GLIBC_2.2.5\nmov     rax, fs:28h\n\
+            call    __errno_location\ncall    _memcpy\njmp     short INSTR4\n\
+            mov     eax, _crc_table[rax*4]\nmov     eax, cs:dword_4010\nrep stosq";
+        let expected = ["memcpy", "stderr", "errno", "location", "crc", "table"];
+        assert_eq!(words(listing), expected);
+    }
+
+    #[test]
+    fn a_variable_is_the_same_in_every_frame() {
+        check(
+            "mov     rax, [rsp+0A08h+var_9E0]",
+            &["mov", "rax", "[rsp+var_9e0]"],
+        );
+        check(
+            "mov     [rsp+rax*4+58h+arg_8], eax",
+            &["mov", "[rsp+rax*4+arg_8]", "eax"],
+        );
+        check("lea     rcx, [rsp+58h]", &["lea", "rcx", "[rsp+58h]"]);
+        check("mov     rax, [rbp+var_8]", &["mov", "rax", "[rbp+var_8]"]);
+        check(
+            "mov     rax, [rbp+rbx+var_8]",
+            &["mov", "rax", "[rbp+rbx+var_8]"],
+        );
     }
 
     #[test]
     fn hostile_text_is_bounded() {
-        let long = format!("call    {}; \"{}\"", "a".repeat(10_000), "b c ".repeat(900));
+        let text: String = (0..900).map(|i| format!("w{i} ")).collect();
+        let long = format!("call    _{}; \"{text}\"", "a".repeat(10_000));
         let chunks = chunks(&long);
-        assert_eq!(chunks.len(), 2 + 1 + MAX_WORDS);
-        assert!(chunks.iter().all(|c| c.chars().count() <= MAX_CHUNK_CHARS));
+        assert_eq!(chunks.len(), 2);
+        let words = words(&long);
+        assert_eq!(words.len(), 1 + MAX_WORDS);
+        for chunk in chunks.iter().chain(&words) {
+            assert!(chunk.chars().count() <= MAX_CHUNK_CHARS);
+        }
         check("call    é[ß]", &["call", "é", "[ß]"]);
     }
 }

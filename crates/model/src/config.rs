@@ -25,6 +25,8 @@ pub struct Config {
     pub max_tokens: usize,
     /// Tokens of one instruction that are read.
     pub max_pieces_per_instruction: usize,
+    /// Tokens of the words of a function that are read before its code.
+    pub max_word_tokens: usize,
     /// Vocabulary id of `INSTR1`.
     pub instruction_base: u32,
     /// How many `INSTRk` tokens there are; later instructions share the last.
@@ -37,6 +39,14 @@ pub struct Config {
     pub temperature: f32,
     /// Vocabulary id of the padding token.
     pub pad_token_id: u32,
+    /// What the model has learned from, as container and processor: `elf x86-64`.
+    #[serde(default = "learned_from")]
+    pub learned_from: Vec<String>,
+}
+
+/// What every corpus holds today.
+fn learned_from() -> Vec<String> {
+    vec!["elf x86-64".to_owned()]
 }
 
 impl Default for Config {
@@ -52,12 +62,14 @@ impl Default for Config {
             layer_norm_eps: 1e-5,
             max_tokens: 512,
             max_pieces_per_instruction: 20,
-            instruction_base: 3,
+            max_word_tokens: 64,
+            instruction_base: 4,
             max_instructions: 512,
             output_size: 384,
             rotary_base: 10_000.0,
             temperature: 0.07,
             pad_token_id: 0,
+            learned_from: learned_from(),
         }
     }
 }

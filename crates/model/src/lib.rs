@@ -2,13 +2,16 @@
 //! vector out.
 //!
 //! - [`Model`]: a model directory, loaded; embeds listings and texts.
-//! - [`AsmTokenizer`] over [`chunks`]: the same code at training and inference.
+//! - [`AsmTokenizer`] over [`chunks`] and [`words`]: the same code at training
+//!   and inference.
+//! - [`text`]: English as the text encoder is asked in it.
 //! - [`Config`]: the shape of an assembly encoder, as `config.json` holds it.
 //! - [`export`]: trained weights to the ONNX graphs that [`Model`] runs.
 //!
 //! ```
 //! let line = r#"lea     rdi, aUsage; "usage: %s""#;
-//! assert_eq!(binscribe_model::chunks(line), ["lea", "rdi", "str_", "\"", "usage"]);
+//! assert_eq!(binscribe_model::chunks(line), ["lea", "rdi", "str_"]);
+//! assert_eq!(binscribe_model::words(line), ["usage"]);
 //! ```
 
 mod chunks;
@@ -18,9 +21,10 @@ mod error;
 pub mod export;
 mod model;
 mod onnx;
+pub mod text;
 mod tokenizer;
 
-pub use chunks::chunks;
+pub use chunks::{chunks, words};
 pub use config::Config;
 pub use error::{Error, Result};
 pub use model::{Model, default_dir};

@@ -107,6 +107,7 @@ impl Model {
         // What is cut off changes the vectors too.
         hasher.update(&(config.max_tokens as u64).to_le_bytes());
         hasher.update(&(config.max_pieces_per_instruction as u64).to_le_bytes());
+        hasher.update(&(config.max_word_tokens as u64).to_le_bytes());
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let model = Model {
             dir: dir.to_owned(),

@@ -6,12 +6,14 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{AddedToken, Model as _, Tokenizer};
 
-use crate::chunks::{chunks, instruction_number};
+use crate::chunks::{chunks, instruction_number, words};
 use crate::{Config, Error, Result};
 
 const PAD: &str = "[PAD]";
 const UNKNOWN: &str = "[UNK]";
 const MASK: &str = "[MASK]";
+/// Stands where an instruction's id would, for tokens before the first one.
+const WORDS: &str = "[WORDS]";
 
 /// Chunks whose ids are remembered. A corpus has fewer distinct ones; a hostile
 /// file may have more, and must not fill the memory.
@@ -20,10 +22,13 @@ const CACHED_CHUNKS: usize = 1 << 18;
 /// The tokenizer of function listings.
 ///
 /// Byte-pair encoding (as Hugging Face's `tokenizer.json`) over [`chunks`],
-/// with `[PAD]`, `[UNK]`, `[MASK]` and the `INSTRk` tokens before the learned
-/// pieces. Each token also knows its instruction, under the same ids as the
-/// jump targets: CLAP's "a jump target and the instruction it names share one
-/// embedding" (Wang et al. 2024, section 3).
+/// with `[PAD]`, `[UNK]`, `[MASK]`, `[WORDS]` and the `INSTRk` tokens before the
+/// learned pieces. Each token also knows its instruction, under the same ids as
+/// the jump targets: CLAP's "a jump target and the instruction it names share
+/// one embedding" (Wang et al. 2024, section 3).
+///
+/// Before the code come the [`words`] of the whole listing, so that a string at
+/// the end of a long function is read too; `[WORDS]` is their instruction.
 ///
 /// ```
 /// use binscribe_model::AsmTokenizer;
@@ -41,8 +46,10 @@ pub struct AsmTokenizer {
     max_instructions: usize,
     max_tokens: usize,
     max_pieces: usize,
+    max_words: usize,
     unknown: u32,
     mask: u32,
+    words: u32,
     cache: RwLock<HashMap<String, Box<[u32]>>>,
 }
 
@@ -51,7 +58,8 @@ pub struct AsmTokenizer {
 pub struct Encoding {
     /// What the token is.
     pub ids: Vec<u32>,
-    /// Which instruction it belongs to: the vocabulary id of that `INSTRk`.
+    /// Which instruction it belongs to: the vocabulary id of that `INSTRk`, or
+    /// of `[WORDS]`.
     pub instruction_ids: Vec<u32>,
 }
 
@@ -77,15 +85,14 @@ impl AsmTokenizer {
     ) -> Result<AsmTokenizer> {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for listing in listings {
-            for line in listing.lines() {
-                for chunk in chunks(line) {
-                    if instruction_number(&chunk).is_none() {
-                        *counts.entry(chunk).or_default() += 1;
-                    }
+            let code = listing.lines().flat_map(chunks);
+            for chunk in code.chain(words(listing)) {
+                if instruction_number(&chunk).is_none() {
+                    *counts.entry(chunk).or_default() += 1;
                 }
             }
         }
-        let specials: Vec<AddedToken> = [PAD, UNKNOWN, MASK]
+        let specials: Vec<AddedToken> = [PAD, UNKNOWN, MASK, WORDS]
             .map(str::to_owned)
             .into_iter()
             .chain((1..=max_instructions).map(|k| format!("INSTR{k}")))
@@ -142,7 +149,8 @@ impl AsmTokenizer {
                 .token_to_id(name)
                 .ok_or_else(|| Error::Tokenizer(format!("it has no token {name}")))
         };
-        let (unknown, mask, instruction_base) = (id(UNKNOWN)?, id(MASK)?, id("INSTR1")?);
+        let (unknown, mask, words) = (id(UNKNOWN)?, id(MASK)?, id(WORDS)?);
+        let instruction_base = id("INSTR1")?;
         let max_instructions = (1..)
             .take_while(|k| {
                 inner.token_to_id(&format!("INSTR{k}")) == Some(instruction_base + k - 1)
@@ -155,8 +163,10 @@ impl AsmTokenizer {
             max_instructions,
             max_tokens: defaults.max_tokens,
             max_pieces: defaults.max_pieces_per_instruction,
+            max_words: defaults.max_word_tokens,
             unknown,
             mask,
+            words,
             cache: RwLock::default(),
         })
     }
@@ -165,6 +175,7 @@ impl AsmTokenizer {
     pub fn with_limits(mut self, config: &Config) -> AsmTokenizer {
         self.max_tokens = config.max_tokens;
         self.max_pieces = config.max_pieces_per_instruction;
+        self.max_words = config.max_word_tokens;
         self
     }
 
@@ -197,7 +208,22 @@ impl AsmTokenizer {
     /// long. Never empty: a listing without text is one unknown token.
     pub fn encode(&self, listing_text: &str) -> Encoding {
         let mut encoding = Encoding::default();
+        let most = self.max_words.min(self.max_tokens);
+        if most > 0 {
+            for word in words(listing_text) {
+                self.encode_chunk(&word, &mut encoding.ids);
+                if encoding.ids.len() >= most {
+                    break;
+                }
+            }
+            encoding.ids.truncate(most);
+            let header = encoding.ids.len();
+            encoding.instruction_ids.resize(header, self.words);
+        }
         for (line_number, line) in listing_text.lines().enumerate() {
+            if encoding.ids.len() >= self.max_tokens {
+                break;
+            }
             let instruction = self.instruction_id(line_number + 1);
             let end = self
                 .max_tokens
@@ -209,9 +235,6 @@ impl AsmTokenizer {
             encoding
                 .instruction_ids
                 .resize(encoding.ids.len(), instruction);
-            if encoding.ids.len() >= self.max_tokens {
-                break;
-            }
         }
         if encoding.is_empty() {
             encoding.ids.push(self.unknown);
@@ -279,10 +302,11 @@ mod tests {
         assert_eq!(t.token(1).unwrap(), UNKNOWN);
         assert_eq!(t.token(2).unwrap(), MASK);
         assert_eq!(t.mask_id(), 2);
-        assert_eq!(t.instruction_base(), 3);
+        assert_eq!(t.token(3).unwrap(), WORDS);
+        assert_eq!(t.instruction_base(), 4);
         assert_eq!(t.max_instructions(), 512);
-        assert_eq!(t.token(3).unwrap(), "INSTR1");
-        assert_eq!(t.token(514).unwrap(), "INSTR512");
+        assert_eq!(t.token(4).unwrap(), "INSTR1");
+        assert_eq!(t.token(515).unwrap(), "INSTR512");
         assert!(t.vocab_size() <= 700);
     }
 
@@ -299,7 +323,30 @@ mod tests {
             text,
             ["xor", "eax", "eax", "cmp", "edx", "eax", "jle", "INSTR2"]
         );
-        assert_eq!(encoding.instruction_ids, [3, 3, 3, 4, 4, 4, 5, 5]);
+        assert_eq!(encoding.instruction_ids, [4, 4, 4, 5, 5, 5, 6, 6]);
+    }
+
+    #[test]
+    fn words_of_the_whole_listing_come_first() {
+        let t = trained();
+        let code = "retn\n".repeat(600);
+        let listing = format!("xor     eax, eax\n{code}call    _error_at_line");
+        let encoding = t.encode(&listing);
+        let text: Vec<String> = encoding.ids[..4]
+            .iter()
+            .map(|id| t.token(*id).unwrap())
+            .collect();
+        assert_eq!(text, ["error", "line", "xor", "eax"]);
+        assert_eq!(encoding.instruction_ids[..4], [3, 3, 4, 4]);
+        assert_eq!(encoding.len(), 512);
+        let short = Config {
+            max_word_tokens: 1,
+            ..Config::default()
+        };
+        assert_eq!(
+            t.with_limits(&short).encode(&listing).instruction_ids[..2],
+            [3, 4]
+        );
     }
 
     #[test]
@@ -311,9 +358,9 @@ mod tests {
             ..Config::default()
         });
         let encoding = t.encode(&listing);
-        assert_eq!(encoding.instruction_ids[511], 514);
-        assert_eq!(encoding.instruction_ids[512], 514);
-        assert_eq!(encoding.ids.last(), Some(&514));
+        assert_eq!(encoding.instruction_ids[511], 515);
+        assert_eq!(encoding.instruction_ids[512], 515);
+        assert_eq!(encoding.ids.last(), Some(&515));
     }
 
     #[test]
@@ -322,7 +369,7 @@ mod tests {
         let line = "call    qqqqwwwwzzzzqqqqwwwwzzzzqqqqwwwwzzzzqqqqwwwwzzzz";
         assert_eq!(t.encode(line).len(), 20);
         let two = t.encode(&format!("{line}\nretn"));
-        assert_eq!(two.instruction_ids[19..], [3, 4]);
+        assert_eq!(two.instruction_ids[19..], [4, 5]);
         assert_eq!(t.encode(&"retn\n".repeat(5000)).len(), 512);
         assert_eq!(t.encode(&format!("{line}\n").repeat(5000)).len(), 512);
     }
@@ -332,7 +379,7 @@ mod tests {
         let t = trained();
         let nothing = Encoding {
             ids: vec![1],
-            instruction_ids: vec![3],
+            instruction_ids: vec![4],
         };
         assert_eq!(t.encode(""), nothing);
         assert_eq!(t.encode("\n\n"), nothing);

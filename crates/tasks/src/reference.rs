@@ -447,7 +447,7 @@ impl<'a> Group<'a> {
             .filter(|package| *package != self.first.package)
             .collect();
         let comment = members().find_map(|sample| sample.comment.as_deref());
-        let comment = comment.map(|comment| text::first_sentences(comment, 160));
+        let comment = comment.map(|comment| binscribe_model::text::first_sentences(comment, 160));
         Entry {
             name: self.first.name.clone(),
             explanation: comment

@@ -16,7 +16,7 @@ const QUERY_LENGTH: usize = 256;
 /// The comment of `sample` as a query: its first sentence; `None` where fewer
 /// than three words are left, which describe nothing.
 pub fn query(sample: &Sample) -> Option<String> {
-    let query = text::first_sentences(sample.comment.as_deref()?, QUERY_LENGTH);
+    let query = binscribe_model::text::first_sentences(sample.comment.as_deref()?, QUERY_LENGTH);
     (text::words(&query).len() >= 3).then_some(query)
 }
 

@@ -103,7 +103,12 @@ fn telling_strings(facts: &Facts) -> Vec<String> {
     }
     // A stable sort: of two equally long the one that the code mentions first.
     strings.sort_by_key(|string| std::cmp::Reverse(string.chars().count().min(QUOTED)));
-    let quote = |string: &&str| format!("\"{}\"", text::shorten(string.trim(), QUOTED));
+    let quote = |string: &&str| {
+        format!(
+            "\"{}\"",
+            binscribe_model::text::shorten(string.trim(), QUOTED)
+        )
+    };
     strings.iter().take(2).map(quote).collect()
 }
 

@@ -2,6 +2,12 @@
 //! function out of another toolchain, and to its English text, and away from
 //! those of the other functions of the batch (InfoNCE, van den Oord et al.
 //! 2018; CLAP's second stage, Wang et al. 2024, section 3).
+//!
+//! A batch that two cores can afford has few counterexamples. A function is
+//! therefore told apart from the texts of *all* training functions: the vectors
+//! of those outside the batch are kept from when they were last computed (a
+//! memory bank, Wu et al. 2018), which is not long ago for a text encoder that
+//! changes slowly or not at all.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -9,12 +15,12 @@ use std::path::Path;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::dataset::{Dataset, Function, Split, rectangles};
 use crate::encoder::{Batch, Encoder};
 use crate::optimizer::Optimizer;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, write_tensors};
 use crate::recipe::{Recipe, Schedule};
 use crate::stage::{Measures, Stage, generator};
 use crate::text::TextEncoder;
@@ -26,6 +32,8 @@ use crate::{Error, Result};
 const SHARPEST: f64 = 100.0;
 /// Takes a pair that is equal out of the comparison.
 const EXCLUDED: f32 = -1e9;
+/// The bank's file in a checkpoint.
+const BANK: &str = "bank.safetensors";
 
 pub(crate) struct ContrastStage<'a> {
     recipe: &'a Recipe,
@@ -36,7 +44,60 @@ pub(crate) struct ContrastStage<'a> {
     scales: Parameters,
     optimizer: Optimizer,
     candidates: Vec<Candidate<'a>>,
+    bank: Bank,
     plan: Plan,
+}
+
+/// The last vector of one text of each candidate.
+struct Bank {
+    /// `[candidates, width]`, in `f32`.
+    vectors: Tensor,
+    /// Numbers of name, source body and comment of each candidate,
+    /// `[3, candidates]`: where one of them is equal, it is no counterexample.
+    kinds: Tensor,
+}
+
+impl Bank {
+    fn new(candidates: &[Candidate], text: &mut TextEncoder) -> Result<Bank> {
+        let texts: Vec<&str> = candidates
+            .iter()
+            .map(|c| c.function.brief.as_deref().unwrap_or(name_text(c.function)))
+            .collect();
+        let mut vectors = Vec::new();
+        for some in texts.chunks(1024) {
+            vectors.push(no_grad(|| text.embed(some))?);
+        }
+        let vectors = Tensor::cat(&vectors, 0);
+        let mut kinds = Vec::new();
+        for kind in 0..3 {
+            let mut numbers: HashMap<&str, i64> = HashMap::new();
+            for (candidate, text) in candidates.iter().zip(&texts) {
+                let key = match kind {
+                    0 => &candidate.function.name,
+                    1 => &candidate.function.source_hash,
+                    _ => *text,
+                };
+                let next = numbers.len() as i64;
+                kinds.push(*numbers.entry(key).or_insert(next));
+            }
+        }
+        let kinds = Tensor::from_slice(&kinds)
+            .view([3, candidates.len() as i64])
+            .to_device(vectors.device());
+        Ok(Bank { vectors, kinds })
+    }
+
+    /// What to add to the scores of `batch` against the bank:
+    /// `[batch, candidates]`, [`EXCLUDED`] where they are no counterexamples.
+    fn exclusions(&self, batch: &Tensor) -> Tensor {
+        let some = self.kinds.index_select(1, batch).unsqueeze(2);
+        let equal = some.eq_tensor(&self.kinds.unsqueeze(1)).any_dim(0, false);
+        equal.to_kind(Kind::Float) * f64::from(EXCLUDED)
+    }
+
+    fn update(&mut self, batch: &Tensor, vectors: &Tensor) {
+        let _ = self.vectors.index_copy_(0, batch, &vectors.detach());
+    }
 }
 
 /// A function that can be learned from: it has two different listings or more.
@@ -80,12 +141,15 @@ impl<'a> ContrastStage<'a> {
             .flat_map(|candidate| {
                 [
                     candidate.function.comment.as_deref(),
+                    candidate.function.brief.as_deref(),
                     Some(name_text(candidate.function)),
+                    Some(candidate.function.calls.as_str()),
                 ]
             })
             .flatten()
             .collect();
         text.remember(&texts)?;
+        let bank = Bank::new(&candidates, text)?;
         let mut scales = Parameters::new(encoder.device(), 0);
         for name in ["code", "text"] {
             scales.constant(name, &[], -settings.temperature.ln());
@@ -105,6 +169,7 @@ impl<'a> ContrastStage<'a> {
             scales,
             optimizer,
             candidates,
+            bank,
             plan: Plan::default(),
         };
         stage.plan = stage.pass(0, 0);
@@ -178,8 +243,16 @@ impl<'a> ContrastStage<'a> {
     }
 
     fn text_of(&self, function: &'a Function, random: &mut StdRng) -> &'a str {
-        match &function.comment {
-            Some(comment) if !random.random_bool(self.recipe.contrast.name_share) => comment,
+        let settings = &self.recipe.contrast;
+        let mut chance = |share: f64| random.random_bool(share);
+        match (&function.comment, &function.brief) {
+            (Some(comment), Some(brief)) if !chance(settings.name_share) => {
+                match chance(settings.brief_share) {
+                    true => brief,
+                    false => comment,
+                }
+            }
+            _ if chance(settings.calls_share) && !function.words.is_empty() => &function.calls,
             _ => name_text(function),
         }
     }
@@ -276,15 +349,24 @@ fn build_loss(vectors: &Tensor, scale: &Tensor, excluded: &Tensor) -> Tensor {
     logits.cross_entropy_for_logits(&target)
 }
 
-/// InfoNCE between each view and the texts, both ways.
-fn text_loss(vectors: &Tensor, texts: &Tensor, scale: &Tensor, excluded: &Tensor) -> Tensor {
+/// InfoNCE between each view and the texts, both ways. A view is compared with
+/// the `others` too: scores against the bank, `[2n, candidates]`, scaled.
+fn text_loss(
+    vectors: &Tensor,
+    texts: &Tensor,
+    scale: &Tensor,
+    excluded: &Tensor,
+    others: &Tensor,
+) -> Tensor {
     let n = excluded.size()[0];
     let target = Tensor::arange(n, (Kind::Int64, vectors.device()));
-    let one_view = |view: Tensor| {
-        let logits = view.matmul(&texts.tr()) * scale + excluded;
-        logits.cross_entropy_for_logits(&target) + logits.tr().cross_entropy_for_logits(&target)
+    let one_view = |start: i64| {
+        let logits = vectors.narrow(0, start, n).matmul(&texts.tr()) * scale + excluded;
+        let with_others = Tensor::cat(&[&logits, &others.narrow(0, start, n)], 1);
+        with_others.cross_entropy_for_logits(&target)
+            + logits.tr().cross_entropy_for_logits(&target)
     };
-    (one_view(vectors.narrow(0, 0, n)) + one_view(vectors.narrow(0, n, n))) / 4.0
+    (one_view(0) + one_view(n)) / 4.0
 }
 
 impl Stage for ContrastStage<'_> {
@@ -299,7 +381,8 @@ impl Stage for ContrastStage<'_> {
         let mut random = generator(self.recipe.seed, Self::NAME, step);
         let settings = &self.recipe.contrast;
         let (mut views, mut texts) = (Vec::new(), Vec::new());
-        for i in self.batch(step) {
+        let batch = self.batch(step);
+        for &i in &batch {
             let Candidate { function, listings } = &self.candidates[i];
             let first = random.random_range(0..listings.len());
             let second = (first + random.random_range(1..listings.len())) % listings.len();
@@ -323,9 +406,15 @@ impl Stage for ContrastStage<'_> {
         let described = self.text.embed(&texts)?;
         let excluded = exclusions(&texts, &views, self.encoder.device());
         let builds = build_loss(&vectors, &self.scale("code"), &excluded);
-        let text = text_loss(&vectors, &described, &self.scale("text"), &excluded);
+        let scale = self.scale("text");
+        let batch: Vec<i64> = batch.into_iter().map(|i| i as i64).collect();
+        let batch = Tensor::from_slice(&batch).to_device(self.encoder.device());
+        let others = vectors.matmul(&self.bank.vectors.tr()) * &scale
+            + self.bank.exclusions(&batch).repeat([2, 1]);
+        let text = text_loss(&vectors, &described, &scale, &excluded, &others);
         let loss = &builds + &text * settings.text_weight;
         loss.backward();
+        self.bank.update(&batch, &described);
         Ok(Measures {
             loss: loss.double_value(&[]),
             parts: [builds.double_value(&[]), text.double_value(&[])],
@@ -342,7 +431,9 @@ impl Stage for ContrastStage<'_> {
         self.scales.save(&folder.join("scales.safetensors"))?;
         self.text
             .parameters()
-            .save(&folder.join("text.safetensors"))
+            .save(&folder.join("text.safetensors"))?;
+        let bank = [("bank", self.bank.vectors.shallow_clone())];
+        write_tensors(&folder.join(BANK), &bank)
     }
 
     fn load(&self, folder: &Path) -> Result<()> {
@@ -352,7 +443,20 @@ impl Stage for ContrastStage<'_> {
         self.scales.load(&folder.join("scales.safetensors"))?;
         self.text
             .parameters()
-            .load(&folder.join("text.safetensors"))
+            .load(&folder.join("text.safetensors"))?;
+        let path = folder.join(BANK);
+        let stored = Tensor::read_safetensors(&path)?;
+        let shape = self.bank.vectors.size();
+        match stored.iter().find(|(_, tensor)| tensor.size() == shape) {
+            Some((_, tensor)) => {
+                self.bank.vectors.shallow_clone().copy_(tensor);
+                Ok(())
+            }
+            None => Err(Error::Weights {
+                path,
+                name: "bank".to_owned(),
+            }),
+        }
     }
 
     fn validate(&mut self) -> Result<Option<Scores>> {
@@ -390,11 +494,17 @@ mod tests {
         let eye = Tensor::eye(n, options);
         let views = Tensor::cat(&[&eye, &eye], 0);
         assert!(build_loss(&views, &scale, &free).double_value(&[]) < 1e-5);
-        assert!(text_loss(&views, &eye, &scale, &free).double_value(&[]) < 1e-5);
+        let none = Tensor::full([2 * n, 1], f64::from(EXCLUDED), options);
+        assert!(text_loss(&views, &eye, &scale, &free, &none).double_value(&[]) < 1e-5);
         let same = Tensor::ones([2 * n, 4], options) / 2.0;
         let lost = build_loss(&same, &scale, &free).double_value(&[]);
         assert!((lost - ((2 * n - 1) as f64).ln()).abs() < 1e-3, "{lost}");
-        let lost = text_loss(&same, &same.narrow(0, 0, n), &scale, &free).double_value(&[]);
+        let texts = same.narrow(0, 0, n);
+        let lost = text_loss(&same, &texts, &scale, &free, &none).double_value(&[]);
         assert!((lost - (n as f64).ln()).abs() < 1e-3, "{lost}");
+        // As many others that are just as near: one way has twice as many to choose from.
+        let others = Tensor::full([2 * n, n], 100.0, options);
+        let more = text_loss(&same, &texts, &scale, &free, &others).double_value(&[]);
+        assert!((more - lost - 2f64.ln() / 2.0).abs() < 1e-3, "{more}");
     }
 }

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use binscribe_corpus::Row;
 use binscribe_model::AsmTokenizer;
+use binscribe_model::text::first_sentences;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::words::call_words;
 use crate::{Error, Result, name_words};
 
 /// Changes whenever what [`Dataset`] keeps does.
-const VERSION: &[u8] = b"binscribe dataset 1";
+const VERSION: &[u8] = b"binscribe dataset 2";
 
 /// Which packages a function may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +45,12 @@ pub struct Function {
     pub name: String,
     /// Its name as English words.
     pub words: String,
+    /// Its name and the names of what its source calls, as English words.
+    pub calls: String,
     /// What its authors say of it.
     pub comment: Option<String>,
+    /// The start of that, as a query would have it.
+    pub brief: Option<String>,
     /// Stands for its source body.
     pub source_hash: String,
     /// Its use.
@@ -68,6 +74,8 @@ pub struct Dataset {
     instructions: Vec<u32>,
 }
 
+/// Characters of a comment's start.
+const BRIEF: usize = 256;
 const LEVELS: [&str; 5] = ["O0", "O1", "O2", "O3", "Os"];
 
 impl Dataset {
@@ -287,7 +295,9 @@ impl Builder {
                     data.functions.push(Function {
                         name: row.name.clone(),
                         words: name_words(&row.name),
+                        calls: call_words(&row.name, &row.source),
                         comment: None,
+                        brief: None,
                         source_hash: row.source_hash.clone(),
                         split,
                         variants: Vec::new(),
@@ -302,6 +312,10 @@ impl Builder {
                     .map(str::trim)
                     .filter(|comment| !comment.is_empty())
                     .map(str::to_owned);
+                function.brief = function
+                    .comment
+                    .as_deref()
+                    .map(|comment| first_sentences(comment, BRIEF));
             }
             function.variants.push(Variant {
                 clang: row.compiler == "clang",
@@ -356,6 +370,12 @@ pub(crate) fn sample_listings(corpus: &Path, count: usize) -> Result<Vec<String>
     Ok(listings.into_iter().map(|(_, listing)| listing).collect())
 }
 
+/// Rectangles are so many tokens wide, or a multiple of it, and as many times
+/// eight sequences high where possible: oneDNN compiles a kernel for each new
+/// shape, which would take as long as running it.
+pub(crate) const WIDTH_STEP: usize = 16;
+const HEIGHT_STEP: usize = 8;
+
 /// Groups sequences of these lengths into rectangles of at most `budget`
 /// tokens, padding included. Sequences of about the same length go together,
 /// so that little is padding.
@@ -366,11 +386,20 @@ pub fn rectangles(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     // From the longest down: it decides the width of its group.
     for i in order.into_iter().rev() {
         match groups.last_mut() {
-            Some(group) if (group.len() + 1) * lengths[group[0]] <= budget => group.push(i),
+            Some(group) if group.len() < height(lengths[group[0]], budget) => group.push(i),
             _ => groups.push(vec![i]),
         }
     }
     groups
+}
+
+/// How many sequences as long as the longest, of `width` tokens, fit.
+fn height(width: usize, budget: usize) -> usize {
+    let most = budget / width.next_multiple_of(WIDTH_STEP).max(1);
+    match most {
+        0..HEIGHT_STEP => most,
+        _ => most - most % HEIGHT_STEP,
+    }
 }
 
 #[cfg(test)]
@@ -385,10 +414,11 @@ mod tests {
         let mut seen: Vec<usize> = groups.concat();
         seen.sort_unstable();
         assert_eq!(seen, (0..400).collect::<Vec<_>>());
-        let area: usize = groups.iter().map(|g| g.len() * lengths[g[0]]).sum();
+        let wide = |g: &Vec<usize>| lengths[g[0]].next_multiple_of(WIDTH_STEP);
+        let area: usize = groups.iter().map(|g| g.len() * wide(g)).sum();
         let tokens: usize = lengths.iter().sum();
-        assert!(groups.iter().all(|g| g.len() * lengths[g[0]] <= 2048));
-        assert!((area - tokens) * 20 < area, "{tokens} of {area}");
+        assert!(groups.iter().all(|g| g.len() * wide(g) <= 2048));
+        assert!((area - tokens) * 8 < area, "{tokens} of {area}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use binscribe_model::Config;
 use tch::{Device, Kind, Tensor};
 
+use crate::dataset::WIDTH_STEP;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
@@ -27,9 +28,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Lays sequences of (ids, instruction ids) out, padded to the longest.
+    /// Lays sequences of (ids, instruction ids) out, padded to the longest and
+    /// on to one of few widths.
     pub fn new(sequences: &[(&[u16], &[u16])], pad: i64, device: Device) -> Batch {
-        let width = sequences.iter().map(|s| s.0.len()).max().unwrap_or(0);
+        let longest = sequences.iter().map(|s| s.0.len()).max().unwrap_or(0);
+        let width = longest.next_multiple_of(WIDTH_STEP);
         let cells = sequences.len() * width;
         let (mut ids, mut instruction_ids) = (vec![pad; cells], vec![pad; cells]);
         let mut mask = vec![0f32; cells];

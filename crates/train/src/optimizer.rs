@@ -210,7 +210,8 @@ impl Slot {
 }
 
 /// The nearest matrix whose singular values are all about one, by five steps
-/// of the Newton-Schulz iteration with Jordan's coefficients.
+/// of the Newton-Schulz iteration with Jordan's coefficients, in bfloat16: about
+/// one is good enough.
 fn orthogonalize(matrix: &Tensor) -> Tensor {
     let size = matrix.size();
     let tall = size[0] > size[1];
@@ -219,11 +220,12 @@ fn orthogonalize(matrix: &Tensor) -> Tensor {
     } else {
         matrix.shallow_clone()
     };
-    x = &x / (x.norm() + 1e-7);
+    x = (&x / (x.norm() + 1e-7)).to_kind(Kind::BFloat16);
     for _ in 0..5 {
         let a = x.matmul(&x.tr());
         let b = &a * -4.7750 + a.matmul(&a) * 2.0315;
         x = &x * 3.4445 + b.matmul(&x);
     }
+    let x = x.to_kind(matrix.kind());
     if tall { x.tr() } else { x }
 }

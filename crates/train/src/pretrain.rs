@@ -23,8 +23,8 @@ use crate::{Error, Result};
 
 /// Functions of how many steps are sorted by length together.
 const WINDOW: usize = 16;
-/// Ids below are padding, unknown and mask.
-const FIRST_ID: u16 = 3;
+/// Ids below are padding, unknown, mask and the mark of words.
+const FIRST_ID: u16 = 4;
 const MASK: u16 = 2;
 
 pub(crate) struct PretrainStage<'a> {
@@ -180,7 +180,6 @@ impl Stage for PretrainStage<'_> {
                 .iter()
                 .map(|&l| self.dataset.tokens(l, self.recipe.pretrain.max_tokens))
                 .collect();
-            let width = sequences.iter().map(|s| s.0.len()).max().unwrap_or(0);
             let (mut places, mut targets) = (Vec::new(), Vec::new());
             let mut hidden = Vec::new();
             for (row, (ids, _)) in sequences.iter().enumerate() {
@@ -188,7 +187,7 @@ impl Stage for PretrainStage<'_> {
                 hidden.push(ids_hidden);
                 tokens += ids.len();
                 for column in chosen {
-                    places.push((row * width + column) as i64);
+                    places.push((row, column));
                     targets.push(i64::from(ids[column]));
                 }
             }
@@ -201,12 +200,15 @@ impl Stage for PretrainStage<'_> {
                 .iter()
                 .map(|t| f32::from(u8::from(jumps.contains(t))))
                 .collect();
+            let pad = i64::from(config.pad_token_id);
+            let batch = Batch::new(&hidden, pad, self.encoder.device());
+            let width = batch.ids.size()[1];
+            let places = places
+                .into_iter()
+                .map(|(row, column)| row as i64 * width + column as i64)
+                .collect();
             tasks.push(Task {
-                batch: Batch::new(
-                    &hidden,
-                    i64::from(config.pad_token_id),
-                    self.encoder.device(),
-                ),
+                batch,
                 places,
                 targets,
                 jumps,

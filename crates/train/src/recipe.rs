@@ -46,6 +46,8 @@ pub struct Shape {
     pub intermediate_size: usize,
     /// Tokens of a function that are read at inference.
     pub max_tokens: usize,
+    /// Of these, tokens of its words, which come first.
+    pub max_word_tokens: usize,
     /// First values of the token table: `random`, or `minilm` to start the
     /// words in it from the text encoder's vectors.
     pub warm_start: String,
@@ -147,6 +149,10 @@ pub struct Contrast {
     pub text_weight: f64,
     /// How often a documented function's text is its name instead.
     pub name_share: f64,
+    /// How often a name is followed by those of what the function calls.
+    pub calls_share: f64,
+    /// How often a comment is cut off after its first sentence, as queries are.
+    pub brief_share: f64,
     /// First temperature of both losses; it is learned.
     pub temperature: f64,
     /// How long and how fast.
@@ -196,6 +202,7 @@ impl Recipe {
             num_attention_heads: self.model.heads,
             intermediate_size: self.model.intermediate_size,
             max_tokens: self.model.max_tokens,
+            max_word_tokens: self.model.max_word_tokens,
             instruction_base,
             max_instructions: self.tokenizer.max_instructions,
             ..Config::default()

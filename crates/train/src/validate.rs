@@ -129,11 +129,11 @@ impl<'a> Judge<'a> {
                 judge.compilers.push([a, b]);
             }
             if judge.texts.len() < pool
-                && let Some(comment) = &function.comment
+                && let Some(brief) = &function.brief
                 && let Some(listing) = find(function, false, 2)
-                && comments.insert(comment.as_str())
+                && comments.insert(brief.as_str())
             {
-                judge.texts.push((comment, listing));
+                judge.texts.push((brief, listing));
             }
         }
         judge

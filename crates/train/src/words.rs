@@ -29,6 +29,39 @@ pub fn name_words(name: &str) -> String {
     words.trim_end().to_owned()
 }
 
+/// The words of a function's name and then of the names that its source calls,
+/// each once, at most [`MAX_WORDS`].
+pub(crate) fn call_words(name: &str, source: &str) -> String {
+    let own = name_words(name);
+    let mut words: Vec<String> = own.split(' ').map(str::to_owned).collect();
+    let body = source.split_once('{').map_or("", |(_, body)| body);
+    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (at, _) in body.match_indices('(') {
+        let before = body[..at].trim_end();
+        let start = before.rfind(|c| !identifier(c)).map_or(0, |i| {
+            i + before[i..].chars().next().map_or(1, char::len_utf8)
+        });
+        let called = &before[start..];
+        if KEYWORDS.contains(&called) || called.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        for word in name_words(called).split(' ') {
+            if word.len() > 1 && !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
+            }
+            if words.len() >= MAX_WORDS {
+                return words.join(" ");
+            }
+        }
+    }
+    words.join(" ")
+}
+
+/// Words of a text about calls.
+const MAX_WORDS: usize = 32;
+/// What stands before a parenthesis and calls nothing.
+const KEYWORDS: [&str; 7] = ["", "if", "for", "while", "switch", "return", "sizeof"];
+
 fn push_space(words: &mut String) {
     if !words.is_empty() && !words.ends_with(' ') {
         words.push(' ');
@@ -48,5 +81,15 @@ mod tests {
         check("mp_", "mp");
         check("SHA256Init", "sha256 init");
         check("", "");
+    }
+
+    #[test]
+    fn calls_follow_the_name() {
+        let source = "int read_all(int fd)\n{\n  if (fd < 0) return (1);\n  \
+            é(buf_append (b, readLine(fd)), sizeof (x));\n}";
+        assert_eq!(call_words("read_all", source), "read all buf append line");
+        let long: String = (0..99).map(|i| format!("f_w{i}(); ")).collect();
+        let text = call_words("f", &format!("{{ {long} }}"));
+        assert_eq!(text.split(' ').count(), MAX_WORDS);
     }
 }

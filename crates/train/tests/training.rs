@@ -237,7 +237,8 @@ fn a_warm_start_maps_words_close_to_themselves() {
         .iter()
         .filter_map(
             |word| match tokenizer.encode(&format!("call _{word}")).ids[..] {
-                [_, id] => Some((*word, id as u16)),
+                // The word of the header, the mnemonic, the name.
+                [id, _, _] => Some((*word, id as u16)),
                 _ => None,
             },
         )

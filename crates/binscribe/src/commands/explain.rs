@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let mut functions: Vec<&Function> = program.functions().iter().collect();
     let listings = input::listings(&program, &functions);
     let engine = Engine::open(&args.model)?;
+    engine.warn_of_unknown(&program);
     let explainer = engine.explainer()?;
 
     let subjects: Vec<Subject<'_>> = functions

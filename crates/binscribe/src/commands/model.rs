@@ -374,6 +374,12 @@ fn card(
         set.entries().len(),
         licenses.join(", ")
     ));
+    if let Some(path) = &args.notes {
+        let notes = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        line(notes.trim_end());
+        line("");
+    }
     line("## Calibration\n");
     line(
         "Confidences are fitted on the validation packages and checked on the test packages; half \
