@@ -37,6 +37,8 @@
 //! The crate knows no file system, network, clock or environment: it cannot
 //! fail for a reason outside its arguments.
 
+#![forbid(unsafe_code)]
+
 mod aarch64;
 mod archive;
 mod discover;
