@@ -152,6 +152,8 @@ fn build(
         "-target",
         target,
         level,
+        // Without it -Os leaves no symbols.
+        "-g",
         "-w",
         "-fno-sanitize=undefined",
     ]);
@@ -167,7 +169,7 @@ fn build(
 
 /// What `binscribe functions` finds in the stripped file, against the symbols.
 fn compare(binscribe: &Path, twin: &Path, table: bool) -> Result<Cell> {
-    let stripped = twin.with_extension("stripped");
+    let stripped = twin.with_added_extension("stripped");
     let mut strip = Command::new("llvm-objcopy");
     strip.arg("--strip-all");
     if !table {
