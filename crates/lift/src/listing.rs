@@ -11,36 +11,47 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use iced_x86::{
-    CC_ae, CC_e, CC_ne, Code, Decoder, DecoderOptions, FlowControl, Formatter, Instruction,
-    MasmFormatter, Mnemonic, OpKind, Register,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::frame::{Frame, Slot};
+use crate::masm::{Masm, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::step::absolute_operand;
 use crate::strings;
 
 /// A function as text.
+///
+/// The instructions are in program order: the range of the entry first, then
+/// the parts that the compiler moved away.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
-    /// The instructions in program order: the range of the entry first, then
-    /// the parts that the compiler moved away.
-    pub lines: Vec<Line>,
+    /// All lines, joined by line feeds.
+    text: String,
+    places: Vec<Place>,
     /// What the function calls and mentions.
     pub facts: Facts,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    address: u64,
+    /// Where its line ends in the text.
+    end: u32,
+    len: u8,
+}
+
 /// One instruction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'l> {
     /// Where it is.
     pub address: u64,
     /// Bytes of machine code.
     pub len: u8,
     /// The text: `mov     eax, [rbp+var_18]`.
-    pub text: String,
+    pub text: &'l str,
 }
 
 /// What a function calls and mentions. Each thing is there once, in the order
@@ -76,29 +87,67 @@ pub struct Call {
 const MAX_FACTS: usize = 256;
 
 impl Listing {
+    pub(crate) fn with_capacity(instructions: usize) -> Listing {
+        Listing {
+            text: String::with_capacity(32 * instructions),
+            places: Vec::with_capacity(instructions),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Appends an instruction whose text is what `write` writes.
+    pub(crate) fn push(&mut self, address: u64, len: u8, write: impl FnOnce(&mut String)) {
+        if !self.places.is_empty() {
+            self.text.push('\n');
+        }
+        write(&mut self.text);
+        self.places.push(Place {
+            address,
+            end: self.text.len() as u32,
+            len,
+        });
+    }
+
+    /// Number of instructions.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none, as in a function without bytes in the file.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The instructions.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.places.iter().map(move |place| {
+            let text = &self.text[start..place.end as usize];
+            start = place.end as usize + 1;
+            Line {
+                address: place.address,
+                len: place.len,
+                text,
+            }
+        })
+    }
+
     /// The lines joined by line feeds: the form that rows store and models
     /// read.
-    pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.lines.iter().map(|l| l.text.len() + 1).sum());
-        for (at, line) in self.lines.iter().enumerate() {
-            if at > 0 {
-                text.push('\n');
-            }
-            text.push_str(&line.text);
-        }
-        text
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text alone.
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// The object that CLAP's tokenizer reads: `{"1": "endbr64", "2": …}`.
     pub fn to_clap_json(&self) -> serde_json::Value {
-        let numbered = self.lines.iter().enumerate();
+        let numbered = self.lines().enumerate();
         let object: serde_json::Map<_, _> = numbered
-            .map(|(at, line)| {
-                (
-                    (at + 1).to_string(),
-                    serde_json::Value::from(line.text.as_str()),
-                )
-            })
+            .map(|(at, line)| ((at + 1).to_string(), line.text.into()))
             .collect();
         object.into()
     }
@@ -110,12 +159,16 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     }
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);
-    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = std::mem::take(&mut writer.facts);
-    FORMATTER.set(Some(writer.formatter));
-    facts.instructions = code.len();
-    facts.blocks = writer.leaders;
-    Listing { lines, facts }
+    let mut listing = Listing::with_capacity(code.len());
+    for (at, instruction) in code.iter().enumerate() {
+        let len = instruction.len() as u8;
+        listing.push(instruction.ip(), len, |text| writer.line(at, text));
+    }
+    listing.facts = std::mem::take(&mut writer.facts);
+    listing.facts.instructions = code.len();
+    listing.facts.blocks = writer.leaders;
+    MASM.set(Some(writer.masm));
+    listing
 }
 
 /// The instructions of a function, up to the limits: beyond them is data that
@@ -175,13 +228,13 @@ const NEVER_RETURN: [&str; 29] = [
 
 thread_local! {
     /// A formatter is costly to make, as functions go.
-    static FORMATTER: Cell<Option<MasmFormatter>> = const { Cell::new(None) };
+    static MASM: Cell<Option<Masm>> = const { Cell::new(None) };
 }
 
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     code: &'a [Instruction],
-    formatter: MasmFormatter,
+    masm: Masm,
     /// Index of the instruction at an address, ascending by address.
     order: Vec<(u64, u32)>,
     frame: Frame,
@@ -234,7 +287,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         Writer {
             program,
             code,
-            formatter: FORMATTER.take().unwrap_or_else(formatter),
+            masm: MASM.take().unwrap_or_else(Masm::new),
             order,
             frame,
             got: got_registers(program, code),
@@ -244,48 +297,37 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn line(&mut self, at: usize) -> Line {
+    fn line(&mut self, at: usize, text: &mut String) {
         let instruction = &self.code[at];
-        let mut text = String::with_capacity(40);
         if instruction.is_invalid() {
             let ip = instruction.ip();
             text.push_str("db      ");
             let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
             for (i, byte) in bytes.iter().enumerate() {
                 text.push_str(if i > 0 { ", " } else { "" });
-                number(&mut text, (*byte).into());
+                number(text, (*byte).into());
             }
         } else {
-            self.write(at, instruction, &mut text);
-        }
-        Line {
-            address: instruction.ip(),
-            len: instruction.len() as u8,
-            text,
+            self.write(at, instruction, text);
         }
     }
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
-        self.formatter.format_mnemonic(instruction, out);
+        let start = out.len();
+        let count = self.masm.mnemonic(instruction, out);
         if out.ends_with("ret") {
             out.push('n');
         }
-        let count = self.formatter.operand_count(instruction);
         let mut comment = None;
         for operand in 0..count {
             if operand == 0 {
-                let padding = 8usize.saturating_sub(out.len()).max(1);
+                let padding = (start + 8).saturating_sub(out.len()).max(1);
                 out.push_str(&"        "[..padding]);
             } else {
                 out.push_str(", ");
             }
-            let native = self
-                .formatter
-                .get_instruction_operand(instruction, operand)
-                .ok()
-                .flatten();
-            let kind = native.map(|n| instruction.op_kind(n));
-            match kind {
+            let native = self.masm.native(instruction, operand);
+            match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.branch(instruction, out);
                 }
@@ -296,17 +338,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                     let value = native.map_or(0, |n| instruction.immediate(n));
                     self.immediate(instruction, operand, value, out, &mut comment);
                 }
-                Some(OpKind::Register) if !instruction.has_op_mask() => {
-                    let register = native.map_or(Register::None, |n| instruction.op_register(n));
-                    if register.is_gpr() || register.is_xmm() {
-                        out.push_str(self.formatter.format_register(register));
-                    } else {
-                        let _ = self.formatter.format_operand(instruction, out, operand);
-                    }
-                }
-                _ => {
-                    let _ = self.formatter.format_operand(instruction, out, operand);
-                }
+                _ => self.masm.operand(instruction, operand, out),
             }
         }
         if let Some(text) = comment {
@@ -400,7 +432,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             if based || index != Register::None {
                 out.push('[');
                 if based {
-                    out.push_str(self.formatter.format_register(base));
+                    out.push_str(self.masm.register(base));
                 }
                 if index != Register::None {
                     out.push_str(if based { "+" } else { "" });
@@ -411,7 +443,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let start = out.len();
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(instruction, operand, out);
         let bracket = out[start..].find('[').map(|i| start + i);
         if let Some(bracket) = bracket {
             if thread && base == Register::None && index == Register::None {
@@ -449,7 +481,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let _ = write!(out, "({} - ", &name[width..]);
         number(out, got);
         out.push_str(")[");
-        out.push_str(self.formatter.format_register(instruction.memory_base()));
+        out.push_str(self.masm.register(instruction.memory_base()));
         if instruction.memory_index() != Register::None {
             out.push('+');
             self.scaled_index(instruction, out);
@@ -578,7 +610,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     }
 
     fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
-        out.push_str(self.formatter.format_register(instruction.memory_index()));
+        out.push_str(self.masm.register(instruction.memory_index()));
         if instruction.memory_index_scale() > 1 {
             let _ = write!(out, "*{}", instruction.memory_index_scale());
         }
@@ -597,7 +629,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.program.address_name(value, out, comment);
             return;
         }
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(instruction, operand, out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
@@ -726,33 +758,6 @@ fn returned_address(program: &Program<'_>, address: u64) -> Option<Register> {
         && first.memory_base() == Register::ESP
         && first.memory_displacement32() == 0;
     (reads && second.code() == Code::Retnd).then(|| first.op0_register())
-}
-
-fn formatter() -> MasmFormatter {
-    let mut formatter = MasmFormatter::new();
-    let options = formatter.options_mut();
-    options.set_space_after_operand_separator(true);
-    options.set_cc_e(CC_e::z);
-    options.set_cc_ne(CC_ne::nz);
-    options.set_cc_ae(CC_ae::nb);
-    options.set_uppercase_hex(true);
-    options.set_add_leading_zero_to_hex_numbers(true);
-    options.set_small_hex_numbers_in_decimal(true);
-    formatter
-}
-
-/// A number as MASM writes it: `9`, `0Ah`, `28h`.
-pub(crate) fn number(out: &mut String, value: u64) {
-    let _ = if value < 10 {
-        write!(out, "{value}")
-    } else {
-        let start = out.len();
-        let written = write!(out, "{value:X}h");
-        if out.as_bytes()[start].is_ascii_alphabetic() {
-            out.insert(start, '0');
-        }
-        written
-    };
 }
 
 fn width_name(width: usize) -> &'static str {

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::image::Import;
-use crate::listing::{Call, Facts, number, remember};
+use crate::listing::{Call, Facts, remember};
+use crate::masm::number;
 use crate::program::Program;
 use crate::strings;
 
