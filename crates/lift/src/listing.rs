@@ -7,7 +7,7 @@
 //! here.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use iced_x86::{
@@ -16,7 +16,7 @@ use iced_x86::{
 
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::frame::{Frame, Slot};
-use crate::masm::{Masm, number};
+use crate::masm::{Form, Masm, hex, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::step::absolute_operand;
@@ -175,7 +175,9 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
 /// was taken for code, and [`Program::diagnostics`] says so.
 fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     let bits = program.image.arch.bits();
-    let mut code = Vec::new();
+    // An instruction has four bytes or so.
+    let expected = (function.size / 4).min(MAX_INSTRUCTIONS as u64) as usize;
+    let mut code = Vec::with_capacity(expected + 1);
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
@@ -242,7 +244,7 @@ struct Writer<'a, 'd> {
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
-    widths: HashMap<Slot, usize>,
+    widths: BTreeMap<Slot, usize>,
     facts: Facts,
     leaders: usize,
 }
@@ -254,7 +256,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             .enumerate()
             .map(|(at, i)| (i.ip(), at as u32))
             .collect();
-        order.sort_unstable();
+        // Stable, because that is quick for a few ascending runs: the ranges.
+        order.sort();
         let find = |address: u64| -> Option<usize> {
             let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
             Some(order[at].1 as usize)
@@ -291,7 +294,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             order,
             frame,
             got: got_registers(program, code),
-            widths: HashMap::new(),
+            widths: BTreeMap::new(),
             facts: Facts::default(),
             leaders,
         }
@@ -314,7 +317,8 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
         let start = out.len();
-        let count = self.masm.mnemonic(instruction, out);
+        let form = self.masm.form(instruction);
+        let count = self.masm.mnemonic(form, instruction, out);
         if out.ends_with("ret") {
             out.push('n');
         }
@@ -326,19 +330,19 @@ impl<'a, 'd> Writer<'a, 'd> {
             } else {
                 out.push_str(", ");
             }
-            let native = self.masm.native(instruction, operand);
+            let native = self.masm.native(form, instruction, operand);
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.branch(instruction, out);
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, operand, out, &mut comment);
+                    self.memory(at, (instruction, form), operand, out, &mut comment);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
-                    self.immediate(instruction, operand, value, out, &mut comment);
+                    self.immediate((instruction, form), operand, value, out, &mut comment);
                 }
-                _ => self.masm.operand(instruction, operand, out),
+                _ => self.masm.operand(form, instruction, operand, out),
             }
         }
         if let Some(text) = comment {
@@ -375,7 +379,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn memory(
         &mut self,
         at: usize,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         out: &mut String,
         comment: &mut Option<String>,
@@ -443,7 +447,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let start = out.len();
-        self.masm.operand(instruction, operand, out);
+        self.masm.operand(form, instruction, operand, out);
         let bracket = out[start..].find('[').map(|i| start + i);
         if let Some(bracket) = bracket {
             if thread && base == Register::None && index == Register::None {
@@ -558,21 +562,24 @@ impl<'a, 'd> Writer<'a, 'd> {
             .then(|| image.pointer(address))
             .flatten();
         if let Some(target) = pointer.filter(|&target| target != 0) {
-            let _ = write!(out, "{segment}off_{address:X}");
+            out.push_str(segment);
+            out.push_str("off_");
+            hex(out, address);
             *comment = self.program.string_at(target, 4);
             return;
         }
-        let prefix = match width {
-            1 => "byte",
-            2 => "word",
-            4 => "dword",
-            8 => "qword",
-            10 => "tbyte",
-            16 => "xmmword",
-            32 => "ymmword",
-            _ => "unk",
-        };
-        let _ = write!(out, "{segment}{prefix}_{address:X}");
+        out.push_str(segment);
+        out.push_str(match width {
+            1 => "byte_",
+            2 => "word_",
+            4 => "dword_",
+            8 => "qword_",
+            10 => "tbyte_",
+            16 => "xmmword_",
+            32 => "ymmword_",
+            _ => "unk_",
+        });
+        hex(out, address);
     }
 
     fn stack(
@@ -603,10 +610,13 @@ impl<'a, 'd> Writer<'a, 'd> {
             out.push('+');
             number(out, distance);
         }
-        let _ = match slot {
-            Slot::Local(offset) => write!(out, "+var_{offset:X}]"),
-            Slot::Argument(offset) => write!(out, "+arg_{offset:X}]"),
+        let (kind, offset) = match slot {
+            Slot::Local(offset) => ("+var_", offset),
+            Slot::Argument(offset) => ("+arg_", offset),
         };
+        out.push_str(kind);
+        hex(out, offset);
+        out.push(']');
     }
 
     fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
@@ -618,7 +628,7 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     fn immediate(
         &mut self,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         value: u64,
         out: &mut String,
@@ -629,7 +639,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.program.address_name(value, out, comment);
             return;
         }
-        self.masm.operand(instruction, operand, out);
+        self.masm.operand(form, instruction, operand, out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }

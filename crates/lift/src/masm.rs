@@ -5,11 +5,9 @@
 //! listing; here that is remembered by opcode, and what most operands look like
 //! is written at once. The tests compare both over random code.
 
-use std::ops::Range;
-
 use iced_x86::{
-    CC_ae, CC_e, CC_ne, Code, EncodingKind, Formatter, Instruction, MasmFormatter, Mnemonic,
-    OpKind, Register,
+    CC_ae, CC_e, CC_ne, EncodingKind, Formatter, Instruction, MasmFormatter, Mnemonic, OpKind,
+    Register,
 };
 
 /// Number of opcodes that there may be; asserted by a test.
@@ -26,16 +24,35 @@ pub(crate) struct Masm {
     words: String,
 }
 
-/// How an opcode is written.
+/// How an opcode is written, as far as that is the same for all its
+/// instructions.
 #[derive(Debug, Clone, Copy, Default)]
-struct Form {
-    known: bool,
-    mnemonic: (u32, u32),
-    count: u32,
-    /// Which operand of the decoder each is; `u32::MAX` where it has none.
-    natives: [u32; OPERANDS],
+pub(crate) struct Form {
+    state: State,
+    mnemonic: Word,
+    count: u8,
+    /// Which operand of the decoder each is; [`NONE`] where it has none.
+    natives: [u8; OPERANDS],
     /// The width before a place in memory, once it was needed.
-    width: Option<(u32, u32)>,
+    width: Option<Word>,
+}
+
+const NONE: u8 = u8::MAX;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unknown,
+    Known,
+    /// Its instructions are written in several ways.
+    Varies,
+}
+
+/// A part of [`Masm::words`].
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    start: u32,
+    len: u8,
 }
 
 impl Masm {
@@ -57,11 +74,16 @@ impl Masm {
     }
 
     /// Writes the mnemonic; returns how many operands follow.
-    pub(crate) fn mnemonic(&mut self, instruction: &Instruction, out: &mut String) -> u32 {
-        match self.form(instruction) {
+    pub(crate) fn mnemonic(
+        &mut self,
+        form: Option<Form>,
+        instruction: &Instruction,
+        out: &mut String,
+    ) -> u32 {
+        match form {
             Some(form) => {
-                out.push_str(word(&self.words, form.mnemonic));
-                form.count
+                out.push_str(self.word(form.mnemonic));
+                form.count.into()
             }
             None => {
                 self.formatter.format_mnemonic(instruction, out);
@@ -71,13 +93,18 @@ impl Masm {
     }
 
     /// Which operand of the decoder the one that is written at `operand` is.
-    pub(crate) fn native(&mut self, instruction: &Instruction, operand: u32) -> Option<u32> {
-        match self.form(instruction) {
+    pub(crate) fn native(
+        &mut self,
+        form: Option<Form>,
+        instruction: &Instruction,
+        operand: u32,
+    ) -> Option<u32> {
+        match form {
             Some(form) => form
                 .natives
                 .get(operand as usize)
-                .copied()
-                .filter(|&native| native != u32::MAX),
+                .filter(|&&native| native != NONE)
+                .map(|&native| native.into()),
             None => self
                 .formatter
                 .get_instruction_operand(instruction, operand)
@@ -87,9 +114,15 @@ impl Masm {
     }
 
     /// Writes an operand without names.
-    pub(crate) fn operand(&mut self, instruction: &Instruction, operand: u32, out: &mut String) {
-        if let Some(native) = self.native(instruction, operand)
-            && self.form(instruction).is_some()
+    pub(crate) fn operand(
+        &mut self,
+        form: Option<Form>,
+        instruction: &Instruction,
+        operand: u32,
+        out: &mut String,
+    ) {
+        if form.is_some()
+            && let Some(native) = self.native(form, instruction, operand)
         {
             match instruction.op_kind(native) {
                 OpKind::Register => {
@@ -130,7 +163,7 @@ impl Masm {
             return false;
         }
         let width = self.width(instruction, operand);
-        out.push_str(word(&self.words, width));
+        out.push_str(self.word(width));
         out.push('[');
         out.push_str(self.formatter.format_register(base));
         if index != Register::None {
@@ -155,7 +188,7 @@ impl Masm {
         true
     }
 
-    fn width(&mut self, instruction: &Instruction, operand: u32) -> (u32, u32) {
+    fn width(&mut self, instruction: &Instruction, operand: u32) -> Word {
         let at = instruction.code() as usize;
         if let Some(width) = self.forms[at].width {
             return width;
@@ -172,9 +205,7 @@ impl Masm {
 
     /// How an instruction is written, if all of its opcode are written alike:
     /// neither prefixes nor numbers change the words.
-    fn form(&mut self, instruction: &Instruction) -> Option<Form> {
-        let code = instruction.code();
-        let known = self.forms.get(code as usize)?.known;
+    pub(crate) fn form(&mut self, instruction: &Instruction) -> Option<Form> {
         if instruction.has_lock_prefix()
             || instruction.has_rep_prefix()
             || instruction.has_repne_prefix()
@@ -182,15 +213,21 @@ impl Masm {
         {
             return None;
         }
-        if !known && !self.learn(instruction, code) {
-            return None;
+        let at = instruction.code() as usize;
+        if self.forms.get(at)?.state == State::Unknown {
+            self.forms[at] = self.learn(instruction);
         }
-        Some(self.forms[code as usize])
+        Some(self.forms[at]).filter(|form| form.state == State::Known)
     }
 
-    fn learn(&mut self, instruction: &Instruction, code: Code) -> bool {
+    fn learn(&mut self, instruction: &Instruction) -> Form {
+        let varies = Form {
+            state: State::Varies,
+            ..Form::default()
+        };
+        let mnemonic = instruction.mnemonic();
         let pseudo = matches!(
-            code.mnemonic(),
+            mnemonic,
             Mnemonic::Cmpps
                 | Mnemonic::Cmppd
                 | Mnemonic::Cmpss
@@ -198,8 +235,8 @@ impl Masm {
                 | Mnemonic::Pclmulqdq
         );
         // Some are written otherwise for some of their registers.
-        let varies = matches!(
-            code.mnemonic(),
+        let exchanges = matches!(
+            mnemonic,
             Mnemonic::Nop
                 | Mnemonic::Xchg
                 | Mnemonic::Xlatb
@@ -219,43 +256,45 @@ impl Masm {
             || instruction.is_string_instruction()
             || instruction.is_invalid()
             || pseudo
-            || varies
+            || exchanges
         {
-            return false;
+            return varies;
         }
         let mut text = String::new();
         self.formatter.format_mnemonic(instruction, &mut text);
         let count = self.formatter.operand_count(instruction);
         // The old floating point drops operands.
         if count as usize > OPERANDS || text.starts_with('f') {
-            return false;
+            return varies;
         }
-        let mut natives = [u32::MAX; OPERANDS];
+        let mut natives = [NONE; OPERANDS];
         for (operand, native) in (0..count).zip(&mut natives) {
             let found = self.formatter.get_instruction_operand(instruction, operand);
-            *native = found.ok().flatten().unwrap_or(u32::MAX);
+            *native = found.ok().flatten().map_or(NONE, |native| native as u8);
         }
         let mnemonic = self.remember(&text);
-        self.forms[code as usize] = Form {
-            known: true,
+        Form {
+            state: State::Known,
             mnemonic,
-            count,
+            count: count as u8,
             natives,
             width: None,
-        };
-        true
+        }
     }
 
-    fn remember(&mut self, text: &str) -> (u32, u32) {
+    fn remember(&mut self, text: &str) -> Word {
         let start = self.words.len() as u32;
         self.words.push_str(text);
-        (start, self.words.len() as u32)
+        Word {
+            start,
+            len: text.len() as u8,
+        }
     }
-}
 
-fn word(words: &str, (start, end): (u32, u32)) -> &str {
-    let range: Range<usize> = start as usize..end as usize;
-    &words[range]
+    fn word(&self, word: Word) -> &str {
+        let start = word.start as usize;
+        &self.words[start..start + usize::from(word.len)]
+    }
 }
 
 /// Bits of an immediate as it is written.
@@ -269,30 +308,33 @@ fn immediate_bits(kind: OpKind) -> Option<u32> {
     })
 }
 
+/// Digits of a number in hexadecimal, in capital letters.
+pub(crate) fn hex(out: &mut String, value: u64) {
+    let digits = (67 - (value | 1).leading_zeros()) / 4;
+    for at in (0..digits).rev() {
+        let digit = (value >> (4 * at)) as u8 & 15;
+        out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+    }
+}
+
 /// A number as MASM writes it: `9`, `0Ah`, `28h`.
 pub(crate) fn number(out: &mut String, value: u64) {
     if value < 10 {
         out.push(char::from(b'0' + value as u8));
         return;
     }
-    let digits = (67 - value.leading_zeros()) / 4;
-    let digit = |at: u32| -> char {
-        let digit = (value >> (4 * at)) as u8 & 15;
-        char::from(b"0123456789ABCDEF"[usize::from(digit)])
-    };
-    if digit(digits - 1).is_ascii_alphabetic() {
+    let first = value >> (4 * ((63 - value.leading_zeros()) / 4));
+    if first > 9 {
         out.push('0');
     }
-    for at in (0..digits).rev() {
-        out.push(digit(at));
-    }
+    hex(out, value);
     out.push('h');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iced_x86::{Decoder, DecoderOptions};
+    use iced_x86::{Code, Decoder, DecoderOptions};
 
     #[test]
     fn there_are_fewer_opcodes_than_forms() {
@@ -339,7 +381,8 @@ mod tests {
                 }
                 ours.clear();
                 theirs.clear();
-                let count = masm.mnemonic(&instruction, &mut ours);
+                let form = masm.form(&instruction);
+                let count = masm.mnemonic(form, &instruction, &mut ours);
                 plain.format_mnemonic(&instruction, &mut theirs);
                 assert_eq!(
                     count,
@@ -350,10 +393,10 @@ mod tests {
                 for operand in 0..count {
                     ours.push('|');
                     theirs.push('|');
-                    masm.operand(&instruction, operand, &mut ours);
+                    masm.operand(form, &instruction, operand, &mut ours);
                     let native = plain.get_instruction_operand(&instruction, operand);
                     assert_eq!(
-                        masm.native(&instruction, operand),
+                        masm.native(form, &instruction, operand),
                         native.expect("an operand that was counted"),
                     );
                     plain
@@ -361,7 +404,7 @@ mod tests {
                         .expect("an operand that was counted");
                 }
                 assert_eq!(ours, theirs, "{:02x?}", &window[..instruction.len()]);
-                remembered += usize::from(masm.form(&instruction).is_some());
+                remembered += usize::from(form.is_some());
             }
             assert!(remembered > 100_000, "{remembered}");
         }
