@@ -13,10 +13,12 @@ use std::ops::Range;
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
+mod noreturn;
+
 use crate::image::Image;
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Reference, Steps, absolute_operand, reference};
+use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -34,7 +36,7 @@ type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>
 type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
 
 /// A function in the making; its start is its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Body {
     end: u64,
     source: Source,
@@ -64,12 +66,30 @@ struct Discovery<'i, 'd> {
     /// Work that may still be done where a file could ask for the same again and
     /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
+    /// Functions, stubs and slots that calls do not come back from.
+    no_return: HashSet<u64>,
+    /// Those of them that are known by name.
+    declared: HashSet<u64>,
     diagnostics: Vec<Diagnostic>,
 }
 
-pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
+/// What is found in a file.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Ascending by address.
+    pub(crate) functions: Vec<Function>,
+    /// Which function calls which, by index, ascending.
+    pub(crate) calls: Vec<(u32, u32)>,
+    /// Functions, stubs and slots that calls do not come back from.
+    pub(crate) no_return: HashSet<u64>,
+}
+
+pub(crate) fn functions(image: &mut Image<'_>) -> Found {
+    let declared = noreturn::imports(image);
     let mut discovery = Discovery {
         image,
+        no_return: declared.clone(),
+        declared,
         bodies: BTreeMap::new(),
         edges: Vec::new(),
         tables: Vec::new(),
@@ -81,19 +101,35 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
             .sum(),
         diagnostics: Vec::new(),
     };
-    discovery.budget = discovery.budget.saturating_mul(8);
+    let budget = discovery.budget.saturating_mul(8);
+    discovery.budget = budget;
     discovery.unwind_table();
     discovery.known();
     discovery.symbols();
     discovery.separate();
+    let stated = discovery.bodies.clone();
     discovery.follow();
+    if discovery.spread_no_return() && discovery.bodies.values().any(|body| !body.bounded) {
+        // What was followed past a call that does not come back ends there.
+        discovery.bodies = stated;
+        discovery.edges.clear();
+        discovery.tables.clear();
+        discovery.budget = budget;
+        discovery.follow();
+        discovery.spread_no_return();
+    }
     discovery.name_main();
     discovery.jump_tables();
     let parts = discovery.cold_parts();
     let functions = discovery.finish(&parts);
-    let diagnostics = discovery.diagnostics;
+    let calls = discovery.calls(&functions);
+    let (diagnostics, no_return) = (discovery.diagnostics, discovery.no_return);
     image.diagnostics.extend(diagnostics);
-    functions
+    Found {
+        functions,
+        calls,
+        no_return,
+    }
 }
 
 impl<'i> Discovery<'i, '_> {
@@ -300,7 +336,7 @@ impl<'i> Discovery<'i, '_> {
                 let source = match edge.how {
                     Reference::Call | Reference::Jump => Source::CallTarget,
                     Reference::Address => Source::Reference,
-                    Reference::Branch => continue,
+                    Reference::Branch | Reference::Through => continue,
                 };
                 // A jump is less than a call; a second look may raise it.
                 let held = seeds.entry(edge.target).or_insert(source);
@@ -463,10 +499,12 @@ impl<'i> Discovery<'i, '_> {
                     end = end.max(step.next());
                     most = step.compares.or(most);
                     entry = if step.entry > 0 { step.entry } else { entry };
-                    if let Some(table) = step.table.filter(|table| !tables.contains(table))
-                        && tables.len() < MAX_TABLES
-                    {
-                        tables.push(table);
+                    if let Some(table) = step.table {
+                        // The one named last comes last.
+                        tables.retain(|&known| known != table);
+                        if tables.len() < MAX_TABLES {
+                            tables.push(table);
+                        }
                     }
                     if let Some(target) = step.branch_target()
                         && (start..limit).contains(&target)
@@ -482,7 +520,7 @@ impl<'i> Discovery<'i, '_> {
                         open.extend(self.cases(&tables, &within, most, entry));
                     }
                     restored = step.restores;
-                    if step.ends {
+                    if step.ends || self.leaves(&step, limit) {
                         break;
                     }
                 }
@@ -500,6 +538,23 @@ impl<'i> Discovery<'i, '_> {
         }
     }
 
+    /// Whether a call does not come back. The compiler knows that of functions
+    /// that are declared so; of others only where it looked: then another
+    /// function follows.
+    fn leaves(&self, step: &Step, limit: u64) -> bool {
+        let Some((target, Reference::Call | Reference::Through)) = step.reference else {
+            return false;
+        };
+        if !self.no_return.contains(&target) {
+            return false;
+        }
+        let next = step.next();
+        let bytes = self.image.bytes_in(next, limit);
+        self.declared.contains(&target)
+            || step::after_padding(self.image, bytes, next) != Some(next)
+            || step::is_prologue(self.image, bytes, next)
+    }
+
     /// Where a jump by one of `tables` may lead, inside of `within`: at most to
     /// `most` + 1 places, by entries of `entry` bytes.
     fn cases(
@@ -513,6 +568,9 @@ impl<'i> Discovery<'i, '_> {
         let most = most.map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
         let most = most.min(MAX_TABLE);
         let mut found = Vec::new();
+        if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
+            return self.short_cases(tables, within, most, entry as usize);
+        }
         for &table in tables {
             let Some(region) = image.region(table) else {
                 continue;
@@ -532,17 +590,6 @@ impl<'i> Discovery<'i, '_> {
                     from.wrapping_add_signed(distance.into())
                 });
                 found.extend(relative.take_while(|target| within.contains(target)));
-            } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-                // Counted in instructions, from a label that the code names too.
-                let labels = tables.iter().filter(|label| within.contains(label));
-                for &label in labels {
-                    let entries = bytes.chunks_exact(entry as usize).take(most);
-                    let targets = entries.map(|raw| {
-                        let high = raw.get(1).copied().unwrap_or(0);
-                        label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
-                    });
-                    found.extend(targets.take_while(|target| within.contains(target)));
-                }
             }
             if found.len() == before {
                 let size = image.arch.pointer_size();
@@ -559,6 +606,40 @@ impl<'i> Discovery<'i, '_> {
         }
         self.budget = self.budget.saturating_sub(found.len() as u64);
         found
+    }
+
+    /// The same for tables of one or two bytes an entry, which count in
+    /// instructions from a label that the code named last. Other data that the
+    /// function names could be one, too: of those all of whose places lie inside
+    /// and are not one place, the table is that whose places lie closest.
+    fn short_cases(
+        &mut self,
+        tables: &[u64],
+        within: &Range<u64>,
+        most: usize,
+        entry: usize,
+    ) -> Vec<u64> {
+        let image = self.image;
+        let mut labels = tables.iter().rev();
+        let Some(&label) = labels.find(|label| within.contains(label)) else {
+            return Vec::new();
+        };
+        let read = |table: u64| -> Option<Vec<u64>> {
+            let bytes = image.bytes_at(table)?.get(..most * entry)?;
+            let places = bytes.chunks_exact(entry).map(|raw| {
+                let high = raw.get(1).copied().unwrap_or(0);
+                label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
+            });
+            let places: Vec<u64> = places.collect();
+            let one = places.iter().all(|place| Some(place) == places.first());
+            (!one && places.iter().all(|place| within.contains(place))).then_some(places)
+        };
+        self.budget = self.budget.saturating_sub((tables.len() * most) as u64);
+        let outside = tables.iter().filter(|table| !within.contains(table));
+        let candidates = outside.filter_map(|&table| read(table));
+        candidates
+            .min_by_key(|places| places.iter().max().copied())
+            .unwrap_or_default()
     }
 
     /// The instructions from `start` to `end`.
@@ -585,7 +666,13 @@ impl<'i> Discovery<'i, '_> {
             }
             if let Some((target, how)) = step.reference
                 && !(start..end).contains(&target)
-                && self.image.code_region(target).is_some()
+                && match how {
+                    // Of these only what does not come back matters.
+                    Reference::Through => self.no_return.contains(&target),
+                    _ => {
+                        self.image.code_region(target).is_some() || self.no_return.contains(&target)
+                    }
+                }
             {
                 self.edges.push(Edge {
                     from: start,
@@ -727,16 +814,20 @@ impl<'i> Discovery<'i, '_> {
             parent: Option<u64>,
             other_parents: bool,
             taken: bool,
+            /// By a jump on a condition, as to a part more often than to a function.
+            branched: bool,
         }
         let mut incoming: HashMap<u64, Seen> = HashMap::new();
         for edge in &self.edges {
             let seen = incoming.entry(edge.target).or_default();
+            seen.branched |= edge.how == Reference::Branch;
             match edge.how {
                 Reference::Jump | Reference::Branch => match seen.parent {
                     None => seen.parent = Some(edge.from),
                     Some(parent) => seen.other_parents |= parent != edge.from,
                 },
                 Reference::Call | Reference::Address => seen.taken = true,
+                Reference::Through => {}
             }
         }
         for &(_, target) in &self.image.pointers {
@@ -754,8 +845,7 @@ impl<'i> Discovery<'i, '_> {
         }
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
-        let aligned = self.bodies.keys().filter(|&&start| start % 16 == 0).count();
-        let alignment_tells = aligned * 10 >= self.bodies.len() * 8;
+        let alignment_tells = self.alignment_tells();
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
@@ -786,11 +876,23 @@ impl<'i> Discovery<'i, '_> {
             }
             let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
-            if cold_name || unwound || returns.contains(&(start, parent)) {
+            let unlisted = body.source == Source::Gap && (seen.branched || unaligned);
+            if cold_name || unwound || unlisted || returns.contains(&(start, parent)) {
                 parts.insert(start, parent);
             }
         }
         parts
+    }
+
+    /// Whether nearly all functions begin at multiples of 16.
+    fn alignment_tells(&self) -> bool {
+        let listed = self.bodies.iter().filter(|(_, b)| b.source != Source::Gap);
+        let (mut all, mut aligned) = (0usize, 0usize);
+        for (&start, _) in listed {
+            all += 1;
+            aligned += usize::from(start % 16 == 0);
+        }
+        all > 0 && aligned * 10 >= all * 8
     }
 
     fn finish(&self, parts: &HashMap<u64, u64>) -> Vec<Function> {
@@ -833,6 +935,32 @@ impl<'i> Discovery<'i, '_> {
             });
         }
         functions
+    }
+
+    /// Which of `functions` calls which, or jumps to it.
+    fn calls(&self, functions: &[Function]) -> Vec<(u32, u32)> {
+        let mut owners: Vec<(u64, u32)> = Vec::new();
+        for (index, function) in (0..).zip(functions) {
+            owners.extend(function.ranges.iter().map(|range| (range.start, index)));
+        }
+        owners.sort_unstable();
+        let owner = |start: u64| {
+            let at = owners.binary_search_by_key(&start, |owner| owner.0).ok()?;
+            Some(owners[at].1)
+        };
+        let direct = self.edges.iter().filter(|edge| {
+            matches!(
+                edge.how,
+                Reference::Call | Reference::Jump | Reference::Branch
+            )
+        });
+        let mut calls: Vec<(u32, u32)> = direct
+            .filter_map(|edge| Some((owner(edge.from)?, owner(edge.target)?)))
+            .filter(|(from, to)| from != to)
+            .collect();
+        calls.sort_unstable();
+        calls.dedup();
+        calls
     }
 
     fn kind(&self, start: u64, end: u64) -> Kind {

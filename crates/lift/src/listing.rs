@@ -194,40 +194,6 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     code
 }
 
-/// Imported functions that never return: what follows a call to them is
-/// reached in another way, with the stack in another state.
-const NEVER_RETURN: [&str; 29] = [
-    "?terminate@@YAXXZ",
-    "ExRaiseStatus",
-    "ExitProcess",
-    "ExitThread",
-    "FreeLibraryAndExitThread",
-    "KeBugCheck",
-    "KeBugCheckEx",
-    "RaiseFailFastException",
-    "RtlExitUserProcess",
-    "RtlExitUserThread",
-    "_CxxThrowException",
-    "_Exit",
-    "_Unwind_Resume",
-    "__assert_fail",
-    "__chk_fail",
-    "__cxa_rethrow",
-    "__cxa_throw",
-    "__fastfail",
-    "__fortify_fail",
-    "__longjmp_chk",
-    "__stack_chk_fail",
-    "__std_terminate",
-    "_exit",
-    "_invoke_watson",
-    "abort",
-    "exit",
-    "longjmp",
-    "quick_exit",
-    "terminate",
-];
-
 thread_local! {
     /// A formatter is costly to make, as functions go.
     static MASM: Cell<Option<Masm>> = const { Cell::new(None) };
@@ -264,8 +230,11 @@ impl<'a, 'd> Writer<'a, 'd> {
         };
         let target = |i: &Instruction| jump_target(i).and_then(find);
         let returns = |i: &Instruction| {
-            let import = callee(program, i);
-            !import.is_some_and(|import| NEVER_RETURN.contains(&import))
+            let callee = match near(i) {
+                true => Some(i.near_branch_target()),
+                false => absolute_operand(i),
+            };
+            !callee.is_some_and(|callee| program.no_return.contains(&callee))
         };
         let word = program.image.arch.pointer_size() as i64;
         let frame = Frame::new(code, word, target, returns);
@@ -839,17 +808,4 @@ fn ends_block(instruction: &Instruction) -> bool {
         instruction.flow_control(),
         FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall | FlowControl::Interrupt
     )
-}
-
-/// The import that a call leads to.
-fn callee<'p>(program: &'p Program<'_>, instruction: &Instruction) -> Option<&'p str> {
-    let image = &program.image;
-    if near(instruction) {
-        return image
-            .imports
-            .get(&instruction.near_branch_target())
-            .map(|i| i.name.as_str());
-    }
-    let slot = absolute_operand(instruction)?;
-    image.slots.get(&slot).map(String::as_str)
 }

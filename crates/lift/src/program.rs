@@ -1,5 +1,6 @@
 //! A file as we understood it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -14,6 +15,12 @@ pub struct Program<'d> {
     functions: Vec<Function>,
     /// Starts of `functions`, close together for searching.
     starts: Vec<u64>,
+    /// Functions, stubs and slots that calls do not come back from.
+    pub(crate) no_return: HashSet<u64>,
+    /// Which function calls which, by index, ascending.
+    callees: Vec<(u32, u32)>,
+    /// The same, by who is called: (callee, caller).
+    callers: Vec<(u32, u32)>,
     info: BinaryInfo,
 }
 
@@ -293,7 +300,10 @@ impl<'d> Program<'d> {
     /// Reads a file and finds its functions.
     pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
         let mut image = Image::parse(bytes)?;
-        let functions = discover::functions(&mut image);
+        let found = discover::functions(&mut image);
+        let functions = found.functions;
+        let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
+        callers.sort_unstable();
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,
@@ -307,6 +317,9 @@ impl<'d> Program<'d> {
             image,
             starts: functions.iter().map(|f| f.address).collect(),
             functions,
+            no_return: found.no_return,
+            callees: found.calls,
+            callers,
             info,
         })
     }
@@ -343,6 +356,34 @@ impl<'d> Program<'d> {
         let address = u64::from_str_radix(digits, 16).ok()?;
         self.function_at(address)
             .or_else(|| self.functions.iter().find(|f| f.contains(address)))
+    }
+
+    /// The functions of this program that `function` calls, or jumps to at its
+    /// end: directly, not through a pointer. Ascending by address.
+    pub fn callees(&self, function: &Function) -> impl Iterator<Item = &Function> {
+        self.along(&self.callees, function)
+    }
+
+    /// The functions of this program that call `function` so.
+    pub fn callers(&self, function: &Function) -> impl Iterator<Item = &Function> {
+        self.along(&self.callers, function)
+    }
+
+    fn along<'p>(
+        &'p self,
+        edges: &'p [(u32, u32)],
+        function: &Function,
+    ) -> impl Iterator<Item = &'p Function> {
+        let at = self.starts.binary_search(&function.address);
+        let at = at.map_or(u32::MAX, |at| at as u32);
+        let first = edges.partition_point(|&(from, _)| from < at);
+        let here = edges[first..].iter().take_while(move |edge| edge.0 == at);
+        here.filter_map(|&(_, to)| self.functions.get(to as usize))
+    }
+
+    /// Whether calls to `function` never come back.
+    pub fn never_returns(&self, function: &Function) -> bool {
+        self.no_return.contains(&function.address)
     }
 
     /// The text and the facts of one of this program's functions.

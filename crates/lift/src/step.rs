@@ -17,6 +17,8 @@ pub(crate) struct Step {
     pub(crate) invalid: bool,
     /// The next instruction is not reached from this one.
     pub(crate) ends: bool,
+    /// Nothing is reached from this one: `ud2`, `hlt`, `brk`.
+    pub(crate) traps: bool,
     /// Jumps to where a register or a table says.
     pub(crate) indirect: bool,
     /// The address that it refers to, if that may be code.
@@ -38,6 +40,8 @@ pub(crate) enum Reference {
     Jump,
     Branch,
     Address,
+    /// A call or a jump to where a pointer at the address leads.
+    Through,
 }
 
 impl Step {
@@ -123,6 +127,8 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         length: instruction.len() as u64,
         invalid: instruction.is_invalid(),
         ends: ends_block(instruction),
+        traps: instruction.flow_control() == FlowControl::Exception
+            || instruction.code() == Code::Hlt,
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),
@@ -172,6 +178,9 @@ pub(crate) fn reference(instruction: &Instruction, absolute: bool) -> Option<(u6
         FlowControl::Call => Some((near_target(instruction)?, Reference::Call)),
         FlowControl::UnconditionalBranch => Some((near_target(instruction)?, Reference::Jump)),
         FlowControl::ConditionalBranch => Some((near_target(instruction)?, Reference::Branch)),
+        FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+            Some((absolute_operand(instruction)?, Reference::Through))
+        }
         FlowControl::Next => match instruction.code() {
             Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
                 Some((instruction.ip_rel_memory_address(), Reference::Address))

@@ -64,7 +64,14 @@ impl Isa for Aarch64 {
     }
 
     fn compared(&self, code: &Code) -> Option<u64> {
-        (code.word & 0x7fc0_001f == 0x7100_001f).then(|| field(code.word, 10, 12).into())
+        let word = code.word;
+        if word & 0x7fc0_0000 == 0x7100_0000 {
+            return Some(field(word, 10, 12).into());
+        }
+        // `AND` with the lowest bits bounds a number as well.
+        let lowest = word & 0x7f80_0000 == 0x1200_0000 && field(word, 16, 6) == 0;
+        let ones = field(word, 10, 6) + 1;
+        (lowest && ones < 16).then(|| (1 << ones) - 1)
     }
 
     fn indexed_load(&self, code: &Code) -> u64 {

@@ -131,7 +131,7 @@ pub(crate) trait Isa: Sync {
         4
     }
 
-    /// The number that a register is compared with.
+    /// The number that a register is compared with, or cut down to.
     fn compared(&self, code: &Code) -> Option<u64>;
 
     /// Bytes that a load reads at a register and a register, 0 if it is none.
@@ -256,6 +256,7 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         length: code.length.into(),
         invalid: false,
         ends: false,
+        traps: false,
         indirect: false,
         reference: taken.map(|target| (target, Reference::Address)),
         table: taken,
@@ -271,7 +272,8 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
         Op::Call(target) => step.reference = Some((target, Reference::Call)),
         Op::Jump(_) => (step.ends, step.indirect) = (true, true),
-        Op::Return | Op::Stop => step.ends = true,
+        Op::Return => step.ends = true,
+        Op::Stop => (step.ends, step.traps) = (true, true),
         Op::Undefined => (step.ends, step.invalid) = (true, true),
         _ => {}
     }
