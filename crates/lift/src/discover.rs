@@ -14,9 +14,13 @@ use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 mod noreturn;
+mod switch;
+
+use switch::Named;
+pub(crate) use switch::targets;
 
 use crate::image::Image;
-use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
+use crate::program::{Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
@@ -482,7 +486,7 @@ impl<'i> Discovery<'i, '_> {
         let mut open = vec![start];
         // Jumps over code that nothing has led to yet, lowest first.
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
-        let mut tables: Vec<u64> = Vec::new();
+        let mut named = Named::default();
         let mut end = start;
         loop {
             while let Some(at) = open.pop() {
@@ -490,22 +494,15 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
-                let (mut restored, mut most, mut entry) = (false, None, 0);
+                let mut restored = false;
+                (named.most, named.entry) = (None, 0);
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     if step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
                     end = end.max(step.next());
-                    most = step.compares.or(most);
-                    entry = if step.entry > 0 { step.entry } else { entry };
-                    if let Some(table) = step.table {
-                        // The one named last comes last.
-                        tables.retain(|&known| known != table);
-                        if tables.len() < MAX_TABLES {
-                            tables.push(table);
-                        }
-                    }
+                    named.follow(&step);
                     if let Some(target) = step.branch_target()
                         && (start..limit).contains(&target)
                     {
@@ -517,7 +514,8 @@ impl<'i> Discovery<'i, '_> {
                     }
                     if step.indirect {
                         let within = start..limit;
-                        open.extend(self.cases(&tables, &within, most, entry));
+                        let budget = &mut self.budget;
+                        open.extend(switch::cases(self.image, budget, &named, &within));
                     }
                     restored = step.restores;
                     if step.ends || self.leaves(&step, limit) {
@@ -553,93 +551,6 @@ impl<'i> Discovery<'i, '_> {
         self.declared.contains(&target)
             || step::after_padding(self.image, bytes, next) != Some(next)
             || step::is_prologue(self.image, bytes, next)
-    }
-
-    /// Where a jump by one of `tables` may lead, inside of `within`: at most to
-    /// `most` + 1 places, by entries of `entry` bytes.
-    fn cases(
-        &mut self,
-        tables: &[u64],
-        within: &Range<u64>,
-        most: Option<u64>,
-        entry: u64,
-    ) -> Vec<u64> {
-        let image = self.image;
-        let most = most.map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
-        let most = most.min(MAX_TABLE);
-        let mut found = Vec::new();
-        if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-            return self.short_cases(tables, within, most, entry as usize);
-        }
-        for &table in tables {
-            let Some(region) = image.region(table) else {
-                continue;
-            };
-            if within.contains(&table) && image.arch == Arch::Aarch64 {
-                continue;
-            }
-            let before = found.len();
-            let bytes = image.bytes_at(table).unwrap_or(&[]);
-            if entry == 4 && !region.writable {
-                let relative = bytes.chunks_exact(4).take(most).map(|entry| {
-                    let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-                    let from = match image.arch {
-                        Arch::X86 => image.got.unwrap_or(table),
-                        _ => table,
-                    };
-                    from.wrapping_add_signed(distance.into())
-                });
-                found.extend(relative.take_while(|target| within.contains(target)));
-            }
-            if found.len() == before {
-                let size = image.arch.pointer_size();
-                // Whole addresses vouch for themselves, and a comparison before a
-                // jump that threads an interpreter is of something else.
-                let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
-                let targets = slots.map_while(|slot| image.pointer(slot));
-                found.extend(targets.take_while(|target| within.contains(target)));
-                // Two pointers in a row into one function may be chance.
-                if found.len() < before + 3 {
-                    found.truncate(before);
-                }
-            }
-        }
-        self.budget = self.budget.saturating_sub(found.len() as u64);
-        found
-    }
-
-    /// The same for tables of one or two bytes an entry, which count in
-    /// instructions from a label that the code named last. Other data that the
-    /// function names could be one, too: of those all of whose places lie inside
-    /// and are not one place, the table is that whose places lie closest.
-    fn short_cases(
-        &mut self,
-        tables: &[u64],
-        within: &Range<u64>,
-        most: usize,
-        entry: usize,
-    ) -> Vec<u64> {
-        let image = self.image;
-        let mut labels = tables.iter().rev();
-        let Some(&label) = labels.find(|label| within.contains(label)) else {
-            return Vec::new();
-        };
-        let read = |table: u64| -> Option<Vec<u64>> {
-            let bytes = image.bytes_at(table)?.get(..most * entry)?;
-            let places = bytes.chunks_exact(entry).map(|raw| {
-                let high = raw.get(1).copied().unwrap_or(0);
-                label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
-            });
-            let places: Vec<u64> = places.collect();
-            let one = places.iter().all(|place| Some(place) == places.first());
-            (!one && places.iter().all(|place| within.contains(place))).then_some(places)
-        };
-        self.budget = self.budget.saturating_sub((tables.len() * most) as u64);
-        let outside = tables.iter().filter(|table| !within.contains(table));
-        let candidates = outside.filter_map(|&table| read(table));
-        candidates
-            .min_by_key(|places| places.iter().max().copied())
-            .unwrap_or_default()
     }
 
     /// The instructions from `start` to `end`.

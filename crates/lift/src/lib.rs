@@ -40,8 +40,10 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod demangle;
 mod discover;
 mod error;
+mod flow;
 mod frame;
 mod image;
 mod listing;
@@ -51,10 +53,14 @@ mod program;
 mod risc;
 mod step;
 mod strings;
+mod tables;
 
 pub use archive::{Member, members};
+pub use demangle::demangle;
 pub use error::Error;
+pub use flow::Block;
 pub use listing::{Call, Facts, Line, Listing};
 pub use program::{
     Arch, BinaryInfo, BinaryKind, Diagnostic, Format, Function, Kind, Program, Source,
 };
+pub use tables::KnownTable;

@@ -7,20 +7,22 @@
 //! here.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
-use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::flow::{Block, Exit, Flow};
 use crate::frame::{Frame, Slot};
 use crate::masm::{Form, Masm, hex, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::step::absolute_operand;
 use crate::strings;
+use crate::tables::{self, KnownTable};
 
 /// A function as text.
 ///
@@ -31,6 +33,7 @@ pub struct Listing {
     /// All lines, joined by line feeds.
     text: String,
     places: Vec<Place>,
+    flow: Flow,
     /// What the function calls and mentions.
     pub facts: Facts,
 }
@@ -60,7 +63,7 @@ pub struct Line<'l> {
 pub struct Facts {
     /// Number of instructions.
     pub instructions: usize,
-    /// Number of basic blocks, as far as direct jumps tell.
+    /// Number of basic blocks.
     pub blocks: usize,
     /// Functions called or jumped to.
     pub calls: Vec<Call>,
@@ -70,6 +73,8 @@ pub struct Facts {
     /// Immediates from 0x10000 that are no addresses and not just one bit or
     /// one mask: what tells a hash or a cipher apart.
     pub constants: Vec<u64>,
+    /// Tables of well-known algorithms mentioned.
+    pub tables: Vec<KnownTable>,
 }
 
 /// A function that another one calls.
@@ -91,6 +96,7 @@ impl Listing {
         Listing {
             text: String::with_capacity(32 * instructions),
             places: Vec::with_capacity(instructions),
+            flow: Flow::default(),
             facts: Facts::default(),
         }
     }
@@ -132,6 +138,18 @@ impl Listing {
         })
     }
 
+    /// The basic blocks, and how control flows between them: the control-flow
+    /// graph. The first one is the entry.
+    pub fn blocks(&self) -> impl ExactSizeIterator<Item = Block<'_>> {
+        self.flow.blocks()
+    }
+
+    /// Notes how control flows.
+    pub(crate) fn set_flow(&mut self, flow: Flow) {
+        self.facts.blocks = flow.len();
+        self.flow = flow;
+    }
+
     /// The lines joined by line feeds: the form that rows store and models
     /// read.
     pub fn text(&self) -> &str {
@@ -166,7 +184,8 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     }
     listing.facts = std::mem::take(&mut writer.facts);
     listing.facts.instructions = code.len();
-    listing.facts.blocks = writer.leaders;
+    let flow = writer.flow(function);
+    listing.set_flow(flow);
     MASM.set(Some(writer.masm));
     listing
 }
@@ -212,7 +231,6 @@ struct Writer<'a, 'd> {
     /// Width of each stack variable: that of its first access, as in IDA.
     widths: BTreeMap<Slot, usize>,
     facts: Facts,
-    leaders: usize,
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
@@ -229,33 +247,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             Some(order[at].1 as usize)
         };
         let target = |i: &Instruction| jump_target(i).and_then(find);
-        let returns = |i: &Instruction| {
-            let callee = match near(i) {
-                true => Some(i.near_branch_target()),
-                false => absolute_operand(i),
-            };
-            !callee.is_some_and(|callee| program.no_return.contains(&callee))
-        };
+        let returns = |i: &Instruction| comes_back(program, i);
         let word = program.image.arch.pointer_size() as i64;
         let frame = Frame::new(code, word, target, returns);
-        let mut leaders = vec![false; code.len()];
-        leaders.iter_mut().take(1).for_each(|first| *first = true);
-        for (at, instruction) in code.iter().enumerate() {
-            if let Some(target) = target(instruction) {
-                leaders[target] = true;
-            }
-            if ends_block(instruction) {
-                // What a block falls into is one; what it does not may be
-                // padding.
-                let falls = instruction.flow_control() == FlowControl::ConditionalBranch;
-                let padding = |i: &&Instruction| !falls && i.mnemonic() == Mnemonic::Nop;
-                let next = at + 1 + code[at + 1..].iter().take_while(padding).count();
-                if next < code.len() {
-                    leaders[next] = true;
-                }
-            }
-        }
-        let leaders = leaders.into_iter().filter(|&leader| leader).count();
         Writer {
             program,
             code,
@@ -265,8 +259,45 @@ impl<'a, 'd> Writer<'a, 'd> {
             got: got_registers(program, code),
             widths: BTreeMap::new(),
             facts: Facts::default(),
-            leaders,
         }
+    }
+
+    /// How control flows from block to block.
+    fn flow(&self, function: &Function) -> Flow {
+        let program = self.program;
+        let find = |address: u64| {
+            let at = self.order.binary_search_by_key(&address, |o| o.0).ok()?;
+            Some(self.order[at].1 as usize)
+        };
+        let by_table = self
+            .code
+            .iter()
+            .any(|i| i.flow_control() == FlowControl::IndirectBranch);
+        let tables = match by_table {
+            true => discover::targets(&program.image, function),
+            false => HashMap::new(),
+        };
+        let exit = |at: usize| {
+            let instruction: &Instruction = &self.code[at];
+            let falls = match instruction.flow_control() {
+                FlowControl::ConditionalBranch => true,
+                FlowControl::Call | FlowControl::IndirectCall
+                    if !comes_back(program, instruction) =>
+                {
+                    false
+                }
+                _ if ends_block(instruction) => false,
+                _ => return None,
+            };
+            let table = tables.get(&instruction.ip()).into_iter().flatten();
+            let targets = jump_target(instruction).into_iter().chain(table.copied());
+            Some(Exit {
+                jumps: targets.filter_map(find).collect(),
+                falls,
+            })
+        };
+        let fills = |at: usize| self.code[at].mnemonic() == Mnemonic::Nop;
+        Flow::new(self.code.len(), exit, fills)
     }
 
     fn line(&mut self, at: usize, text: &mut String) {
@@ -486,6 +517,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         out: &mut String,
         comment: &mut Option<String>,
     ) {
+        if let Some(table) = tables::at(&self.program.image, address) {
+            remember(&mut self.facts.tables, table);
+        }
         if is_lea(instruction) {
             self.program.address_name(address, out, comment);
             return;
@@ -605,6 +639,9 @@ impl<'a, 'd> Writer<'a, 'd> {
     ) {
         if self.is_address(instruction, value, true) {
             out.push_str("offset ");
+            if let Some(table) = tables::at(&self.program.image, value) {
+                remember(&mut self.facts.tables, table);
+            }
             self.program.address_name(value, out, comment);
             return;
         }
@@ -775,6 +812,15 @@ pub(crate) fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if list.len() < MAX_FACTS && !list.contains(&item) {
         list.push(item);
     }
+}
+
+/// Whether what follows a call is reached from it.
+fn comes_back(program: &Program<'_>, instruction: &Instruction) -> bool {
+    let callee = match near(instruction) {
+        true => Some(instruction.near_branch_target()),
+        false => absolute_operand(instruction),
+    };
+    !callee.is_some_and(|callee| program.no_return.contains(&callee))
 }
 
 /// The target of a direct jump.

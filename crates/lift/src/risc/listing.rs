@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 
 use super::{Access, Code, Codes, Isa, Moves, Op, Text};
-use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::flow::{Exit, Flow};
 use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
+use crate::tables;
 
 /// Instructions that may lie between the two halves of an address.
 const APART: usize = 24;
@@ -47,7 +49,7 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
     }
     listing.facts = writer.facts;
     listing.facts.instructions = code.len();
-    listing.facts.blocks = blocks(&code, &index);
+    listing.set_flow(flow(program, function, &code, &index));
     listing
 }
 
@@ -65,24 +67,35 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     items
 }
 
-fn blocks(code: &[Item], index: &HashMap<u64, usize>) -> usize {
-    let mut leaders = vec![false; code.len()];
-    leaders.iter_mut().take(1).for_each(|first| *first = true);
-    for (at, c) in code.iter().enumerate() {
-        if let Op::Branch(target) | Op::Conditional(target) = c.code.op
-            && let Some(&target) = index.get(&target)
-        {
-            leaders[target] = true;
-        }
-        let ends = matches!(
-            c.code.op,
-            Op::Branch(_) | Op::Conditional(_) | Op::Jump(_) | Op::Return | Op::Stop
-        );
-        if ends && at + 1 < code.len() {
-            leaders[at + 1] = true;
-        }
-    }
-    leaders.into_iter().filter(|&leader| leader).count()
+/// How control flows from block to block.
+fn flow(
+    program: &Program<'_>,
+    function: &Function,
+    code: &[Item],
+    index: &HashMap<u64, usize>,
+) -> Flow {
+    let by_table = code.iter().any(|item| matches!(item.code.op, Op::Jump(_)));
+    let tables = match by_table {
+        true => discover::targets(&program.image, function),
+        false => HashMap::new(),
+    };
+    let exit = |at: usize| {
+        let code: &Code = &code[at].code;
+        let (target, falls) = match code.op {
+            Op::Branch(target) => (Some(target), false),
+            Op::Conditional(target) => (Some(target), true),
+            Op::Call(target) if program.no_return.contains(&target) => (None, false),
+            Op::Jump(_) | Op::Return | Op::Stop | Op::Undefined => (None, false),
+            _ => return None,
+        };
+        let table = tables.get(&code.address).into_iter().flatten();
+        let targets = target.into_iter().chain(table.copied());
+        Some(Exit {
+            jumps: targets.filter_map(|to| index.get(&to).copied()).collect(),
+            falls,
+        })
+    };
+    Flow::new(code.len(), exit, |_| false)
 }
 
 /// How far the stack pointer is below its value at the entry, before each
@@ -295,7 +308,10 @@ impl Writer<'_, '_> {
         name
     }
 
-    fn name(&self, address: u64, comment: &mut Option<String>) -> String {
+    fn name(&mut self, address: u64, comment: &mut Option<String>) -> String {
+        if let Some(table) = tables::at(&self.program.image, address) {
+            remember(&mut self.facts.tables, table);
+        }
         let mut name = String::new();
         self.program.address_name(address, &mut name, comment);
         name

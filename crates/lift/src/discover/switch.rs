@@ -1,0 +1,147 @@
+//! Where jump tables lead.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
+use crate::image::Image;
+use crate::program::{Arch, Function};
+use crate::step::{Step, Steps};
+
+/// Entries of all jump tables of a function that are read.
+const MAX_ENTRIES: u64 = 1 << 16;
+
+/// The constant data that code names, and what bounds a jump by it.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    /// That named last comes last.
+    pub(super) tables: Vec<u64>,
+    /// What was compared last.
+    pub(super) most: Option<u64>,
+    /// Bytes of an entry.
+    pub(super) entry: u64,
+}
+
+impl Named {
+    pub(super) fn follow(&mut self, step: &Step) {
+        self.most = step.compares.or(self.most);
+        if step.entry > 0 {
+            self.entry = step.entry;
+        }
+        if let Some(table) = step.table {
+            self.tables.retain(|&known| known != table);
+            if self.tables.len() < MAX_TABLES {
+                self.tables.push(table);
+            }
+        }
+    }
+}
+
+/// Where the jumps by table of `function` lead, by the address of the jump.
+pub(crate) fn targets(image: &Image<'_>, function: &Function) -> HashMap<u64, Vec<u64>> {
+    let mut found = HashMap::new();
+    let mut budget = MAX_ENTRIES;
+    let mut left = MAX_INSTRUCTIONS;
+    for range in &function.ranges {
+        let bytes = image.bytes_in(range.start, range.end);
+        let mut named = Named::default();
+        for step in Steps::new(image, bytes, range.start).take(left) {
+            left -= 1;
+            named.follow(&step);
+            if step.indirect && budget > 0 {
+                let mut places = cases(image, &mut budget, &named, range);
+                places.sort_unstable();
+                places.dedup();
+                found.insert(step.address, places);
+            }
+        }
+    }
+    found
+}
+
+/// Where a jump by one of the tables `named` may lead, inside of `within`.
+pub(super) fn cases(
+    image: &Image<'_>,
+    budget: &mut u64,
+    named: &Named,
+    within: &Range<u64>,
+) -> Vec<u64> {
+    let (tables, entry) = (&named.tables, named.entry);
+    let most = named
+        .most
+        .map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
+    let most = most.min(MAX_TABLE);
+    let mut found = Vec::new();
+    if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
+        return short_cases(image, budget, tables, within, most, entry as usize);
+    }
+    for &table in tables {
+        let Some(region) = image.region(table) else {
+            continue;
+        };
+        if within.contains(&table) && image.arch == Arch::Aarch64 {
+            continue;
+        }
+        let before = found.len();
+        let bytes = image.bytes_at(table).unwrap_or(&[]);
+        if entry == 4 && !region.writable {
+            let relative = bytes.chunks_exact(4).take(most).map(|entry| {
+                let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                let from = match image.arch {
+                    Arch::X86 => image.got.unwrap_or(table),
+                    _ => table,
+                };
+                from.wrapping_add_signed(distance.into())
+            });
+            found.extend(relative.take_while(|target| within.contains(target)));
+        }
+        if found.len() == before {
+            let size = image.arch.pointer_size();
+            // Whole addresses vouch for themselves, and a comparison before a
+            // jump that threads an interpreter is of something else.
+            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
+            let targets = slots.map_while(|slot| image.pointer(slot));
+            found.extend(targets.take_while(|target| within.contains(target)));
+            // Two pointers in a row into one function may be chance.
+            if found.len() < before + 3 {
+                found.truncate(before);
+            }
+        }
+    }
+    *budget = budget.saturating_sub(found.len() as u64);
+    found
+}
+
+/// The same for tables of one or two bytes an entry, which count in
+/// instructions from a label that the code named last. Other data that the
+/// function names could be one, too: of those all of whose places lie inside
+/// and are not one place, the table is that whose places lie closest.
+fn short_cases(
+    image: &Image<'_>,
+    budget: &mut u64,
+    tables: &[u64],
+    within: &Range<u64>,
+    most: usize,
+    entry: usize,
+) -> Vec<u64> {
+    let mut labels = tables.iter().rev();
+    let Some(&label) = labels.find(|label| within.contains(label)) else {
+        return Vec::new();
+    };
+    let read = |table: u64| -> Option<Vec<u64>> {
+        let bytes = image.bytes_at(table)?.get(..most * entry)?;
+        let places = bytes.chunks_exact(entry).map(|raw| {
+            let high = raw.get(1).copied().unwrap_or(0);
+            label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
+        });
+        let places: Vec<u64> = places.collect();
+        let one = places.iter().all(|place| Some(place) == places.first());
+        (!one && places.iter().all(|place| within.contains(place))).then_some(places)
+    };
+    *budget = budget.saturating_sub((tables.len() * most) as u64);
+    let outside = tables.iter().filter(|table| !within.contains(table));
+    let candidates = outside.filter_map(|&table| read(table));
+    candidates
+        .min_by_key(|places| places.iter().max().copied())
+        .unwrap_or_default()
+}
