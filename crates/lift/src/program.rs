@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::image::Image;
 use crate::masm::hex;
-use crate::{Error, Listing, discover, listing};
+use crate::{Error, Listing, demangle, discover, listing};
 
 /// One executable, shared object or relocatable file.
 #[derive(Debug)]
@@ -290,6 +290,16 @@ impl Function {
         })
     }
 
+    /// The name as its writer knows it, where the file has it mangled.
+    pub fn demangled(&self) -> Option<String> {
+        demangle(self.name.as_deref()?)
+    }
+
+    /// The name for people: demangled, or as the file has it, or `sub_401A30`.
+    pub fn readable_name(&self) -> String {
+        self.demangled().unwrap_or_else(|| self.display_name())
+    }
+
     /// Whether `address` is in one of the ranges.
     pub fn contains(&self, address: u64) -> bool {
         self.ranges.iter().any(|r| r.contains(&address))
@@ -340,7 +350,8 @@ impl<'d> Program<'d> {
     }
 
     /// The function with this name, or at (or around) this address: `main`,
-    /// `sub_401A30`, `0x401a30`.
+    /// `sub_401A30`, `0x401a30`. A demangled name will do, without its arguments
+    /// where only one function has it.
     pub fn find(&self, name_or_address: &str) -> Option<&Function> {
         let wanted = name_or_address.trim();
         if let Some(named) = self
@@ -350,12 +361,37 @@ impl<'d> Program<'d> {
         {
             return Some(named);
         }
+        if wanted.contains("::") || wanted.contains('(') {
+            return self.find_demangled(wanted);
+        }
         let digits = ["sub_", "0x", "0X"]
             .iter()
             .find_map(|prefix| wanted.strip_prefix(prefix))?;
         let address = u64::from_str_radix(digits, 16).ok()?;
         self.function_at(address)
             .or_else(|| self.functions.iter().find(|f| f.contains(address)))
+    }
+
+    fn find_demangled(&self, wanted: &str) -> Option<&Function> {
+        let mut without_arguments = Vec::new();
+        for function in &self.functions {
+            let Some(name) = function.demangled() else {
+                continue;
+            };
+            if name == wanted {
+                return Some(function);
+            }
+            if name
+                .strip_prefix(wanted)
+                .is_some_and(|rest| rest.starts_with('('))
+            {
+                without_arguments.push(function);
+            }
+        }
+        match without_arguments[..] {
+            [one] => Some(one),
+            _ => None,
+        }
     }
 
     /// The functions of this program that `function` calls, or jumps to at its

@@ -178,7 +178,7 @@ fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()
             .collect();
         table.row(vec![
             Field::Address(function.address),
-            function.display_name().into(),
+            function.readable_name().into(),
             names.join(", ").into(),
             tags(explanation).into(),
             explanation.summary.as_str().into(),
@@ -202,7 +202,7 @@ fn details(function: &Function, explanation: &Explanation<'_>) -> Result<()> {
     let line = |text: String| output::print_line(&text);
     line(format!(
         "{} at {:#x} (RVA {:#x}), {} bytes, found by {}",
-        function.display_name(),
+        function.readable_name(),
         function.address,
         function.rva,
         function.size,

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Functions) -> Result<()> {
             Field::Address(function.address),
             Field::Address(function.rva),
             Field::Count(function.size),
-            function.display_name().into(),
+            function.readable_name().into(),
             function.kind.to_string().into(),
             function.source.to_string().into(),
             Field::Number(f64::from(function.confidence), 2),

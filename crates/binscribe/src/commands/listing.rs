@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
         Format::Table => {
             output::print_line(&format!(
                 "{} at {:#x}, {} instructions",
-                function.display_name(),
+                function.readable_name(),
                 function.address,
                 listing.len()
             ))?;
@@ -63,6 +63,26 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
                 calls: calls.collect(),
                 strings: listing.facts.strings.clone(),
                 constants: listing.facts.constants.iter().copied().map(hex).collect(),
+                tables: listing
+                    .facts
+                    .tables
+                    .iter()
+                    .map(|table| json::KnownTable {
+                        address: hex(table.address),
+                        name: table.name,
+                        algorithm: table.algorithm,
+                    })
+                    .collect(),
+                blocks: listing
+                    .blocks()
+                    .map(|block| json::Block {
+                        first: block.lines.start + 1,
+                        last: block.lines.end,
+                        next: block.next.iter().map(|&to| to as usize + 1).collect(),
+                    })
+                    .collect(),
+                callers: program.callers(function).map(json::Place::new).collect(),
+                returns: !program.never_returns(function),
             })
         }
     }
