@@ -266,6 +266,8 @@ impl<'i> Discovery<'i, '_> {
     /// Reads all bodies, and those that they lead to.
     fn follow(&mut self) {
         let image = self.image;
+        // Nothing tells where the code of a raw image ends.
+        let data_too = image.format == Format::Raw;
         let mut seeds: BTreeMap<u64, Source> = BTreeMap::new();
         for (&start, body) in &self.bodies {
             if !body.bounded {
@@ -299,6 +301,9 @@ impl<'i> Discovery<'i, '_> {
             for edge in &self.edges[first_edge..] {
                 let source = match edge.how {
                     Reference::Call | Reference::Jump => Source::CallTarget,
+                    Reference::Address if data_too && !image.looks_like_code(edge.target) => {
+                        continue;
+                    }
                     Reference::Address => Source::Reference,
                     Reference::Branch => continue,
                 };
@@ -403,6 +408,7 @@ impl<'i> Discovery<'i, '_> {
                         None => break true,
                     }
                 };
+                let code = code && (image.format != Format::Raw || image.looks_like_code(start));
                 if code && image.may_start(start) {
                     return Some(start);
                 }

@@ -88,7 +88,7 @@ pub enum Error {
         contents: Contents,
     },
     /// A member that only names another file.
-    #[error("a symbolic link to `{target}`: name that file")]
+    #[error("a symbolic link to `{target}`, which is not followed: name that file")]
     SymbolicLink {
         /// Where it leads, fit to print.
         target: String,

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
-use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::Budget;
@@ -93,7 +93,10 @@ impl<'d> Stream<'d> {
             Some(Compression::Zstandard) => {
                 let decoder = StreamingDecoder::new_with_max_window_size(bytes, MAX_WINDOW);
                 let decoder = decoder.map_err(|error| match error {
-                    FrameDecoderError::WindowSizeTooBig { .. } => Error::Window {
+                    FrameDecoderError::WindowSizeTooBig { .. }
+                    | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig {
+                        ..
+                    }) => Error::Window {
                         name: Compression::Zstandard.name(),
                     },
                     _ => Compression::Zstandard.damaged(),
@@ -146,7 +149,7 @@ impl<'d> Source<'d> {
     /// The next bytes, at least one; none at the end. Streams that follow one
     /// another count as one, and what follows the last is passed by.
     fn some(&mut self, out: &mut [u8], budget: &mut Budget) -> Result<usize, Error> {
-        while !self.ended {
+        while !self.ended && !out.is_empty() {
             let count = match self.stream.reader().read(out) {
                 Ok(count) => count,
                 Err(error) => {
@@ -194,8 +197,8 @@ impl<'d> Source<'d> {
         Ok(filled)
     }
 
-    /// Passes `count` bytes by; fewer at the end.
-    pub(super) fn skip(&mut self, mut count: u64, budget: &mut Budget) -> Result<(), Error> {
+    /// Passes `count` bytes by, and tells how many were missing.
+    pub(super) fn skip(&mut self, mut count: u64, budget: &mut Budget) -> Result<u64, Error> {
         let mut chunk = [0; 4096];
         while count > 0 {
             let wanted = count.min(chunk.len() as u64) as usize;
@@ -204,7 +207,7 @@ impl<'d> Source<'d> {
                 read => count -= read as u64,
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The next `count` bytes, or those up to the end. Memory follows what is

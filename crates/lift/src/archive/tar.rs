@@ -57,8 +57,11 @@ impl<'d> Tar<'d> {
     pub(super) fn next(&mut self, budget: &mut Budget) -> Result<Option<Entry>, Error> {
         let mut ahead = Ahead::default();
         loop {
-            let rest = self.left.saturating_add(self.padding);
-            self.source.skip(rest, budget)?;
+            let missing = self.source.skip(self.left, budget)?;
+            if missing > 0 {
+                return Err(damaged());
+            }
+            self.source.skip(self.padding, budget)?;
             (self.left, self.padding) = (0, 0);
             let mut header = [0; BLOCK];
             let length = self.source.fill(&mut header, budget)?;

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use super::{Image, Region};
 use crate::Error;
 use crate::program::{Arch, BinaryKind, Format};
-use crate::step;
+use crate::step::{self, Steps};
+use crate::strings;
+
+/// Instructions that are looked at to tell code from data.
+const LOOKED_AT: usize = 64;
 
 impl<'d> Image<'d> {
     /// All of `bytes` as one region at `base`, in which anything may be code.
@@ -59,9 +63,39 @@ impl<'d> Image<'d> {
             .step_by(size as usize)
             .filter_map(|slot| {
                 let target = self.pointer(slot)?;
-                let code = self.bytes_in(target, target.saturating_add(16));
-                step::is_prologue(self.arch, code).then_some((slot, target))
+                (self.begins_function(target) && self.looks_like_code(target))
+                    .then_some((slot, target))
             })
             .collect()
+    }
+
+    fn begins_function(&self, address: u64) -> bool {
+        let bytes = self.bytes_in(address, address.saturating_add(16));
+        step::is_prologue(self.arch, bytes)
+    }
+
+    /// Whether a function is likelier than data at `address` of a raw image,
+    /// where anything may be either: it is no text and goes on to an end without
+    /// what no compiler writes.
+    pub(crate) fn looks_like_code(&self, address: u64) -> bool {
+        let bytes = self.bytes_at(address).unwrap_or(&[]);
+        if strings::literal(bytes, 4).is_some() {
+            return false;
+        }
+        let begins = self.begins_function(address);
+        if !begins && address % 16 != 0 && matches!(self.arch, Arch::X86_64 | Arch::X86) {
+            return false;
+        }
+        for step in Steps::new(self, bytes, address).take(LOOKED_AT) {
+            let at = (step.address - address) as usize;
+            // Zeros are instructions of x86: `add [rax], al`.
+            if step.invalid || bytes[at..].starts_with(&[0, 0]) {
+                return false;
+            }
+            if step.ends {
+                return true;
+            }
+        }
+        begins
     }
 }
