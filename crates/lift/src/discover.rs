@@ -27,6 +27,10 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 const MAX_TABLE: usize = 1024;
 /// Jump tables of one function that are told apart.
 const MAX_TABLES: usize = 64;
+/// Functions are no longer looked for behind others when there are more than
+/// so many, and their mean size is less than this.
+const MIN_FOLLOWERS: u64 = 1 << 16;
+const SMALLEST_MEAN: u64 = 32;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -383,6 +387,12 @@ impl<'i> Discovery<'i, '_> {
     /// and looks like code.
     fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
         let image = self.image;
+        // Code of two bytes a function is no code, and a function takes more
+        // memory than that.
+        let code: u64 = regions.iter().map(|r| r.end - r.start).sum();
+        if self.bodies.len() as u64 > MIN_FOLLOWERS + code / SMALLEST_MEAN {
+            return None;
+        }
         for region in regions {
             let mut at = region.start.max(*cursor);
             while at < region.end {

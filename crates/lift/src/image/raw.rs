@@ -83,7 +83,7 @@ impl<'d> Image<'d> {
             return false;
         }
         let begins = self.begins_function(address);
-        if !begins && address % 16 != 0 && matches!(self.arch, Arch::X86_64 | Arch::X86) {
+        if !begins && !address.is_multiple_of(16) && matches!(self.arch, Arch::X86_64 | Arch::X86) {
             return false;
         }
         for step in Steps::new(self, bytes, address).take(LOOKED_AT) {

@@ -161,3 +161,12 @@ fn processors_have_names() {
         "{error}"
     );
 }
+
+/// As many functions as there are pairs of bytes would take a hundred times the
+/// memory of the image.
+#[test]
+fn functions_of_two_bytes_are_not_counted_for_ever() {
+    let image = [0x55, 0xc3].repeat(1 << 20);
+    let program = Program::parse_raw(&image, Arch::X86_64, 0x1000).unwrap();
+    assert!(program.functions().len() < 140_000);
+}
