@@ -33,6 +33,10 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 const MAX_TABLE: usize = 1024;
 /// Jump tables of one function that are told apart.
 const MAX_TABLES: usize = 64;
+/// Functions are no longer looked for behind others when there are more than
+/// so many, and their mean size is less than this.
+const MIN_FOLLOWERS: u64 = 1 << 16;
+const SMALLEST_MEAN: u64 = 32;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -306,6 +310,8 @@ impl<'i> Discovery<'i, '_> {
     /// Reads all bodies, and those that they lead to.
     fn follow(&mut self) {
         let image = self.image;
+        // Nothing tells where the code of a raw image ends.
+        let data_too = image.format == Format::Raw;
         let mut seeds: BTreeMap<u64, Source> = BTreeMap::new();
         for (&start, body) in &self.bodies {
             if !body.bounded {
@@ -339,6 +345,9 @@ impl<'i> Discovery<'i, '_> {
             for edge in &self.edges[first_edge..] {
                 let source = match edge.how {
                     Reference::Call | Reference::Jump => Source::CallTarget,
+                    Reference::Address if data_too && !image.looks_like_code(edge.target) => {
+                        continue;
+                    }
                     Reference::Address => Source::Reference,
                     Reference::Branch | Reference::Through => continue,
                 };
@@ -418,6 +427,12 @@ impl<'i> Discovery<'i, '_> {
     /// and looks like code.
     fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
         let image = self.image;
+        // Code of two bytes a function is no code, and a function takes more
+        // memory than that.
+        let code: u64 = regions.iter().map(|r| r.end - r.start).sum();
+        if self.bodies.len() as u64 > MIN_FOLLOWERS + code / SMALLEST_MEAN {
+            return None;
+        }
         for region in regions {
             let mut at = region.start.max(*cursor);
             while at < region.end {
@@ -443,6 +458,7 @@ impl<'i> Discovery<'i, '_> {
                         None => break true,
                     }
                 };
+                let code = code && (image.format != Format::Raw || image.looks_like_code(start));
                 if code && image.may_start(start) {
                     return Some(start);
                 }

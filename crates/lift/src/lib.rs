@@ -12,8 +12,10 @@
 //! * [`Listing`] — its instructions as text, and [`Facts`] for search and
 //!   display: calls, strings, distinctive constants.
 //!
-//! [`members`] takes an archive of object files apart, each of which is a
-//! program of its own.
+//! [`open`] takes a program out of what it comes in: compressed files, packages
+//! and archives. [`members`] takes an archive of object files apart, each of
+//! which is a program of its own. [`Program::parse_raw`] reads code without any
+//! format, as it lies in a device.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,6 +36,7 @@
 //! that a file claims: sections are slices of the file, functions never
 //! overlap, so that all listings together cover each byte of code once at most,
 //! and a string or name that a file brings is cut and cleaned when it is read.
+//! What is unpacked is bounded by the size of the file.
 //! The crate knows no file system, network, clock or environment: it cannot
 //! fail for a reason outside its arguments.
 
@@ -55,7 +58,7 @@ mod step;
 mod strings;
 mod tables;
 
-pub use archive::{Member, members};
+pub use archive::{Contents, Member, members, open};
 pub use demangle::demangle;
 pub use error::Error;
 pub use flow::Block;

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use crate::image::Image;
 use crate::masm::hex;
-use crate::{Error, Listing, demangle, discover, listing};
+use crate::{Error, Listing, demangle, discover, listing, strings};
 
 /// One executable, shared object or relocatable file.
 #[derive(Debug)]
@@ -56,16 +57,19 @@ pub enum Format {
     Coff,
     /// macOS and iOS.
     MachO,
+    /// Code without any format, as it lies in a device.
+    Raw,
 }
 
 impl Format {
-    /// `elf`, `pe`, `coff` or `macho`: the word that JSON has for it.
+    /// `elf`, `pe`, `coff`, `macho` or `raw`: the word that JSON has for it.
     pub fn id(self) -> &'static str {
         match self {
             Format::Elf => "elf",
             Format::Pe => "pe",
             Format::Coff => "coff",
             Format::MachO => "macho",
+            Format::Raw => "raw",
         }
     }
 
@@ -96,6 +100,7 @@ impl fmt::Display for Format {
             Format::Pe => "PE file",
             Format::Coff => "COFF object file",
             Format::MachO => "Mach-O file",
+            Format::Raw => "raw image",
         })
     }
 }
@@ -114,6 +119,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// Every processor that is read.
+    pub const ALL: &'static [Arch] = &[Arch::X86_64, Arch::X86, Arch::Aarch64];
+
     /// `x86-64`, `x86` or `aarch64`: the word that JSON and rows have for it.
     pub fn id(self) -> &'static str {
         match self {
@@ -149,6 +157,18 @@ impl Arch {
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())
+    }
+}
+
+/// By its [`Arch::id`].
+impl FromStr for Arch {
+    type Err = Error;
+
+    fn from_str(id: &str) -> Result<Arch, Error> {
+        let known = Arch::ALL.iter().find(|arch| arch.id() == id);
+        known.copied().ok_or_else(|| Error::UnknownArchitecture {
+            id: strings::clean(id.as_bytes()),
+        })
     }
 }
 
@@ -309,7 +329,28 @@ impl Function {
 impl<'d> Program<'d> {
     /// Reads a file and finds its functions.
     pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
-        let mut image = Image::parse(bytes)?;
+        Ok(Program::of(Image::parse(bytes)?, bytes.len()))
+    }
+
+    /// Reads code without any format, as it lies in the memory of a device: one
+    /// region at `base`, for the processor `arch`.
+    ///
+    /// Nothing in such an image says where code is. Functions are found by calls
+    /// and by pointers to them, and where code follows code.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use binscribe_lift::{Arch, Program};
+    /// let bytes = std::fs::read("firmware.bin")?;
+    /// let program = Program::parse_raw(&bytes, Arch::Aarch64, 0x800_0000)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn parse_raw(bytes: &'d [u8], arch: Arch, base: u64) -> Result<Program<'d>, Error> {
+        Ok(Program::of(Image::raw(bytes, arch, base)?, bytes.len()))
+    }
+
+    fn of(mut image: Image<'d>, size: usize) -> Program<'d> {
         let found = discover::functions(&mut image);
         let functions = found.functions;
         let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
@@ -319,11 +360,11 @@ impl<'d> Program<'d> {
             kind: image.kind,
             arch: image.arch,
             image_base: image.base,
-            size: bytes.len() as u64,
+            size: size as u64,
             stripped: image.stripped,
             entry: image.entry,
         };
-        Ok(Program {
+        Program {
             image,
             starts: functions.iter().map(|f| f.address).collect(),
             functions,
@@ -331,7 +372,7 @@ impl<'d> Program<'d> {
             callees: found.calls,
             callers,
             info,
-        })
+        }
     }
 
     /// What kind of file it is.

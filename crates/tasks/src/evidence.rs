@@ -662,7 +662,7 @@ pub(crate) fn tables(facts: &Facts) -> Vec<Fact> {
                 "JPEG" => "image",
                 "SipHash" => "mac",
                 "P-256" => "public-key",
-                "Base32" | "Base64" => "encoding",
+                "Base32" | "Base64" => "base64",
                 _ => "hash",
             },
             why: format!("{} at {:#x}", table.name, table.address),

@@ -10,7 +10,7 @@ use crate::input::{self, Input};
 use crate::json::{Place, Query};
 
 pub(crate) fn run(args: &Similar) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let example = input::find(&program, &input.path, &args.function)?;
     let listing = program.listing(example);
@@ -34,7 +34,10 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
     let format = args.format.format;
     match &args.within {
         Some(path) => {
-            let other = Input::read(path)?;
+            let mut other = Input::read(path)?;
+            if !other.has_format() {
+                other = other.or_raw(args.raw);
+            }
             let other_program = other.program()?;
             let candidates = Candidates::of(&other, &other_program, &engine, None)?;
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);

@@ -16,6 +16,7 @@ mod coff;
 mod elf;
 pub(crate) mod macho;
 mod pe;
+mod raw;
 
 /// A mapped section, or a segment where a file has no sections.
 #[derive(Debug)]
@@ -319,12 +320,23 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     } else if starts(b"#!") {
         "a script"
     } else if starts(b"\x1f\x8b")
-        || starts(b"PK\x03\x04")
         || starts(b"\xfd7zXZ")
         || starts(b"BZh")
         || starts(b"\x28\xb5\x2f\xfd")
     {
         "compressed data"
+    } else if starts(b"PK\x03\x04") || starts(b"PK\x05\x06") {
+        "a ZIP archive (zip, apk, jar): unpack it and name a program in it"
+    } else if starts(b"\xed\xab\xee\xdb") {
+        "an RPM package: unpack it and name a program in it"
+    } else if starts(b"7z\xbc\xaf\x27\x1c") {
+        "a 7-Zip archive: unpack it and name a program in it"
+    } else if starts(b"070701") || starts(b"070702") {
+        "a cpio archive: unpack it and name a program in it"
+    } else if starts(b"hsqs") {
+        "a squashfs file system: unpack it and name a program in it"
+    } else if starts(b"\x02\x21\x4c\x18") || starts(b"\x04\x22\x4d\x18") {
+        "LZ4 data: unpack it first"
     } else if starts(b"dex\n") {
         "an Android (DEX) program"
     } else if bytes

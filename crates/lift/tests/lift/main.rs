@@ -4,11 +4,15 @@
 // Helpers outside of `#[test]` functions may fail a test, and say what they found.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../build/mod.rs"]
+mod build;
+mod containers;
 mod discovery;
 mod facts;
 mod golden;
 mod macho;
 mod malformed;
+mod raw;
 mod windows;
 
 /// A binary from `fixtures/`, which says how each was made.

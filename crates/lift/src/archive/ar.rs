@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::image::macho;
 use crate::{Error, strings};
 
-const MAGIC: &[u8] = b"!<arch>\n";
+pub(super) const MAGIC: &[u8] = b"!<arch>\n";
 const THIN: &[u8] = b"!<thin>\n";
 /// Bytes of the header before each member.
 const HEADER: usize = 60;
