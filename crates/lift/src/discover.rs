@@ -179,14 +179,20 @@ impl<'i> Discovery<'i, '_> {
                 continue;
             }
             let end = known.end.unwrap_or(known.address);
-            self.bodies.entry(known.address).or_insert(Body {
+            let name = image.known_names.get(&known.address);
+            if let Some(body) = self.bodies.get_mut(&known.address) {
+                body.name = body.name.take().or_else(|| name.cloned());
+                continue;
+            }
+            let body = Body {
                 end: end.clamp(known.address, region.data_end()),
                 source: known.source,
                 confidence: 0.99,
-                name: None,
+                name: name.cloned(),
                 bounded: end > known.address,
                 mid_frame: image.parts.contains_key(&known.address),
-            });
+            };
+            self.bodies.insert(known.address, body);
         }
     }
 
@@ -311,6 +317,7 @@ impl<'i> Discovery<'i, '_> {
             seeds.retain(|&seed, _| refused.insert(seed));
             seeds.retain(|&seed, _| {
                 image.may_start(seed)
+                    && !image.complete.contains(&seed)
                     && match self.around(seed) {
                         Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
                         None => true,

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions};
 use object::macho::{
     self, DataInCodeEntry, DyldInfoCommand, DysymtabCommand, LinkeditDataCommand, MachHeader64,
     Nlist64, Relocation, Section64, SegmentCommand64,
@@ -17,6 +17,7 @@ use object::read::macho::{
 };
 use object::{LittleEndian as LE, U32};
 
+use super::bounds::Padding;
 use super::{
     DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region,
     within,
@@ -589,7 +590,11 @@ impl<'d> Loader<'d> {
             local && !self.image.stripped
         };
         if self.image.known.is_empty() && whole {
-            let ends: HashMap<u64, u64> = self.bounded(bounds).into_iter().collect();
+            let ends: HashMap<u64, u64> = self
+                .image
+                .bounded(bounds, u64::MAX, Padding::Any)
+                .into_iter()
+                .collect();
             for function in &mut self.image.functions {
                 let end = ends.get(&function.address).copied();
                 function.size = end.map_or(0, |end| end - function.address);
@@ -702,7 +707,10 @@ impl<'d> Loader<'d> {
                 (delta, shift) = (0, 0);
             }
         }
-        let known = self.bounded(starts).into_iter();
+        let known = self
+            .image
+            .bounded(starts, u64::MAX, Padding::Any)
+            .into_iter();
         self.image.known = known
             .map(|(address, end)| KnownFunction {
                 address,
@@ -710,21 +718,6 @@ impl<'d> Loader<'d> {
                 source: Source::FunctionStarts,
             })
             .collect();
-    }
-
-    /// Starts of functions with their ends: each goes on to the next one, less
-    /// the padding between them.
-    fn bounded(&self, mut starts: Vec<u64>) -> Vec<(u64, u64)> {
-        let code = |address: &u64| self.image.code_region(*address).is_some_and(|r| !r.plt);
-        starts.retain(code);
-        starts.sort_unstable();
-        starts.dedup();
-        let ends = starts.iter().copied().skip(1).chain([u64::MAX]);
-        let bound = |(start, limit): (u64, u64)| {
-            let bytes = self.image.bytes_in(start, limit);
-            (start, start.saturating_add(without_padding(bytes)))
-        };
-        starts.iter().copied().zip(ends).map(bound).collect()
     }
 
     // ---- what the loader changes -----------------------------------------
@@ -1114,30 +1107,6 @@ fn entry_of_thread(state: &[u8]) -> Option<u64> {
     (flavor == X86_THREAD_STATE64).then(|| u64::from_le_bytes(*rip))
 }
 
-/// The length of a function without what follows it to align the next one:
-/// instructions without effect, traps or zeroes.
-fn without_padding(bytes: &[u8]) -> u64 {
-    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
-    let mut end = 0;
-    while decoder.can_decode() {
-        let at = decoder.position();
-        let instruction = decoder.decode();
-        let padding = match instruction.mnemonic() {
-            Mnemonic::Nop | Mnemonic::Int3 => true,
-            Mnemonic::Add => bytes[at..decoder.position()] == [0, 0],
-            _ => false,
-        };
-        if !padding {
-            end = decoder.position();
-        }
-    }
-    if end == 0 {
-        bytes.len() as u64
-    } else {
-        end as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1150,15 +1119,6 @@ mod tests {
         assert_eq!(entry_of_thread(&state[..140]), None);
         state[0] = 7;
         assert_eq!(entry_of_thread(&state), None);
-    }
-
-    #[test]
-    fn padding_is_no_part_of_a_function() {
-        // A return; a return before `nop` and zeroes; an immediate with zeroes.
-        assert_eq!(without_padding(&[0xc3]), 1);
-        assert_eq!(without_padding(&[0xc3, 0x66, 0x90, 0, 0, 0, 0]), 1);
-        assert_eq!(without_padding(&[0xe9, 0, 0, 0, 0, 0xcc, 0xcc]), 5);
-        assert_eq!(without_padding(&[0x90, 0x90]), 2);
     }
 
     #[test]

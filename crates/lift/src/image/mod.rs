@@ -8,12 +8,15 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::{Error, archive};
 
+mod bounds;
 mod coff;
 mod elf;
+mod gopclntab;
 pub(crate) mod macho;
 mod pe;
 
@@ -71,6 +74,10 @@ pub(crate) struct Image<'d> {
     pub(crate) functions: Vec<FunctionSymbol>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
+    /// Names of those of `known` whose table has them.
+    pub(crate) known_names: HashMap<u64, String>,
+    /// Code in which `known` has every function.
+    pub(crate) complete: Range<u64>,
     /// Those of `known` that are parts of another function, by their start, and
     /// the function where the table tells it.
     pub(crate) parts: HashMap<u64, Option<u64>>,
@@ -122,7 +129,7 @@ impl<'d> Image<'d> {
     /// Reads a file of any format that is known.
     pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         let bytes = macho::x86_64_part(bytes)?;
-        let image = if bytes.starts_with(b"\x7fELF") {
+        let mut image = if bytes.starts_with(b"\x7fELF") {
             elf::parse(bytes)?
         } else if macho::is_macho(bytes) {
             macho::parse(bytes)?
@@ -147,6 +154,7 @@ impl<'d> Image<'d> {
                 format: image.format,
             });
         }
+        image.read_go_table();
         Ok(image)
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod discovery;
+mod go;
 mod golden;
 mod macho;
 mod malformed;

@@ -150,6 +150,10 @@ fn every_prefix_is_survived() {
         "windows.exe",
         "library.dll",
         "windows.obj",
+        "go12",
+        "go116",
+        "go118",
+        "go120",
     ] {
         let bytes = fixture(name);
         assert!(exercise(&bytes).is_ok());
@@ -210,6 +214,10 @@ fn mutants_are_survived() {
         "windows.exe",
         "library.dll",
         "windows.obj",
+        "go12",
+        "go116",
+        "go118",
+        "go120",
     ] {
         let original = fixture(name);
         for _ in 0..1000 {

@@ -1,0 +1,307 @@
+//! The function table of Go programs, which their runtime walks stacks by and
+//! which no one can strip: the start and the name of each function. It is found
+//! by its first bytes, wherever it is, because PE files have no section for it
+//! and others lose their section headers.
+//!
+//! The layouts are those of Go 1.2, 1.16, 1.18 and 1.20 (`debug/gosym`); the
+//! last two differ in the magic number alone.
+
+use std::collections::HashMap;
+
+use super::bounds::Padding;
+use super::{Image, KnownFunction};
+use crate::program::{Arch, Source};
+use crate::strings;
+
+/// Places that look like the start of a table and are looked at.
+const MAX_CANDIDATES: usize = 8;
+/// Of the entries, so many in a hundred must lie in code.
+const IN_CODE: usize = 95;
+/// Where the runtime's description of the program has the address of the code,
+/// in words from its pointer to the table; that of the first function precedes.
+const TEXT: u64 = 22;
+const FIRST: u64 = 20;
+
+/// How a table is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Everything counts from the start of the table.
+    Go12,
+    /// The parts of the table are listed in its header.
+    Go116,
+    /// Addresses count from the start of the code.
+    Go118,
+}
+
+/// A table whose parts lie inside of its region.
+#[derive(Debug)]
+struct Table<'a> {
+    version: Version,
+    /// Its own address.
+    start: u64,
+    /// Bytes of a pointer.
+    word: u64,
+    /// Pairs of the address of a function and the place of its record.
+    entries: &'a [u8],
+    /// The address of `entries`.
+    entries_at: u64,
+    /// What places of records count from.
+    records: &'a [u8],
+    names: &'a [u8],
+    /// Address of the code as the header has it.
+    text: u64,
+}
+
+/// What a table tells.
+#[derive(Debug)]
+struct Listed {
+    starts: Vec<u64>,
+    /// Where the last function ends.
+    limit: u64,
+    names: HashMap<u64, String>,
+}
+
+impl Image<'_> {
+    /// Adds the functions of the table to those that other tables list.
+    pub(super) fn read_go_table(&mut self) {
+        let found = self
+            .go_candidates()
+            .into_iter()
+            .find_map(|at| self.go_functions(&self.go_table(at)?));
+        let Some(Listed {
+            starts,
+            limit,
+            names,
+        }) = found
+        else {
+            return;
+        };
+        let first = starts.first().copied();
+        self.complete = first.map_or(0..0, |first| first..limit);
+        let known = self.bounded(starts, limit, Padding::Dead).into_iter();
+        let marked = |function: &(u64, u64)| names.get(&function.0).is_some_and(|n| is_mark(n));
+        let known = known.filter(|function| !marked(function));
+        let known: Vec<_> = known
+            .map(|(address, end)| KnownFunction {
+                address,
+                end: Some(end),
+                source: Source::GoTable,
+            })
+            .collect();
+        // It knows more of each than the tables of the system do.
+        self.known.splice(..0, known);
+        self.known_names.extend(names);
+    }
+
+    /// Where a table may start: the magic number, two zeroes, and what the
+    /// processor's instructions and pointers count in bytes.
+    fn go_candidates(&self) -> Vec<u64> {
+        let quantum = match self.arch {
+            Arch::X86_64 | Arch::X86 => 1,
+            Arch::Aarch64 => 4,
+        };
+        let rest = [
+            0xff,
+            0xff,
+            0xff,
+            0,
+            0,
+            quantum,
+            self.arch.pointer_size() as u8,
+        ];
+        let mut found = Vec::new();
+        for region in &self.regions {
+            let skipped = (region.start.wrapping_neg() & 3) as usize;
+            let words = region.data.get(skipped..).unwrap_or(&[]).chunks_exact(4);
+            for (at, word) in words.enumerate() {
+                let at = skipped + 4 * at;
+                if word[1..] == rest[..3]
+                    && region.data.get(at + 1..at + 8) == Some(&rest)
+                    && version(word[0]).is_some()
+                {
+                    found.push(region.start + at as u64);
+                    if found.len() == MAX_CANDIDATES {
+                        return found;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn go_table(&self, start: u64) -> Option<Table<'_>> {
+        let data = self.bytes_at(start)?;
+        let version = version(*data.first()?)?;
+        let word = self.arch.pointer_size();
+        let field = |index: u64| self.go_number(start.checked_add(8 + index * word)?, word);
+        let part = |index: u64| {
+            let offset = field(index)?;
+            Some((offset, data.get(usize::try_from(offset).ok()?..)?))
+        };
+        let ((offset, entries), records, names) = match version {
+            Version::Go12 => {
+                let offset = 8 + word;
+                ((offset, data.get(offset as usize..)?), data, data)
+            }
+            Version::Go116 => (part(6)?, part(6)?.1, part(2)?.1),
+            Version::Go118 => (part(7)?, part(7)?.1, part(3)?.1),
+        };
+        let mut table = Table {
+            version,
+            start,
+            word,
+            entries,
+            entries_at: start.checked_add(offset)?,
+            records,
+            names,
+            text: field(2)?,
+        };
+        let count = field(0).filter(|&count| count > 0)?;
+        // The last entry has only an address: where the code ends.
+        let size = count.checked_mul(2)?.checked_add(1)?;
+        let size = usize::try_from(size.checked_mul(table.width())?).ok()?;
+        table.entries = entries.get(..size)?;
+        Some(table)
+    }
+
+    /// The number of `width` bytes at `address`, or the address that the loader
+    /// puts there.
+    fn go_number(&self, address: u64, width: u64) -> Option<u64> {
+        if let Ok(at) = self.pointers.binary_search_by_key(&address, |p| p.0) {
+            return Some(self.pointers[at].1);
+        }
+        number(self.bytes_at(address)?, 0, width)
+    }
+
+    fn go_functions(&self, table: &Table<'_>) -> Option<Listed> {
+        match table.version {
+            Version::Go12 | Version::Go116 => self.go_entries(table, 0),
+            Version::Go118 => {
+                // Since Go 1.26 the header has no address. Where the runtime's
+                // own is not found, code begins a section.
+                let described = self.go_text(table);
+                let stated = (table.text != 0).then_some(table.text);
+                let sections = self.regions.iter().filter(|r| r.executable && !r.plt);
+                let sections = sections.map(|r| r.start).take(MAX_CANDIDATES);
+                let candidates = described.into_iter().chain(stated).chain(sections);
+                candidates
+                    .into_iter()
+                    .find_map(|text| self.go_entries(table, text))
+            }
+        }
+    }
+
+    /// Where the code begins, by the runtime's description of the program: it
+    /// begins with a pointer to the table.
+    fn go_text(&self, table: &Table<'_>) -> Option<u64> {
+        let first = number(table.entries, 0, table.width())?;
+        let word = table.word;
+        let at = |place: u64, index: u64| {
+            self.go_number(place.checked_add(index.checked_mul(word)?)?, word)
+        };
+        let text_of = |place: u64| {
+            let text = at(place, TEXT)?;
+            let fits = at(place, FIRST)? == text.wrapping_add(first);
+            (fits && self.code_region(text).is_some()).then_some(text)
+        };
+        let moved = self.pointers.iter().filter(|p| p.1 == table.start);
+        if let Some(text) = moved.take(MAX_CANDIDATES).find_map(|p| text_of(p.0)) {
+            return Some(text);
+        }
+        let data = self.regions.iter().filter(|r| !r.executable);
+        let places = data.flat_map(|region| {
+            let skipped = region.start.wrapping_neg() & (word - 1);
+            let words = region.data.get(skipped as usize..).unwrap_or(&[]);
+            let words = words.chunks_exact(word as usize).enumerate();
+            words
+                .filter(|(_, raw)| number(raw, 0, word) == Some(table.start))
+                .map(move |(at, _)| region.start + skipped + at as u64 * word)
+        });
+        places.take(MAX_CANDIDATES).find_map(text_of)
+    }
+
+    fn go_entries(&self, table: &Table<'_>, text: u64) -> Option<Listed> {
+        let width = table.width();
+        let address = |index: usize| {
+            let offset = index as u64 * 2 * width;
+            match table.version {
+                Version::Go118 => {
+                    number(table.entries, offset, width).map(|o| text.wrapping_add(o))
+                }
+                _ => self.go_number(table.entries_at.checked_add(offset)?, width),
+            }
+        };
+        let count = table.entries.len() / (2 * width as usize);
+        // A name of half a kilobyte may be that of each function.
+        let mut room = table.names.len().saturating_mul(2);
+        let (mut starts, mut names) = (Vec::new(), HashMap::new());
+        let mut before = None;
+        for index in 0..count {
+            let start = address(index)?;
+            if before.is_some_and(|before| before > start) {
+                return None;
+            }
+            before = Some(start);
+            if self.code_region(start).is_none() {
+                continue;
+            }
+            starts.push(start);
+            let name = table.name(index);
+            if let Some(name) = name.and_then(strings::plain_name)
+                && let Some(left) = room.checked_sub(name.len())
+            {
+                room = left;
+                names.entry(start).or_insert(name);
+            }
+        }
+        let limit = address(count).filter(|&limit| Some(limit) > before)?;
+        (starts.len() * 100 >= count * IN_CODE).then_some(Listed {
+            starts,
+            limit,
+            names,
+        })
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Bytes of a number in `entries`.
+    fn width(&self) -> u64 {
+        match self.version {
+            Version::Go118 => 4,
+            _ => self.word,
+        }
+    }
+
+    /// A record begins with the address of its function, as wide as in
+    /// `entries`, and the place of its name.
+    fn name(&self, index: usize) -> Option<&'a [u8]> {
+        let width = self.width();
+        let place = number(self.entries, (2 * index as u64 + 1) * width, width)?;
+        let name = number(self.records, place.checked_add(width)?, 4)?;
+        Some(strings::terminated(self.names, usize::try_from(name).ok()?))
+    }
+}
+
+/// What the linker puts among the functions to know a place by.
+fn is_mark(name: &str) -> bool {
+    let name = name.strip_prefix("go:").or(name.strip_prefix("go."));
+    name.is_some_and(|name| name == "buildid" || name.starts_with("textfips"))
+}
+
+fn version(first: u8) -> Option<Version> {
+    match first {
+        0xfb => Some(Version::Go12),
+        0xfa => Some(Version::Go116),
+        0xf0 | 0xf1 => Some(Version::Go118),
+        _ => None,
+    }
+}
+
+/// The number of `width` bytes at `offset`.
+fn number(bytes: &[u8], offset: u64, width: u64) -> Option<u64> {
+    let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+    match width {
+        4 => Some(u32::from_le_bytes(*rest.first_chunk()?).into()),
+        _ => Some(u64::from_le_bytes(*rest.first_chunk()?)),
+    }
+}
