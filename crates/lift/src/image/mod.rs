@@ -16,6 +16,7 @@ use crate::{Error, archive};
 mod bounds;
 mod coff;
 mod elf;
+mod fix;
 mod gopclntab;
 pub(crate) mod macho;
 mod pe;
