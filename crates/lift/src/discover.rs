@@ -13,9 +13,9 @@ use std::ops::Range;
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
-use crate::aarch64::{self, Op, Pages};
 use crate::image::Image;
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
+use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
@@ -396,7 +396,7 @@ impl<'i> Discovery<'i, '_> {
                 let next = self.bodies.range(at + 1..).next();
                 let next = next.map_or(region.end, |(&start, _)| start.min(region.end));
                 let gap = image.bytes_in(at, next);
-                let Some(start) = step::after_padding(image.arch, gap, at) else {
+                let Some(start) = step::after_padding(image, gap, at) else {
                     at = next;
                     continue;
                 };
@@ -500,7 +500,7 @@ impl<'i> Discovery<'i, '_> {
             // A jump to another function is its last deed: the frame is gone, or
             // there never was one and a new one begins there.
             let bytes = self.image.bytes_in(target, limit);
-            let tail = restored || step::is_prologue(self.image.arch, bytes);
+            let tail = restored || step::is_prologue(self.image, bytes, target);
             if target < end || !tail {
                 open.push(target);
             }
@@ -669,8 +669,8 @@ impl<'i> Discovery<'i, '_> {
             return;
         };
         body.name.get_or_insert_with(|| "_start".into());
-        if self.image.arch == Arch::Aarch64 {
-            let main = self.main_aarch64(entry);
+        if let Some(isa) = isa(self.image.arch) {
+            let main = self.main_risc(isa, entry);
             if let Some(body) = main.and_then(|main| self.bodies.get_mut(&main)) {
                 body.name.get_or_insert_with(|| "main".into());
             }
@@ -703,18 +703,16 @@ impl<'i> Discovery<'i, '_> {
         }
     }
 
-    /// What `_start` has in `X0` when it first calls.
-    fn main_aarch64(&self, entry: u64) -> Option<u64> {
+    /// What `_start` has in the register of the first argument when it first
+    /// calls.
+    fn main_risc(&self, isa: &'static dyn Isa, entry: u64) -> Option<u64> {
         let end = self.bodies.get(&entry)?.end;
-        let mut pages = Pages::default();
+        let bytes = self.image.bytes_in(entry, end);
         let mut main = None;
-        for (at, word) in self.image.bytes_in(entry, end).chunks_exact(4).enumerate() {
-            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            let op = aarch64::decode(word, entry + 4 * at as u64);
-            let whole = pages.follow(op, word);
-            match op {
-                Op::Address { to: 0, .. } | Op::Add { to: 0, .. } => main = whole,
-                Op::Memory { access } if access.loads == Some(0) => {
+        for (code, whole) in Codes::new(isa, self.image, bytes, entry) {
+            match code.op {
+                Op::Address { to, .. } | Op::Add { to, .. } if to == isa.argument() => main = whole,
+                Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }
                 Op::Call(target) => {
@@ -845,8 +843,8 @@ impl<'i> Discovery<'i, '_> {
     }
 
     fn kind(&self, start: u64, end: u64) -> Kind {
-        if self.image.arch == Arch::Aarch64 {
-            return self.kind_aarch64(start, end);
+        if let Some(isa) = isa(self.image.arch) {
+            return self.kind_risc(isa, start, end);
         }
         let bytes = self
             .image
@@ -874,23 +872,18 @@ impl<'i> Discovery<'i, '_> {
         Kind::Normal
     }
 
-    fn kind_aarch64(&self, start: u64, end: u64) -> Kind {
-        let words = self.image.bytes_in(start, end).chunks_exact(4);
-        let mut pages = Pages::default();
+    fn kind_risc(&self, isa: &'static dyn Isa, start: u64, end: u64) -> Kind {
+        let bytes = self.image.bytes_in(start, end);
         let mut slot = None;
-        for (at, word) in words.take(6).enumerate() {
-            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            let op = aarch64::decode(word, start + 4 * at as u64);
-            let whole = pages.follow(op, word);
-            match op {
+        for (code, whole) in Codes::new(isa, self.image, bytes, start).take(6) {
+            match code.op {
                 Op::Branch(target) if !(start..end).contains(&target) => return Kind::Thunk,
                 Op::Memory { .. } if whole.is_some() => slot = whole,
                 Op::Jump(_) if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) => {
                     return Kind::Plt;
                 }
                 Op::Page { .. } | Op::Add { .. } => {}
-                // `BTI C`, `NOP`.
-                Op::Other if word & 0xffff_f01f == 0xd503_201f => {}
+                _ if isa.is_nop(&code) => {}
                 _ => return Kind::Normal,
             }
         }

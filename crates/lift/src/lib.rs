@@ -39,7 +39,6 @@
 
 #![forbid(unsafe_code)]
 
-mod aarch64;
 mod archive;
 mod discover;
 mod error;
@@ -48,6 +47,7 @@ mod image;
 mod listing;
 mod names;
 mod program;
+mod risc;
 mod step;
 mod strings;
 

@@ -18,6 +18,7 @@ use iced_x86::{
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::frame::{Frame, Slot};
 use crate::program::{Arch, Function, Program};
+use crate::risc;
 use crate::step::absolute_operand;
 use crate::strings;
 
@@ -104,8 +105,8 @@ impl Listing {
 }
 
 pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
-    if program.image.arch == Arch::Aarch64 {
-        return crate::aarch64::listing::list(program, function);
+    if let Some(isa) = risc::isa(program.image.arch) {
+        return risc::listing::list(isa, program, function);
     }
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);

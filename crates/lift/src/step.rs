@@ -4,9 +4,9 @@ use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
-use crate::aarch64::{self, Op, Pages};
 use crate::image::Image;
 use crate::program::Arch;
+use crate::risc::{self, Codes, isa};
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -65,28 +65,24 @@ pub(crate) enum Steps<'b> {
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
     },
-    Aarch64 {
-        bytes: &'b [u8],
-        address: u64,
-        pages: Pages,
+    Risc {
+        isa: &'static dyn risc::Isa,
+        codes: Codes<'b>,
     },
 }
 
 impl<'b> Steps<'b> {
     /// Those of `bytes`, which lie at `address` of `image`.
-    pub(crate) fn new(image: &Image<'_>, bytes: &'b [u8], address: u64) -> Steps<'b> {
+    pub(crate) fn new(image: &'b Image<'b>, bytes: &'b [u8], address: u64) -> Steps<'b> {
         let arch = image.arch;
-        match arch {
-            Arch::X86_64 | Arch::X86 => Steps::X86 {
-                decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
-                absolute: image.absolute,
-                got: image.got.filter(|_| arch == Arch::X86),
-            },
-            Arch::Aarch64 => Steps::Aarch64 {
-                bytes,
-                address,
-                pages: Pages::default(),
-            },
+        if let Some(isa) = isa(arch) {
+            let codes = Codes::new(isa, image, bytes, address);
+            return Steps::Risc { isa, codes };
+        }
+        Steps::X86 {
+            decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
+            absolute: image.absolute,
+            got: image.got.filter(|_| arch == Arch::X86),
         }
     }
 }
@@ -113,50 +109,12 @@ impl Iterator for Steps<'_> {
                 }
                 Some(step)
             }
-            Steps::Aarch64 {
-                bytes,
-                address,
-                pages,
-            } => {
-                let (word, rest) = bytes.split_first_chunk()?;
-                let step = aarch64_step(u32::from_le_bytes(*word), *address, pages);
-                (*bytes, *address) = (rest, *address + 4);
-                Some(step)
+            Steps::Risc { isa, codes } => {
+                let (code, whole) = codes.next()?;
+                Some(risc::step(*isa, &code, whole))
             }
         }
     }
-}
-
-fn aarch64_step(word: u32, address: u64, pages: &mut Pages) -> Step {
-    let op = aarch64::decode(word, address);
-    let whole = pages.follow(op, word);
-    // What is read or written there is data.
-    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. }));
-    let mut step = Step {
-        address,
-        length: 4,
-        invalid: false,
-        ends: false,
-        indirect: false,
-        reference: taken.map(|target| (target, Reference::Address)),
-        table: taken,
-        restores: aarch64::restores(op),
-        compares: aarch64::compared(word),
-        entry: aarch64::indexed_load(word),
-    };
-    match op {
-        Op::Branch(target) => {
-            step.reference = Some((target, Reference::Jump));
-            step.ends = true;
-        }
-        Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
-        Op::Call(target) => step.reference = Some((target, Reference::Call)),
-        Op::Jump(_) => (step.ends, step.indirect) = (true, true),
-        Op::Return | Op::Stop => step.ends = true,
-        Op::Undefined => (step.ends, step.invalid) = (true, true),
-        _ => {}
-    }
-    step
 }
 
 fn x86(instruction: &Instruction, absolute: bool) -> Step {
@@ -264,25 +222,26 @@ pub(crate) fn absolute_operand(instruction: &Instruction) -> Option<u64> {
 
 /// Where code begins at or after `address`: behind what fills the space between
 /// functions.
-pub(crate) fn after_padding(arch: Arch, bytes: &[u8], address: u64) -> Option<u64> {
+pub(crate) fn after_padding(image: &Image<'_>, bytes: &[u8], address: u64) -> Option<u64> {
     let mut at = 0;
-    if arch == Arch::Aarch64 {
-        at = (address.next_multiple_of(4) - address) as usize;
-        while let Some(word) = bytes.get(at..at + 4) {
-            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            if !aarch64::is_padding(word) {
-                return Some(address + at as u64);
+    if let Some(isa) = isa(image.arch) {
+        at = (address.next_multiple_of(isa.alignment()) - address) as usize;
+        loop {
+            let place = address + at as u64;
+            let code = isa.decode(image, bytes.get(at..)?, place)?;
+            if !isa.is_padding(&code) {
+                return Some(place);
             }
-            at += 4;
+            at += usize::from(code.length);
         }
-        return None;
     }
     loop {
         match *bytes.get(at)? {
             0 | 0xcc => at += 1,
             _ => {
                 let rest = &bytes[at..];
-                let mut decoder = Decoder::with_ip(arch.bits(), rest, 0, DecoderOptions::NONE);
+                let bits = image.arch.bits();
+                let mut decoder = Decoder::with_ip(bits, rest, 0, DecoderOptions::NONE);
                 let instruction = decoder.decode();
                 if instruction.mnemonic() != Mnemonic::Nop {
                     return Some(address + at as u64);
@@ -293,13 +252,15 @@ pub(crate) fn after_padding(arch: Arch, bytes: &[u8], address: u64) -> Option<u6
     }
 }
 
-/// Whether what begins at `bytes` looks like the start of a function.
-pub(crate) fn is_prologue(arch: Arch, bytes: &[u8]) -> bool {
-    if arch == Arch::Aarch64 {
-        let word = bytes.first_chunk().map(|word| u32::from_le_bytes(*word));
-        return word.is_some_and(aarch64::is_prologue);
+/// Whether what begins at `bytes`, which lie at `address`, looks like the start
+/// of a function.
+pub(crate) fn is_prologue(image: &Image<'_>, bytes: &[u8], address: u64) -> bool {
+    if let Some(isa) = isa(image.arch) {
+        let code = isa.decode(image, bytes, address);
+        return code.is_some_and(|code| isa.is_prologue(&code));
     }
-    let mut decoder = Decoder::with_ip(arch.bits(), bytes, 0, DecoderOptions::NONE);
+    let bits = image.arch.bits();
+    let mut decoder = Decoder::with_ip(bits, bytes, 0, DecoderOptions::NONE);
     let instruction = decoder.decode();
     match instruction.mnemonic() {
         Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Push => true,

@@ -13,8 +13,8 @@ use object::read::elf::{
 
 use super::fix::Fix;
 use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, MAX_REGIONS, Region, within};
-use crate::aarch64;
 use crate::program::{Arch, BinaryKind, Format};
+use crate::risc::isa;
 use crate::step::absolute_operand;
 use crate::{Error, strings};
 
@@ -360,10 +360,10 @@ impl<'d> Image<'d> {
     fn read_stubs(&mut self) {
         let named = self.regions.iter().any(|r| r.plt);
         let unnamed = |r: &&Region<'_>| r.executable && r.section == 0 && !named;
-        if self.arch == Arch::Aarch64 {
+        if let Some(isa) = isa(self.arch) {
             let mut found = Vec::new();
             for region in self.regions.iter().filter(|r| r.plt || unnamed(r)) {
-                found.extend(aarch64::stubs(&region.data, region.start));
+                found.extend(isa.stubs(self, &region.data, region.start));
             }
             for (start, slot) in found {
                 if let Some(name) = self.slots.get(&slot).cloned() {

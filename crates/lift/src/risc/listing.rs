@@ -1,0 +1,352 @@
+//! The listing of a load and store processor's code. Its [`Isa`] writes
+//! mnemonics, registers and numbers; operands that name something are written
+//! here. Imports have an underscore before their names and jumps go to `INSTRk`,
+//! as on x86.
+
+use std::collections::HashMap;
+
+use super::{Access, Code, Codes, Isa, Moves, Op, Text};
+use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::listing::{Call, Facts, Line, Listing, remember};
+use crate::program::{Function, Program};
+use crate::strings;
+
+/// Instructions that may lie between the two halves of an address.
+const APART: usize = 24;
+
+/// Instructions of the longest stub.
+const STUB: usize = 6;
+
+/// An instruction, and the address that it makes whole.
+#[derive(Clone, Copy)]
+struct Item {
+    code: Code,
+    whole: Option<u64>,
+}
+
+pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Listing {
+    let code = read(isa, program, function);
+    let index: HashMap<u64, usize> = code
+        .iter()
+        .enumerate()
+        .map(|(i, item)| (item.code.address, i))
+        .collect();
+    let frame = Frame::new(isa, &code);
+    let mut writer = Writer {
+        isa,
+        program,
+        code: &code,
+        index: &index,
+        frame: &frame,
+        facts: Facts::default(),
+        parts: HashMap::new(),
+    };
+    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
+    let mut facts = writer.facts;
+    facts.instructions = code.len();
+    facts.blocks = blocks(&code, &index);
+    Listing { lines, facts }
+}
+
+fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Vec<Item> {
+    let image = &program.image;
+    let mut items = Vec::new();
+    let mut bytes_left = MAX_BYTES;
+    for range in &function.ranges {
+        let end = range.end.min(range.start.saturating_add(bytes_left));
+        bytes_left -= end - range.start;
+        let codes = Codes::new(isa, image, image.bytes_in(range.start, end), range.start);
+        let room = MAX_INSTRUCTIONS - items.len();
+        items.extend(codes.take(room).map(|(code, whole)| Item { code, whole }));
+    }
+    items
+}
+
+fn blocks(code: &[Item], index: &HashMap<u64, usize>) -> usize {
+    let mut leaders = vec![false; code.len()];
+    leaders.iter_mut().take(1).for_each(|first| *first = true);
+    for (at, c) in code.iter().enumerate() {
+        if let Op::Branch(target) | Op::Conditional(target) = c.code.op
+            && let Some(&target) = index.get(&target)
+        {
+            leaders[target] = true;
+        }
+        let ends = matches!(
+            c.code.op,
+            Op::Branch(_) | Op::Conditional(_) | Op::Jump(_) | Op::Return | Op::Stop
+        );
+        if ends && at + 1 < code.len() {
+            leaders[at + 1] = true;
+        }
+    }
+    leaders.into_iter().filter(|&leader| leader).count()
+}
+
+/// How far the stack pointer is below its value at the entry, before each
+/// instruction; and where the frame pointer points.
+///
+/// Compilers move the stack pointer at the start and before each return. After a
+/// return the code goes on as deep as the function ever was.
+struct Frame {
+    depth: Vec<i64>,
+    pointer: Option<i64>,
+}
+
+impl Frame {
+    fn new(isa: &dyn Isa, items: &[Item]) -> Frame {
+        let (sp, fp) = (isa.stack_pointer(), isa.frame_pointer());
+        let (mut now, mut deepest) = (0i64, 0i64);
+        let mut frame = Frame {
+            depth: Vec::with_capacity(items.len()),
+            pointer: None,
+        };
+        for item in items {
+            frame.depth.push(now);
+            match item.code.op {
+                Op::Add { to, from, value } if to == sp && from == sp => {
+                    now = now.saturating_sub(value);
+                }
+                Op::Add { to, from, value } if to == sp && Some(from) == fp => {
+                    now = frame.pointer.unwrap_or(now).saturating_sub(value);
+                }
+                Op::Add { to, from, value } if Some(to) == fp && from == sp => {
+                    frame.pointer = frame.pointer.or(Some(now.saturating_sub(value)));
+                }
+                Op::Memory { access } if access.base == sp && access.moves.is_some() => {
+                    now = now.saturating_sub(access.offset);
+                }
+                Op::Return | Op::Branch(_) | Op::Jump(_) => now = deepest,
+                _ => {}
+            }
+            deepest = deepest.max(now);
+        }
+        frame
+    }
+
+    /// The stack variable at `base` plus `offset`, as IDA writes it.
+    fn variable(&self, isa: &dyn Isa, at: usize, base: u8, offset: i64) -> Option<String> {
+        let on_stack = base == isa.stack_pointer();
+        let depth = if on_stack {
+            *self.depth.get(at)?
+        } else {
+            self.pointer.filter(|_| Some(base) == isa.frame_pointer())?
+        };
+        let place = offset.checked_sub(depth)?;
+        let name = if place < 0 {
+            format!("var_{:X}", place.unsigned_abs())
+        } else {
+            format!("arg_{place:X}")
+        };
+        Some(match depth {
+            1.. if on_stack => format!("{}+{name}", isa.number(depth)),
+            _ => name,
+        })
+    }
+}
+
+struct Writer<'a, 'd> {
+    isa: &'static dyn Isa,
+    program: &'a Program<'d>,
+    code: &'a [Item],
+    index: &'a HashMap<u64, usize>,
+    frame: &'a Frame,
+    facts: Facts,
+    /// Numbers that `MOV` and `MOVK` put together, by register.
+    parts: HashMap<u8, u64>,
+}
+
+impl Writer<'_, '_> {
+    fn line(&mut self, at: usize) -> Line {
+        let code = &self.code[at].code;
+        let mut comment = None;
+        let plain = self.isa.text(code).filter(|_| code.op != Op::Undefined);
+        let mut text = match plain {
+            Some(plain) => self.write(at, plain, &mut comment),
+            None => self.isa.data(code),
+        };
+        if let Some(string) = comment {
+            text.push_str("; ");
+            strings::quote(&mut text, &string);
+            remember(&mut self.facts.strings, string);
+        }
+        self.constants(at);
+        Line {
+            address: code.address,
+            len: code.length,
+            text,
+        }
+    }
+
+    fn write(&mut self, at: usize, plain: Text, comment: &mut Option<String>) -> String {
+        let isa = self.isa;
+        let Text {
+            mnemonic: mut out,
+            mut operands,
+        } = plain;
+        if operands.is_empty() {
+            return out;
+        }
+        let padding = isa.column().saturating_sub(out.len()).max(1);
+        out.extend(std::iter::repeat_n(' ', padding));
+        let Item { code, whole } = self.code[at];
+        let last = match code.op {
+            Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
+                Some(self.target(target, matches!(code.op, Op::Call(_))))
+            }
+            Op::Page { to, .. } => self.meant(at, to).map(|(address, taken)| {
+                isa.high(&match taken {
+                    true => self.name(address, &mut None),
+                    false => self.slot(address, &mut None),
+                })
+            }),
+            Op::Address { address, .. } | Op::Literal { address, .. } => {
+                Some(self.name(address, comment))
+            }
+            Op::Add { to, from, value } => {
+                let frame = [Some(isa.stack_pointer()), isa.frame_pointer()];
+                match whole {
+                    Some(address) => Some(isa.low(&self.name(address, comment))),
+                    None if operands.len() == 3 && !frame.contains(&Some(to)) => self
+                        .frame
+                        .variable(isa, at, from, value)
+                        .map(|variable| isa.immediate(&variable)),
+                    None => None,
+                }
+            }
+            Op::Memory { access } => {
+                if let Some(place) = operands.iter().position(|o| isa.is_memory(o)) {
+                    self.memory(at, access, &mut operands, place, comment);
+                }
+                None
+            }
+            _ => None,
+        };
+        if let (Some(operand), Some(last)) = (last, operands.last_mut()) {
+            *last = operand;
+        }
+        for (number, operand) in operands.iter().enumerate() {
+            if number > 0 {
+                out.push_str(isa.separator(&operands[number - 1], operand));
+            }
+            out.push_str(operand);
+        }
+        out
+    }
+
+    fn memory(
+        &mut self,
+        at: usize,
+        access: Access,
+        operands: &mut Vec<String>,
+        place: usize,
+        comment: &mut Option<String>,
+    ) {
+        let isa = self.isa;
+        let base = access.base;
+        if let Some(address) = self.code[at].whole {
+            operands[place] = isa.memory_low(base, &self.slot(address, comment));
+            return;
+        }
+        let offset = match access.moves {
+            Some(Moves::After) => 0,
+            _ => access.offset,
+        };
+        let Some(variable) = self.frame.variable(isa, at, base, offset) else {
+            return;
+        };
+        let by = isa.number(access.offset);
+        match access.moves {
+            None => operands[place] = isa.memory(base, &variable),
+            Some(Moves::Before) => {
+                let name = variable.rsplit('+').next().unwrap_or(&variable);
+                operands[place] = isa.memory_before(base, &by, name);
+            }
+            Some(Moves::After) => {
+                operands.truncate(place);
+                operands.extend(isa.memory_after(base, &by, &variable));
+            }
+        }
+    }
+
+    /// The address that the page in `register` will be part of, and whether the
+    /// address itself is taken, not what lies there.
+    fn meant(&self, at: usize, register: u8) -> Option<(u64, bool)> {
+        for Item { code, whole } in self.code[at + 1..].iter().take(APART) {
+            let uses = match code.op {
+                Op::Add { from, .. } => from == register,
+                Op::Memory { access } => access.base == register,
+                _ => false,
+            };
+            if uses && let Some(whole) = *whole {
+                return Some((whole, matches!(code.op, Op::Add { .. })));
+            }
+            if matches!(code.op, Op::Page { to, .. } if to == register) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn target(&mut self, target: u64, call: bool) -> String {
+        if !call && let Some(at) = self.index.get(&target) {
+            return format!("INSTR{}", at + 1);
+        }
+        let mut name = String::new();
+        self.program
+            .code_name(target, call, &mut self.facts, &mut name);
+        name
+    }
+
+    fn name(&self, address: u64, comment: &mut Option<String>) -> String {
+        let mut name = String::new();
+        self.program.address_name(address, &mut name, comment);
+        name
+    }
+
+    /// What lies at an address that is read or written.
+    fn slot(&mut self, address: u64, comment: &mut Option<String>) -> String {
+        let image = &self.program.image;
+        if let Some(name) = image.slots.get(&address) {
+            // A function of a few instructions that ends in a jump is a stub.
+            let jumps = matches!(self.code.last().map(|item| item.code.op), Some(Op::Jump(_)));
+            if jumps && self.code.len() <= STUB {
+                let call = Call {
+                    name: name.clone(),
+                    address: None,
+                    import: true,
+                };
+                remember(&mut self.facts.calls, call);
+            }
+            return format!("{name}_ptr");
+        }
+        if let Some(target) = image.pointer(address).filter(|&target| target != 0) {
+            *comment = self.program.string_at(target, 4);
+            return format!("off_{address:X}");
+        }
+        match image.object(address) {
+            Some(_) => self.name(address, comment),
+            None => format!("qword_{address:X}"),
+        }
+    }
+
+    /// Remembers a number that says what a function computes.
+    fn constants(&mut self, at: usize) {
+        let Op::Move { to, value, keep } = self.code[at].code.op else {
+            return;
+        };
+        let whole = match keep {
+            true => self.parts.get(&to).copied().unwrap_or(0) | value,
+            false => value,
+        };
+        self.parts.insert(to, whole);
+        let more = self.code[at + 1..]
+            .iter()
+            .take(4)
+            .any(|item| matches!(item.code.op, Op::Move { to: t, keep: true, .. } if t == to));
+        let mask = |v: u64| v & v.wrapping_add(1) == 0;
+        let plain = whole < 0x10000 || whole.is_power_of_two() || mask(whole) || mask(!whole);
+        if !more && !plain {
+            remember(&mut self.facts.constants, whole);
+        }
+    }
+}

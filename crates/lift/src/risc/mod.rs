@@ -1,0 +1,355 @@
+//! Processors of load and store instructions, which are alike in what matters
+//! here: an address takes two instructions, a call leaves its return address in
+//! a register, and the stack pointer is moved by one number at a time.
+//!
+//! Each is an [`Isa`] that reads one instruction into an [`Op`] and writes one
+//! as text; flow, addresses, stack frames and names are followed here for all.
+
+use std::fmt;
+
+use crate::image::Image;
+use crate::program::Arch;
+use crate::step::{Reference, Step};
+
+mod aarch64;
+pub(crate) mod listing;
+
+/// The part of an instruction that matters here. Registers are numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Branch(u64),
+    Conditional(u64),
+    Call(u64),
+    /// To the address in a register.
+    Jump(u8),
+    CallRegister(u8),
+    Return,
+    /// A trap that is never left: `BRK`, `HLT`.
+    Stop,
+    Undefined,
+    /// The first half of an address: `ADRP`.
+    Page {
+        to: u8,
+        address: u64,
+    },
+    /// A whole address: `ADR`.
+    Address {
+        to: u8,
+        address: u64,
+    },
+    /// A load from the code itself.
+    Literal {
+        to: u8,
+        address: u64,
+    },
+    /// A number is added, or taken away, on the width of an address.
+    Add {
+        to: u8,
+        from: u8,
+        value: i64,
+    },
+    /// A load or a store at a register and a number.
+    Memory {
+        access: Access,
+    },
+    /// A number is moved (`keep` is false: `MOVZ`, `MOVN`) or set into some bits
+    /// of a register (`MOVK`).
+    Move {
+        to: u8,
+        value: u64,
+        keep: bool,
+    },
+    /// Anything else: the register that it changes, if any.
+    Other(Option<u8>),
+}
+
+/// A load or a store at a register and a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// The first register that is loaded; none for vectors and stores.
+    pub(crate) loads: Option<u8>,
+    /// The second one of a pair.
+    pub(crate) loads_also: Option<u8>,
+    pub(crate) base: u8,
+    pub(crate) offset: i64,
+    /// How far the base moves: before the access, or after it.
+    pub(crate) moves: Option<Moves>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moves {
+    Before,
+    After,
+}
+
+/// One instruction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code {
+    pub(crate) address: u64,
+    /// Bytes.
+    pub(crate) length: u8,
+    /// The bytes as a number, in the processor's order.
+    pub(crate) word: u32,
+    pub(crate) op: Op,
+}
+
+/// An instruction in IDA's writing.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) mnemonic: String,
+    pub(crate) operands: Vec<String>,
+}
+
+/// A processor.
+pub(crate) trait Isa: Sync {
+    /// The instruction at the start of `bytes`, which lie at `address`; none
+    /// where fewer bytes are left than it has.
+    fn decode(&self, image: &Image<'_>, bytes: &[u8], address: u64) -> Option<Code>;
+
+    /// The instruction as text; none for what is no instruction.
+    fn text(&self, code: &Code) -> Option<Text>;
+
+    /// The number of the stack pointer.
+    fn stack_pointer(&self) -> u8;
+
+    /// The number of the frame pointer, where there is a customary one.
+    fn frame_pointer(&self) -> Option<u8>;
+
+    /// The register of the first argument of a function.
+    fn argument(&self) -> u8;
+
+    /// Bit by bit the registers that a call may change.
+    fn clobbered(&self) -> u32;
+
+    /// The register that the value is kept of: all but those that are always 0.
+    fn holds(&self, register: u8) -> bool {
+        register != self.stack_pointer()
+    }
+
+    /// Code begins at multiples of this.
+    fn alignment(&self) -> u64 {
+        4
+    }
+
+    /// The number that a register is compared with.
+    fn compared(&self, code: &Code) -> Option<u64>;
+
+    /// Bytes that a load reads at a register and a register, 0 if it is none.
+    fn indexed_load(&self, code: &Code) -> u64;
+
+    /// Whether it does nothing, or marks where jumps may land.
+    fn is_nop(&self, code: &Code) -> bool;
+
+    /// Whether it fills the space between functions.
+    fn is_padding(&self, code: &Code) -> bool;
+
+    /// Whether a function begins like this.
+    fn is_prologue(&self, code: &Code) -> bool;
+
+    /// Stubs of the procedure linkage table by their shape: where each begins,
+    /// and its slot.
+    fn stubs(&self, image: &Image<'_>, code: &[u8], start: u64) -> Vec<(u64, u64)>;
+
+    // ---- how IDA writes it -----------------------------------------------
+
+    /// Columns that a mnemonic takes.
+    fn column(&self) -> usize;
+
+    /// What stands for bytes that are no instruction.
+    fn data(&self, code: &Code) -> String;
+
+    /// A number in an operand.
+    fn number(&self, value: i64) -> String;
+
+    /// A number or a name as an operand of its own.
+    fn immediate(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
+    /// Whether an operand is a place in memory.
+    fn is_memory(&self, operand: &str) -> bool;
+
+    /// The place at a register and a number or a name.
+    fn memory(&self, base: u8, inside: &str) -> String;
+
+    /// The place at the second half of an address that has a name.
+    fn memory_low(&self, base: u8, name: &str) -> String;
+
+    /// The place where the base moves before the access, by the number `by`.
+    fn memory_before(&self, base: u8, by: &str, inside: &str) -> String;
+
+    /// The same where the base moves after the access: all operands from the
+    /// place on.
+    fn memory_after(&self, base: u8, by: &str, inside: &str) -> Vec<String>;
+
+    /// The first half of an address that has a name.
+    fn high(&self, name: &str) -> String;
+
+    /// The second half.
+    fn low(&self, name: &str) -> String;
+
+    /// What stands between an operand and the next.
+    fn separator(&self, before: &str, after: &str) -> &'static str;
+}
+
+impl fmt::Debug for dyn Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Isa")
+    }
+}
+
+/// The processor, unless it is an x86.
+pub(crate) fn isa(arch: Arch) -> Option<&'static dyn Isa> {
+    match arch {
+        Arch::X86_64 | Arch::X86 => None,
+        Arch::Aarch64 => Some(&aarch64::Aarch64),
+    }
+}
+
+/// The instructions of `bytes`, which lie at `address`, each with the address
+/// that it makes whole.
+#[derive(Debug)]
+pub(crate) struct Codes<'b> {
+    isa: &'static dyn Isa,
+    image: &'b Image<'b>,
+    bytes: &'b [u8],
+    address: u64,
+    values: Values,
+}
+
+impl<'b> Codes<'b> {
+    pub(crate) fn new(
+        isa: &'static dyn Isa,
+        image: &'b Image<'b>,
+        bytes: &'b [u8],
+        address: u64,
+    ) -> Codes<'b> {
+        Codes {
+            isa,
+            image,
+            bytes,
+            address,
+            values: Values::default(),
+        }
+    }
+}
+
+impl Iterator for Codes<'_> {
+    type Item = (Code, Option<u64>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let code = self.isa.decode(self.image, self.bytes, self.address)?;
+        self.bytes = self.bytes.get(usize::from(code.length)..)?;
+        self.address = self.address.wrapping_add(code.length.into());
+        let whole = self.values.follow(self.isa, code.op);
+        Some((code, whole))
+    }
+}
+
+/// What discovery must know of an instruction that makes the address `whole`.
+pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
+    let op = code.op;
+    // What is read or written there is data.
+    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. }));
+    let mut step = Step {
+        address: code.address,
+        length: code.length.into(),
+        invalid: false,
+        ends: false,
+        indirect: false,
+        reference: taken.map(|target| (target, Reference::Address)),
+        table: taken,
+        restores: restores(isa, op),
+        compares: isa.compared(code),
+        entry: isa.indexed_load(code),
+    };
+    match op {
+        Op::Branch(target) => {
+            step.reference = Some((target, Reference::Jump));
+            step.ends = true;
+        }
+        Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
+        Op::Call(target) => step.reference = Some((target, Reference::Call)),
+        Op::Jump(_) => (step.ends, step.indirect) = (true, true),
+        Op::Return | Op::Stop => step.ends = true,
+        Op::Undefined => (step.ends, step.invalid) = (true, true),
+        _ => {}
+    }
+    step
+}
+
+/// Whether an instruction takes down the frame, or a part of it.
+fn restores(isa: &dyn Isa, op: Op) -> bool {
+    let sp = isa.stack_pointer();
+    match op {
+        Op::Add { to, value: 1.., .. } => to == sp,
+        Op::Memory { access } => access.base == sp && access.moves == Some(Moves::After),
+        _ => false,
+    }
+}
+
+/// Which registers hold the first half of an address.
+#[derive(Debug, Clone, Copy, Default)]
+struct Values([Option<u64>; 32]);
+
+impl Values {
+    /// Follows one instruction. Returns the address that it makes whole.
+    fn follow(&mut self, isa: &dyn Isa, op: Op) -> Option<u64> {
+        let held = |values: &Self, register: u8| values.0[usize::from(register & 31)];
+        match op {
+            Op::Page { to, address } => {
+                self.set(isa, to, Some(address));
+                None
+            }
+            Op::Address { to, address } => {
+                self.set(isa, to, None);
+                Some(address)
+            }
+            Op::Add { to, from, value } => {
+                let page = held(self, from);
+                self.set(isa, to, None);
+                page.map(|page| page.wrapping_add_signed(value))
+            }
+            Op::Memory { access } => {
+                let page = held(self, access.base);
+                for register in access.loads.into_iter().chain(access.loads_also) {
+                    self.set(isa, register, None);
+                }
+                if access.moves.is_some() {
+                    self.set(isa, access.base, None);
+                    return None;
+                }
+                page.map(|page| page.wrapping_add_signed(access.offset))
+            }
+            Op::Call(_) | Op::CallRegister(_) => {
+                let clobbered = isa.clobbered();
+                for (register, value) in self.0.iter_mut().enumerate() {
+                    if clobbered >> register & 1 == 1 {
+                        *value = None;
+                    }
+                }
+                None
+            }
+            Op::Literal { to, .. } | Op::Move { to, .. } | Op::Other(Some(to)) => {
+                self.set(isa, to, None);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, isa: &dyn Isa, register: u8, value: Option<u64>) {
+        self.0[usize::from(register & 31)] = value.filter(|_| isa.holds(register));
+    }
+}
+
+/// `bits` of `word` from `low` on.
+fn field(word: u32, low: u32, bits: u32) -> u32 {
+    (word >> low) & ((1 << bits) - 1)
+}
+
+/// The same as a signed number.
+fn signed(word: u32, low: u32, bits: u32) -> i64 {
+    let value = i64::from(field(word, low, bits));
+    (value << (64 - bits)) >> (64 - bits)
+}
