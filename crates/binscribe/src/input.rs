@@ -17,8 +17,8 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Reads a file, or the member of an archive: `libx.a:member.o` or
-    /// `libx.a(member.o)`.
+    /// Reads a file, or the member of an archive or of a universal file:
+    /// `libx.a:member.o` or `libx.a(member.o)`, `program:arm64`.
     pub(crate) fn read(path: &Path) -> Result<Input> {
         let member = member_of(path);
         let file = member.as_ref().map_or(path, |(file, _)| file);
@@ -43,12 +43,12 @@ impl Input {
                 bytes = member.bytes.to_owned();
             }
             (Some(_), Err(error)) => bail!("{name}: {error}"),
-            (None, Ok(members)) => bail!(
+            (None, Ok(members)) if binscribe_lift::is_archive(&bytes) => bail!(
                 "{name} is an archive: name one of its members, as {name}:{}; it has {}",
                 members[0].name,
                 list(&members)
             ),
-            (None, Err(_)) => {}
+            (None, _) => {}
         }
         Ok(Input {
             path: path.to_owned(),

@@ -12,8 +12,8 @@
 //! * [`Listing`] — its instructions as text, and [`Facts`] for search and
 //!   display: calls, strings, distinctive constants.
 //!
-//! [`members`] takes an archive of object files apart, each of which is a
-//! program of its own.
+//! [`members`] takes an archive of object files apart, or a universal file of
+//! macOS, each part of which is a program of its own.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,7 +51,7 @@ mod risc;
 mod step;
 mod strings;
 
-pub use archive::{Member, members};
+pub use archive::{Member, is_archive, members};
 pub use error::Error;
 pub use listing::{Call, Facts, Line, Listing};
 pub use program::{

@@ -3,8 +3,7 @@
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 
 use super::Image;
-use crate::aarch64;
-use crate::program::Arch;
+use crate::risc::isa;
 
 /// What fills the space behind a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,28 +30,27 @@ impl Image<'_> {
         let ends = starts.iter().copied().skip(1).chain([limit]);
         let bound = |(start, limit): (u64, u64)| {
             let bytes = self.bytes_in(start, limit);
-            let length = without_padding(self.arch, bytes, padding);
+            let length = self.without_padding(bytes, start, padding);
             (start, start.saturating_add(length))
         };
         starts.iter().copied().zip(ends).map(bound).collect()
     }
-}
 
-/// The length of a function without what follows it to align the next one.
-fn without_padding(arch: Arch, bytes: &[u8], padding: Padding) -> u64 {
-    let any = padding == Padding::Any;
-    let end = match arch {
-        Arch::Aarch64 => {
-            let filler = |word: &&[u8]| {
-                let word = word.first_chunk().map(|word| u32::from_le_bytes(*word));
-                word.is_some_and(|word| word == 0 || (any && aarch64::is_padding(word)))
-            };
-            let words = bytes.chunks_exact(4);
-            4 * (words.len() - words.rev().take_while(filler).count())
-        }
-        Arch::X86_64 | Arch::X86 => {
-            let mut decoder = Decoder::new(arch.bits(), bytes, DecoderOptions::NONE);
-            let mut end = 0;
+    /// The length of a function at `start` without what follows it to align the
+    /// next one.
+    fn without_padding(&self, bytes: &[u8], start: u64, padding: Padding) -> u64 {
+        let any = padding == Padding::Any;
+        let mut end = 0;
+        if let Some(isa) = isa(self.arch) {
+            let mut at = 0;
+            while let Some(code) = isa.decode(self, &bytes[at..], start.wrapping_add(at as u64)) {
+                at = (at + usize::from(code.length.max(1))).min(bytes.len());
+                if code.word != 0 && !(any && isa.is_padding(&code)) {
+                    end = at;
+                }
+            }
+        } else {
+            let mut decoder = Decoder::new(self.arch.bits(), bytes, DecoderOptions::NONE);
             while decoder.can_decode() {
                 let at = decoder.position();
                 let instruction = decoder.decode();
@@ -66,34 +64,42 @@ fn without_padding(arch: Arch, bytes: &[u8], padding: Padding) -> u64 {
                     end = decoder.position();
                 }
             }
-            end
         }
-    };
-    if end == 0 {
-        bytes.len() as u64
-    } else {
-        end as u64
+        if end == 0 {
+            bytes.len() as u64
+        } else {
+            end as u64
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Arch;
+
+    fn check(arch: Arch, bytes: &[u8], padding: Padding, expected: u64) {
+        let image = Image {
+            arch,
+            ..Image::default()
+        };
+        assert_eq!(image.without_padding(bytes, 0x1000, padding), expected);
+    }
 
     #[test]
     fn padding_is_no_part_of_a_function() {
-        let x86 = |bytes| without_padding(Arch::X86_64, bytes, Padding::Any);
+        let x86 = |bytes: &[u8], expected| check(Arch::X86_64, bytes, Padding::Any, expected);
         // A return; a return before `nop` and zeroes; an immediate with zeroes.
-        assert_eq!(x86(&[0xc3]), 1);
-        assert_eq!(x86(&[0xc3, 0x66, 0x90, 0, 0, 0, 0]), 1);
-        assert_eq!(x86(&[0xe9, 0, 0, 0, 0, 0xcc, 0xcc]), 5);
-        assert_eq!(x86(&[0x90, 0x90]), 2);
+        x86(&[0xc3], 1);
+        x86(&[0xc3, 0x66, 0x90, 0, 0, 0, 0], 1);
+        x86(&[0xe9, 0, 0, 0, 0, 0xcc, 0xcc], 5);
+        x86(&[0x90, 0x90], 2);
         let go = [0xe8, 0, 0, 0, 0, 0x90, 0xcc];
-        assert_eq!(without_padding(Arch::X86_64, &go, Padding::Dead), 6);
+        check(Arch::X86_64, &go, Padding::Dead, 6);
         // `RET`, `NOP`, zeroes.
         let code = [0xc0, 0x03, 0x5f, 0xd6, 0x1f, 0x20, 0x03, 0xd5, 0, 0, 0, 0];
-        assert_eq!(without_padding(Arch::Aarch64, &code, Padding::Any), 4);
-        assert_eq!(without_padding(Arch::Aarch64, &code, Padding::Dead), 8);
-        assert_eq!(without_padding(Arch::Aarch64, &code[4..], Padding::Any), 8);
+        check(Arch::Aarch64, &code, Padding::Any, 4);
+        check(Arch::Aarch64, &code, Padding::Dead, 8);
+        check(Arch::Aarch64, &code[4..], Padding::Any, 8);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::bounds::Padding;
 use super::{Image, KnownFunction};
-use crate::program::{Arch, Source};
+use crate::program::Source;
 use crate::strings;
 
 /// Places that look like the start of a table and are looked at.
@@ -37,6 +37,8 @@ enum Version {
 #[derive(Debug)]
 struct Table<'a> {
     version: Version,
+    /// The byte order.
+    big: bool,
     /// Its own address.
     start: u64,
     /// Bytes of a pointer.
@@ -96,30 +98,17 @@ impl Image<'_> {
     /// Where a table may start: the magic number, two zeroes, and what the
     /// processor's instructions and pointers count in bytes.
     fn go_candidates(&self) -> Vec<u64> {
-        let quantum = match self.arch {
-            Arch::X86_64 | Arch::X86 => 1,
-            Arch::Aarch64 => 4,
-        };
-        let rest = [
-            0xff,
-            0xff,
-            0xff,
-            0,
-            0,
-            quantum,
-            self.arch.pointer_size() as u8,
-        ];
+        let pointer = self.arch.pointer_size() as u8;
         let mut found = Vec::new();
         for region in &self.regions {
             let skipped = (region.start.wrapping_neg() & 3) as usize;
-            let words = region.data.get(skipped..).unwrap_or(&[]).chunks_exact(4);
-            for (at, word) in words.enumerate() {
-                let at = skipped + 4 * at;
-                if word[1..] == rest[..3]
-                    && region.data.get(at + 1..at + 8) == Some(&rest)
-                    && version(word[0]).is_some()
+            let data = region.data.get(skipped..).unwrap_or(&[]);
+            for (at, word) in data.chunks_exact(4).enumerate() {
+                if version(word).is_some()
+                    && let Some(&[0, 0, 1 | 2 | 4, size]) = data[4 * at + 4..].first_chunk()
+                    && size == pointer
                 {
-                    found.push(region.start + at as u64);
+                    found.push(region.start + (skipped + 4 * at) as u64);
                     if found.len() == MAX_CANDIDATES {
                         return found;
                     }
@@ -131,9 +120,9 @@ impl Image<'_> {
 
     fn go_table(&self, start: u64) -> Option<Table<'_>> {
         let data = self.bytes_at(start)?;
-        let version = version(*data.first()?)?;
+        let (version, big) = version(data)?;
         let word = self.arch.pointer_size();
-        let field = |index: u64| self.go_number(start.checked_add(8 + index * word)?, word);
+        let field = |index: u64| self.go_number(start.checked_add(8 + index * word)?, word, big);
         let part = |index: u64| {
             let offset = field(index)?;
             Some((offset, data.get(usize::try_from(offset).ok()?..)?))
@@ -148,6 +137,7 @@ impl Image<'_> {
         };
         let mut table = Table {
             version,
+            big,
             start,
             word,
             entries,
@@ -166,11 +156,11 @@ impl Image<'_> {
 
     /// The number of `width` bytes at `address`, or the address that the loader
     /// puts there.
-    fn go_number(&self, address: u64, width: u64) -> Option<u64> {
+    fn go_number(&self, address: u64, width: u64, big: bool) -> Option<u64> {
         if let Ok(at) = self.pointers.binary_search_by_key(&address, |p| p.0) {
             return Some(self.pointers[at].1);
         }
-        number(self.bytes_at(address)?, 0, width)
+        number(self.bytes_at(address)?, 0, width, big)
     }
 
     fn go_functions(&self, table: &Table<'_>) -> Option<Listed> {
@@ -194,10 +184,10 @@ impl Image<'_> {
     /// Where the code begins, by the runtime's description of the program: it
     /// begins with a pointer to the table.
     fn go_text(&self, table: &Table<'_>) -> Option<u64> {
-        let first = number(table.entries, 0, table.width())?;
-        let word = table.word;
+        let (word, big) = (table.word, table.big);
+        let first = number(table.entries, 0, table.width(), big)?;
         let at = |place: u64, index: u64| {
-            self.go_number(place.checked_add(index.checked_mul(word)?)?, word)
+            self.go_number(place.checked_add(index.checked_mul(word)?)?, word, big)
         };
         let text_of = |place: u64| {
             let text = at(place, TEXT)?;
@@ -214,7 +204,7 @@ impl Image<'_> {
             let words = region.data.get(skipped as usize..).unwrap_or(&[]);
             let words = words.chunks_exact(word as usize).enumerate();
             words
-                .filter(|(_, raw)| number(raw, 0, word) == Some(table.start))
+                .filter(|(_, raw)| number(raw, 0, word, big) == Some(table.start))
                 .map(move |(at, _)| region.start + skipped + at as u64 * word)
         });
         places.take(MAX_CANDIDATES).find_map(text_of)
@@ -226,9 +216,9 @@ impl Image<'_> {
             let offset = index as u64 * 2 * width;
             match table.version {
                 Version::Go118 => {
-                    number(table.entries, offset, width).map(|o| text.wrapping_add(o))
+                    number(table.entries, offset, width, table.big).map(|o| text.wrapping_add(o))
                 }
-                _ => self.go_number(table.entries_at.checked_add(offset)?, width),
+                _ => self.go_number(table.entries_at.checked_add(offset)?, width, table.big),
             }
         };
         let count = table.entries.len() / (2 * width as usize);
@@ -276,8 +266,9 @@ impl<'a> Table<'a> {
     /// `entries`, and the place of its name.
     fn name(&self, index: usize) -> Option<&'a [u8]> {
         let width = self.width();
-        let place = number(self.entries, (2 * index as u64 + 1) * width, width)?;
-        let name = number(self.records, place.checked_add(width)?, 4)?;
+        let place = (2 * index as u64 + 1) * width;
+        let place = number(self.entries, place, width, self.big)?;
+        let name = number(self.records, place.checked_add(width)?, 4, self.big)?;
         Some(strings::terminated(self.names, usize::try_from(name).ok()?))
     }
 }
@@ -288,20 +279,89 @@ fn is_mark(name: &str) -> bool {
     name.is_some_and(|name| name == "buildid" || name.starts_with("textfips"))
 }
 
-fn version(first: u8) -> Option<Version> {
-    match first {
-        0xfb => Some(Version::Go12),
-        0xfa => Some(Version::Go116),
-        0xf0 | 0xf1 => Some(Version::Go118),
-        _ => None,
-    }
+/// The layout that a magic number stands for, and whether the first byte of
+/// each number is the highest.
+fn version(magic: &[u8]) -> Option<(Version, bool)> {
+    let (low, big) = match *magic.first_chunk()? {
+        [low, 0xff, 0xff, 0xff] => (low, false),
+        [0xff, 0xff, 0xff, low] => (low, true),
+        _ => return None,
+    };
+    let version = match low {
+        0xfb => Version::Go12,
+        0xfa => Version::Go116,
+        0xf0 | 0xf1 => Version::Go118,
+        _ => return None,
+    };
+    Some((version, big))
 }
 
 /// The number of `width` bytes at `offset`.
-fn number(bytes: &[u8], offset: u64, width: u64) -> Option<u64> {
+fn number(bytes: &[u8], offset: u64, width: u64, big: bool) -> Option<u64> {
     let rest = bytes.get(usize::try_from(offset).ok()?..)?;
-    match width {
-        4 => Some(u32::from_le_bytes(*rest.first_chunk()?).into()),
-        _ => Some(u64::from_le_bytes(*rest.first_chunk()?)),
+    let (size, mut raw) = (width as usize, [0; 8]);
+    raw[..size].copy_from_slice(rest.get(..size)?);
+    Some(match big {
+        false => u64::from_le_bytes(raw),
+        true => u64::from_be_bytes(raw) >> (64 - 8 * width),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::image::Region;
+    use crate::program::Arch;
+
+    /// Both byte orders and both sizes of pointers, for two functions of 8 bytes.
+    #[test]
+    fn any_processor() {
+        for (big, arch) in [
+            (false, Arch::X86),
+            (true, Arch::X86),
+            (false, Arch::X86_64),
+            (true, Arch::X86_64),
+        ] {
+            let size = arch.pointer_size() as usize;
+            let put = |value: u64, size: usize| match big {
+                false => value.to_le_bytes()[..size].to_vec(),
+                true => value.to_be_bytes()[8 - size..].to_vec(),
+            };
+            let mut table = put(0xffff_fff0, 4);
+            table.extend([0, 0, 4, size as u8]);
+            let names = 8 + 8 * size as u64;
+            for field in [2, 0, 0x1000, names, 0, 0, 0, names + 4] {
+                table.extend(put(field, size));
+            }
+            table.extend(b"f\0g\0");
+            for field in [0, 20, 8, 28, 16, 0, 0, 8, 2] {
+                table.extend(put(field, 4));
+            }
+            let region = |start: u64, data: Vec<u8>, executable| Region {
+                start,
+                end: start + data.len() as u64,
+                data: Cow::Owned(data),
+                executable,
+                writable: false,
+                plt: false,
+                section: 1,
+            };
+            let mut image = Image {
+                arch,
+                regions: vec![
+                    region(0x1000, vec![0x90; 16], true),
+                    region(0x2000, table, false),
+                ],
+                ..Image::default()
+            };
+            image.read_go_table();
+            let known: Vec<_> = image.known.iter().map(|k| (k.address, k.end)).collect();
+            assert_eq!(known, [(0x1000, Some(0x1008)), (0x1008, Some(0x1010))]);
+            assert_eq!(image.known_names[&0x1000], "f");
+            assert_eq!(image.known_names[&0x1008], "g");
+            assert_eq!(image.complete, 0x1000..0x1010);
+        }
     }
 }

@@ -129,7 +129,7 @@ const MAX_LAYOUT: u64 = 1 << 30;
 impl<'d> Image<'d> {
     /// Reads a file of any format that is known.
     pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-        let bytes = macho::x86_64_part(bytes)?;
+        let bytes = macho::first_part(bytes)?;
         let mut image = if bytes.starts_with(b"\x7fELF") {
             elf::parse(bytes)?
         } else if macho::is_macho(bytes) {
