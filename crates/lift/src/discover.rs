@@ -14,9 +14,11 @@ use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 use crate::image::Image;
+use crate::listing::NEVER_RETURN;
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Reference, Steps, absolute_operand, reference};
+use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
+use crate::strings;
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +29,9 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 const MAX_TABLE: usize = 1024;
 /// Jump tables of one function that are told apart.
 const MAX_TABLES: usize = 64;
+/// Bytes that are passed over between a call that does not return and the next
+/// function.
+const MAX_PADDING: u64 = 32;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -366,9 +371,13 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// The code that no table of functions covers, as far as half of it: such a
-    /// table lists all functions, and what lies between them is no code.
+    /// table lists all functions, and what lies between them is no code. The
+    /// unwind tables of macOS leave out some.
     fn without_table(&self) -> Vec<Range<u64>> {
         let image = self.image;
+        let partial = image.format == Format::MachO
+            && image.stripped
+            && image.known.iter().all(|known| known.end.is_none());
         let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
         let listed = |region: &Range<u64>| -> u64 {
             let bodies = self.bodies.range(region.clone());
@@ -377,7 +386,7 @@ impl<'i> Discovery<'i, '_> {
         };
         regions
             .map(|region| region.start..region.data_end())
-            .filter(|region| listed(region) * 2 < region.end - region.start)
+            .filter(|region| partial || listed(region) * 2 < region.end - region.start)
             .collect()
     }
 
@@ -462,11 +471,14 @@ impl<'i> Discovery<'i, '_> {
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let (mut restored, mut most, mut entry) = (false, None, 0);
+                let mut called = false;
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
-                    if step.invalid || self.budget == 0 || !seen.insert(step.address) {
+                    let next = called && self.begins_after_call(step.address, limit);
+                    if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
+                    called = matches!(step.reference, Some((_, Reference::Call)));
                     end = end.max(step.next());
                     most = step.compares.or(most);
                     entry = if step.entry > 0 { step.entry } else { entry };
@@ -489,7 +501,7 @@ impl<'i> Discovery<'i, '_> {
                         open.extend(self.cases(&tables, &within, most, entry));
                     }
                     restored = step.restores;
-                    if step.ends {
+                    if step.ends || self.never_returns(&step) {
                         break;
                     }
                 }
@@ -505,6 +517,32 @@ impl<'i> Discovery<'i, '_> {
                 open.push(target);
             }
         }
+    }
+
+    /// Whether another function begins behind a call, which then does not return.
+    fn begins_after_call(&self, address: u64, limit: u64) -> bool {
+        let (image, arch) = (self.image, self.image.arch);
+        let padding = image.bytes_in(address, limit.min(address.saturating_add(MAX_PADDING)));
+        let Some(start) = step::after_padding(image, padding, address) else {
+            return false;
+        };
+        // Code for x86 pushes arguments after a call, and aligns its functions.
+        let apart = match arch {
+            Arch::X86_64 => start % 16 == 0,
+            Arch::X86 => start % 16 == 0 && start > address,
+            _ => true,
+        };
+        apart && step::is_prologue(image, image.bytes_in(start, limit), start)
+    }
+
+    /// Whether an instruction calls a function of a library that is known not to
+    /// return.
+    fn never_returns(&self, step: &Step) -> bool {
+        let Some((target, Reference::Call)) = step.reference else {
+            return false;
+        };
+        let import = self.image.imports.get(&target);
+        import.is_some_and(|import| NEVER_RETURN.contains(&import.name.as_str()))
     }
 
     /// Where a jump by one of `tables` may lead, inside of `within`: at most to
@@ -539,7 +577,10 @@ impl<'i> Discovery<'i, '_> {
                     from.wrapping_add_signed(distance.into())
                 });
                 found.extend(relative.take_while(|target| within.contains(target)));
-            } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
+            } else if image.arch == Arch::Aarch64
+                && matches!(entry, 1 | 2)
+                && strings::literal(bytes, 4).is_none()
+            {
                 // Counted in instructions, from a label that the code names too.
                 let labels = tables.iter().filter(|label| within.contains(label));
                 for &label in labels {
@@ -647,7 +688,7 @@ impl<'i> Discovery<'i, '_> {
             self.edges.extend(outside.map(|target| Edge {
                 from,
                 target,
-                how: Reference::Jump,
+                how: Reference::Branch,
             }));
         }
     }
@@ -734,10 +775,12 @@ impl<'i> Discovery<'i, '_> {
             parent: Option<u64>,
             other_parents: bool,
             taken: bool,
+            branched: bool,
         }
         let mut incoming: HashMap<u64, Seen> = HashMap::new();
         for edge in &self.edges {
             let seen = incoming.entry(edge.target).or_default();
+            seen.branched |= edge.how == Reference::Branch;
             match edge.how {
                 Reference::Jump | Reference::Branch => match seen.parent {
                     None => seen.parent = Some(edge.from),
@@ -793,7 +836,9 @@ impl<'i> Discovery<'i, '_> {
             }
             let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
-            if cold_name || unwound || returns.contains(&(start, parent)) {
+            // Nothing but a condition or a jump table of one function leads there.
+            let split = body.source == Source::Gap && seen.branched;
+            if cold_name || unwound || split || returns.contains(&(start, parent)) {
                 parts.insert(start, parent);
             }
         }

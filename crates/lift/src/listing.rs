@@ -141,7 +141,7 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
 
 /// Imported functions that never return: what follows a call to them is
 /// reached in another way, with the stack in another state.
-const NEVER_RETURN: [&str; 29] = [
+pub(crate) const NEVER_RETURN: [&str; 30] = [
     "?terminate@@YAXXZ",
     "ExRaiseStatus",
     "ExitProcess",
@@ -156,6 +156,7 @@ const NEVER_RETURN: [&str; 29] = [
     "_Exit",
     "_Unwind_Resume",
     "__assert_fail",
+    "__assert_rtn",
     "__chk_fail",
     "__cxa_rethrow",
     "__cxa_throw",
