@@ -21,7 +21,7 @@ pub(crate) struct Frame {
 }
 
 /// A stack variable as an operand names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// `var_X`: X bytes below the base.
     Local(u64),

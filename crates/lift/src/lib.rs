@@ -21,7 +21,7 @@
 //! let program = binscribe_lift::Program::parse(&bytes)?;
 //! for function in program.functions() {
 //!     let listing = program.listing(function);
-//!     let first = listing.lines.first().map_or("", |line| &line.text);
+//!     let first = listing.lines().next().map_or("", |line| line.text);
 //!     println!("{:#x} {} {first}", function.address, function.display_name());
 //! }
 //! # Ok(())
@@ -45,6 +45,7 @@ mod error;
 mod frame;
 mod image;
 mod listing;
+mod masm;
 mod names;
 mod program;
 mod risc;

@@ -7,40 +7,51 @@
 //! here.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use iced_x86::{
-    CC_ae, CC_e, CC_ne, Code, Decoder, DecoderOptions, FlowControl, Formatter, Instruction,
-    MasmFormatter, Mnemonic, OpKind, Register,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::frame::{Frame, Slot};
+use crate::masm::{Form, Masm, hex, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::step::absolute_operand;
 use crate::strings;
 
 /// A function as text.
+///
+/// The instructions are in program order: the range of the entry first, then
+/// the parts that the compiler moved away.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
-    /// The instructions in program order: the range of the entry first, then
-    /// the parts that the compiler moved away.
-    pub lines: Vec<Line>,
+    /// All lines, joined by line feeds.
+    text: String,
+    places: Vec<Place>,
     /// What the function calls and mentions.
     pub facts: Facts,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    address: u64,
+    /// Where its line ends in the text.
+    end: u32,
+    len: u8,
+}
+
 /// One instruction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'l> {
     /// Where it is.
     pub address: u64,
     /// Bytes of machine code.
     pub len: u8,
     /// The text: `mov     eax, [rbp+var_18]`.
-    pub text: String,
+    pub text: &'l str,
 }
 
 /// What a function calls and mentions. Each thing is there once, in the order
@@ -76,29 +87,67 @@ pub struct Call {
 const MAX_FACTS: usize = 256;
 
 impl Listing {
+    pub(crate) fn with_capacity(instructions: usize) -> Listing {
+        Listing {
+            text: String::with_capacity(32 * instructions),
+            places: Vec::with_capacity(instructions),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Appends an instruction whose text is what `write` writes.
+    pub(crate) fn push(&mut self, address: u64, len: u8, write: impl FnOnce(&mut String)) {
+        if !self.places.is_empty() {
+            self.text.push('\n');
+        }
+        write(&mut self.text);
+        self.places.push(Place {
+            address,
+            end: self.text.len() as u32,
+            len,
+        });
+    }
+
+    /// Number of instructions.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none, as in a function without bytes in the file.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The instructions.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.places.iter().map(move |place| {
+            let text = &self.text[start..place.end as usize];
+            start = place.end as usize + 1;
+            Line {
+                address: place.address,
+                len: place.len,
+                text,
+            }
+        })
+    }
+
     /// The lines joined by line feeds: the form that rows store and models
     /// read.
-    pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.lines.iter().map(|l| l.text.len() + 1).sum());
-        for (at, line) in self.lines.iter().enumerate() {
-            if at > 0 {
-                text.push('\n');
-            }
-            text.push_str(&line.text);
-        }
-        text
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text alone.
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// The object that CLAP's tokenizer reads: `{"1": "endbr64", "2": …}`.
     pub fn to_clap_json(&self) -> serde_json::Value {
-        let numbered = self.lines.iter().enumerate();
+        let numbered = self.lines().enumerate();
         let object: serde_json::Map<_, _> = numbered
-            .map(|(at, line)| {
-                (
-                    (at + 1).to_string(),
-                    serde_json::Value::from(line.text.as_str()),
-                )
-            })
+            .map(|(at, line)| ((at + 1).to_string(), line.text.into()))
             .collect();
         object.into()
     }
@@ -110,19 +159,25 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     }
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);
-    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = std::mem::take(&mut writer.facts);
-    FORMATTER.set(Some(writer.formatter));
-    facts.instructions = code.len();
-    facts.blocks = writer.leaders;
-    Listing { lines, facts }
+    let mut listing = Listing::with_capacity(code.len());
+    for (at, instruction) in code.iter().enumerate() {
+        let len = instruction.len() as u8;
+        listing.push(instruction.ip(), len, |text| writer.line(at, text));
+    }
+    listing.facts = std::mem::take(&mut writer.facts);
+    listing.facts.instructions = code.len();
+    listing.facts.blocks = writer.leaders;
+    MASM.set(Some(writer.masm));
+    listing
 }
 
 /// The instructions of a function, up to the limits: beyond them is data that
 /// was taken for code, and [`Program::diagnostics`] says so.
 fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     let bits = program.image.arch.bits();
-    let mut code = Vec::new();
+    // An instruction has four bytes or so.
+    let expected = (function.size / 4).min(MAX_INSTRUCTIONS as u64) as usize;
+    let mut code = Vec::with_capacity(expected + 1);
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
@@ -176,13 +231,13 @@ pub(crate) const NEVER_RETURN: [&str; 30] = [
 
 thread_local! {
     /// A formatter is costly to make, as functions go.
-    static FORMATTER: Cell<Option<MasmFormatter>> = const { Cell::new(None) };
+    static MASM: Cell<Option<Masm>> = const { Cell::new(None) };
 }
 
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     code: &'a [Instruction],
-    formatter: MasmFormatter,
+    masm: Masm,
     /// Index of the instruction at an address, ascending by address.
     order: Vec<(u64, u32)>,
     frame: Frame,
@@ -190,7 +245,7 @@ struct Writer<'a, 'd> {
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
-    widths: HashMap<Slot, usize>,
+    widths: BTreeMap<Slot, usize>,
     facts: Facts,
     leaders: usize,
 }
@@ -202,7 +257,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             .enumerate()
             .map(|(at, i)| (i.ip(), at as u32))
             .collect();
-        order.sort_unstable();
+        // Stable, because that is quick for a few ascending runs: the ranges.
+        order.sort();
         let find = |address: u64| -> Option<usize> {
             let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
             Some(order[at].1 as usize)
@@ -235,79 +291,59 @@ impl<'a, 'd> Writer<'a, 'd> {
         Writer {
             program,
             code,
-            formatter: FORMATTER.take().unwrap_or_else(formatter),
+            masm: MASM.take().unwrap_or_else(Masm::new),
             order,
             frame,
             got: got_registers(program, code),
-            widths: HashMap::new(),
+            widths: BTreeMap::new(),
             facts: Facts::default(),
             leaders,
         }
     }
 
-    fn line(&mut self, at: usize) -> Line {
+    fn line(&mut self, at: usize, text: &mut String) {
         let instruction = &self.code[at];
-        let mut text = String::with_capacity(40);
         if instruction.is_invalid() {
             let ip = instruction.ip();
             text.push_str("db      ");
             let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
             for (i, byte) in bytes.iter().enumerate() {
                 text.push_str(if i > 0 { ", " } else { "" });
-                number(&mut text, (*byte).into());
+                number(text, (*byte).into());
             }
         } else {
-            self.write(at, instruction, &mut text);
-        }
-        Line {
-            address: instruction.ip(),
-            len: instruction.len() as u8,
-            text,
+            self.write(at, instruction, text);
         }
     }
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
-        self.formatter.format_mnemonic(instruction, out);
+        let start = out.len();
+        let form = self.masm.form(instruction);
+        let count = self.masm.mnemonic(form, instruction, out);
         if out.ends_with("ret") {
             out.push('n');
         }
-        let count = self.formatter.operand_count(instruction);
         let mut comment = None;
         for operand in 0..count {
             if operand == 0 {
-                let padding = 8usize.saturating_sub(out.len()).max(1);
+                let padding = (start + 8).saturating_sub(out.len()).max(1);
                 out.push_str(&"        "[..padding]);
             } else {
                 out.push_str(", ");
             }
-            let native = self
-                .formatter
-                .get_instruction_operand(instruction, operand)
-                .ok()
-                .flatten();
-            let kind = native.map(|n| instruction.op_kind(n));
-            match kind {
+            let native = self.masm.native(form, instruction, operand);
+            match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.branch(instruction, out);
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, operand, out, &mut comment);
+                    self.memory(at, (instruction, form), operand, out, &mut comment);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
-                    self.immediate(instruction, operand, value, out, &mut comment);
+                    self.immediate((instruction, form), operand, value, out, &mut comment);
                 }
-                Some(OpKind::Register) if !instruction.has_op_mask() => {
-                    let register = native.map_or(Register::None, |n| instruction.op_register(n));
-                    if register.is_gpr() || register.is_xmm() {
-                        out.push_str(self.formatter.format_register(register));
-                    } else {
-                        let _ = self.formatter.format_operand(instruction, out, operand);
-                    }
-                }
-                _ => {
-                    let _ = self.formatter.format_operand(instruction, out, operand);
-                }
+                _ => self.masm.operand(form, instruction, operand, out),
             }
         }
         if let Some(text) = comment {
@@ -344,7 +380,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn memory(
         &mut self,
         at: usize,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         out: &mut String,
         comment: &mut Option<String>,
@@ -401,7 +437,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             if based || index != Register::None {
                 out.push('[');
                 if based {
-                    out.push_str(self.formatter.format_register(base));
+                    out.push_str(self.masm.register(base));
                 }
                 if index != Register::None {
                     out.push_str(if based { "+" } else { "" });
@@ -412,7 +448,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let start = out.len();
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(form, instruction, operand, out);
         let bracket = out[start..].find('[').map(|i| start + i);
         if let Some(bracket) = bracket {
             if thread && base == Register::None && index == Register::None {
@@ -450,7 +486,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let _ = write!(out, "({} - ", &name[width..]);
         number(out, got);
         out.push_str(")[");
-        out.push_str(self.formatter.format_register(instruction.memory_base()));
+        out.push_str(self.masm.register(instruction.memory_base()));
         if instruction.memory_index() != Register::None {
             out.push('+');
             self.scaled_index(instruction, out);
@@ -527,21 +563,24 @@ impl<'a, 'd> Writer<'a, 'd> {
             .then(|| image.pointer(address))
             .flatten();
         if let Some(target) = pointer.filter(|&target| target != 0) {
-            let _ = write!(out, "{segment}off_{address:X}");
+            out.push_str(segment);
+            out.push_str("off_");
+            hex(out, address);
             *comment = self.program.string_at(target, 4);
             return;
         }
-        let prefix = match width {
-            1 => "byte",
-            2 => "word",
-            4 => "dword",
-            8 => "qword",
-            10 => "tbyte",
-            16 => "xmmword",
-            32 => "ymmword",
-            _ => "unk",
-        };
-        let _ = write!(out, "{segment}{prefix}_{address:X}");
+        out.push_str(segment);
+        out.push_str(match width {
+            1 => "byte_",
+            2 => "word_",
+            4 => "dword_",
+            8 => "qword_",
+            10 => "tbyte_",
+            16 => "xmmword_",
+            32 => "ymmword_",
+            _ => "unk_",
+        });
+        hex(out, address);
     }
 
     fn stack(
@@ -572,14 +611,17 @@ impl<'a, 'd> Writer<'a, 'd> {
             out.push('+');
             number(out, distance);
         }
-        let _ = match slot {
-            Slot::Local(offset) => write!(out, "+var_{offset:X}]"),
-            Slot::Argument(offset) => write!(out, "+arg_{offset:X}]"),
+        let (kind, offset) = match slot {
+            Slot::Local(offset) => ("+var_", offset),
+            Slot::Argument(offset) => ("+arg_", offset),
         };
+        out.push_str(kind);
+        hex(out, offset);
+        out.push(']');
     }
 
     fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
-        out.push_str(self.formatter.format_register(instruction.memory_index()));
+        out.push_str(self.masm.register(instruction.memory_index()));
         if instruction.memory_index_scale() > 1 {
             let _ = write!(out, "*{}", instruction.memory_index_scale());
         }
@@ -587,7 +629,7 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     fn immediate(
         &mut self,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         value: u64,
         out: &mut String,
@@ -598,7 +640,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.program.address_name(value, out, comment);
             return;
         }
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(form, instruction, operand, out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
@@ -727,33 +769,6 @@ fn returned_address(program: &Program<'_>, address: u64) -> Option<Register> {
         && first.memory_base() == Register::ESP
         && first.memory_displacement32() == 0;
     (reads && second.code() == Code::Retnd).then(|| first.op0_register())
-}
-
-fn formatter() -> MasmFormatter {
-    let mut formatter = MasmFormatter::new();
-    let options = formatter.options_mut();
-    options.set_space_after_operand_separator(true);
-    options.set_cc_e(CC_e::z);
-    options.set_cc_ne(CC_ne::nz);
-    options.set_cc_ae(CC_ae::nb);
-    options.set_uppercase_hex(true);
-    options.set_add_leading_zero_to_hex_numbers(true);
-    options.set_small_hex_numbers_in_decimal(true);
-    formatter
-}
-
-/// A number as MASM writes it: `9`, `0Ah`, `28h`.
-pub(crate) fn number(out: &mut String, value: u64) {
-    let _ = if value < 10 {
-        write!(out, "{value}")
-    } else {
-        let start = out.len();
-        let written = write!(out, "{value:X}h");
-        if out.as_bytes()[start].is_ascii_alphabetic() {
-            out.insert(start, '0');
-        }
-        written
-    };
 }
 
 fn width_name(width: usize) -> &'static str {

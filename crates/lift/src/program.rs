@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::image::Image;
+use crate::masm::hex;
 use crate::{Error, Listing, discover, listing};
 
 /// One executable, shared object or relocatable file.
@@ -281,9 +282,11 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        self.name
-            .clone()
-            .unwrap_or_else(|| format!("sub_{:X}", self.address))
+        self.name.clone().unwrap_or_else(|| {
+            let mut name = String::from("sub_");
+            hex(&mut name, self.address);
+            name
+        })
     }
 
     /// Whether `address` is in one of the ranges.

@@ -38,7 +38,10 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let judged: Vec<usize> = (0..subjects.len())
         .filter(|&index| subjects[index].undecidable().is_none())
         .collect();
-    let texts: Vec<String> = judged.iter().map(|&index| listings[index].text()).collect();
+    let texts: Vec<String> = judged
+        .iter()
+        .map(|&index| listings[index].text().to_owned())
+        .collect();
     let hash = input.hash();
     let judged_vectors = engine.embed_listings(&hash, &texts)?;
     // Those that are not judged need no vector; a row of zeros stands for it.

@@ -21,10 +21,10 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
                 "{} at {:#x}, {} instructions",
                 function.display_name(),
                 function.address,
-                listing.lines.len()
+                listing.len()
             ))?;
-            let width = listing.lines.len().to_string().len();
-            for (index, line) in listing.lines.iter().enumerate() {
+            let width = listing.len().to_string().len();
+            for (index, line) in listing.lines().enumerate() {
                 let number = index + 1;
                 output::print_line(&format!(
                     "{number:width$}  {:#x}  {}",
@@ -35,25 +35,21 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
         }
         Format::Csv => {
             let mut table = Table::new(&["NUMBER", "ADDRESS", "TEXT"]);
-            for (index, line) in listing.lines.iter().enumerate() {
+            for (index, line) in listing.lines().enumerate() {
                 table.row(vec![
                     Field::Count(index as u64 + 1),
                     Field::Address(line.address),
-                    line.text.as_str().into(),
+                    line.text.into(),
                 ]);
             }
             table.print_csv()
         }
         Format::Json => {
-            let lines = listing
-                .lines
-                .iter()
-                .enumerate()
-                .map(|(index, line)| json::Line {
-                    number: index + 1,
-                    address: hex(line.address),
-                    text: line.text.clone(),
-                });
+            let lines = listing.lines().enumerate().map(|(index, line)| json::Line {
+                number: index + 1,
+                address: hex(line.address),
+                text: line.text.to_owned(),
+            });
             let calls = listing.facts.calls.iter().map(|call| json::Call {
                 name: call.name.clone(),
                 address: call.address.map(hex),

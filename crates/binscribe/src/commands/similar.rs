@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
     let program = input.program()?;
     let example = input::find(&program, &input.path, &args.function)?;
     let listing = program.listing(example);
-    if example.kind != Kind::Normal || listing.lines.len() < SMALLEST {
+    if example.kind != Kind::Normal || listing.len() < SMALLEST {
         bail!(
             "{} is a thunk or has fewer than {SMALLEST} instructions: too small to be told from \
              others; take a bigger one",
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
         );
     }
     let engine = Engine::open(&args.model)?;
-    let query = engine.embed_listings(&input.hash(), &[listing.text()])?;
+    let query = engine.embed_listings(&input.hash(), &[listing.into_text()])?;
     let calibration = engine.calibration()?;
     let calibrated = calibration
         .as_ref()

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Access, Code, Codes, Isa, Moves, Op, Text};
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::listing::{Call, Facts, Line, Listing, remember};
+use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
 
@@ -41,11 +41,14 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         facts: Facts::default(),
         parts: HashMap::new(),
     };
-    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = writer.facts;
-    facts.instructions = code.len();
-    facts.blocks = blocks(&code, &index);
-    Listing { lines, facts }
+    let mut listing = Listing::with_capacity(code.len());
+    for (at, Item { code, .. }) in code.iter().enumerate() {
+        listing.push(code.address, code.length, |text| writer.line(at, text));
+    }
+    listing.facts = writer.facts;
+    listing.facts.instructions = code.len();
+    listing.facts.blocks = blocks(&code, &index);
+    listing
 }
 
 fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Vec<Item> {
@@ -165,25 +168,20 @@ struct Writer<'a, 'd> {
 }
 
 impl Writer<'_, '_> {
-    fn line(&mut self, at: usize) -> Line {
+    fn line(&mut self, at: usize, text: &mut String) {
         let code = &self.code[at].code;
         let mut comment = None;
         let plain = self.isa.text(code).filter(|_| code.op != Op::Undefined);
-        let mut text = match plain {
+        text.push_str(&match plain {
             Some(plain) => self.write(at, plain, &mut comment),
             None => self.isa.data(code),
-        };
+        });
         if let Some(string) = comment {
             text.push_str("; ");
-            strings::quote(&mut text, &string);
+            strings::quote(text, &string);
             remember(&mut self.facts.strings, string);
         }
         self.constants(at);
-        Line {
-            address: code.address,
-            len: code.length,
-            text,
-        }
     }
 
     fn write(&mut self, at: usize, plain: Text, comment: &mut Option<String>) -> String {

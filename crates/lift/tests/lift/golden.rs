@@ -9,7 +9,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -128,7 +128,7 @@ fn data_of_plain_32_bit_code_is_named() {
     let text: Vec<String> = program
         .functions()
         .iter()
-        .map(|f| program.listing(f).text())
+        .map(|f| program.listing(f).into_text())
         .collect();
     let text = text.join("\n");
     for line in [

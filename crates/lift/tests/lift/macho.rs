@@ -11,7 +11,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -78,7 +78,7 @@ fn stripped_library() {
     let facts = program.listing(report).facts;
     assert_eq!(facts.calls[0].name, "fprintf");
     assert_eq!(facts.strings, ["value: %s\n"]);
-    let text = program.listing(report).text();
+    let text = program.listing(report).into_text();
     assert!(text.contains("mov     rax, cs:__stderrp_ptr"), "{text}");
 }
 
@@ -112,7 +112,7 @@ fn kernel_extension() {
     bytes[12] = 0xb;
     let program = Program::parse(&bytes).unwrap();
     assert_eq!(program.info().kind, BinaryKind::SharedObject);
-    let text = program.listing(program.find("report").unwrap()).text();
+    let text = program.listing(program.find("report").unwrap()).into_text();
     assert!(text.contains("call    fprintf"), "{text}");
 }
 
@@ -125,7 +125,7 @@ fn universal_file() {
     assert_eq!(program.info().kind, BinaryKind::Executable);
     let sizes: Vec<u64> = functions(&program).into_values().collect();
     assert_eq!(sizes, [17, 39, 148, 91, 55]);
-    let text = program.listing(program.find("report").unwrap()).text();
+    let text = program.listing(program.find("report").unwrap()).into_text();
     assert!(text.contains("call    _fprintf"), "{text}");
     // The second processor becomes PowerPC, then the first one 32-bit ARM.
     bytes[28..32].copy_from_slice(&[0, 0, 0, 18]);

@@ -9,7 +9,7 @@ fn exercise(bytes: &[u8]) -> Result<usize, Error> {
     let program = Program::parse(bytes)?;
     let mut lines = 0;
     for function in program.functions() {
-        lines += program.listing(function).lines.len();
+        lines += program.listing(function).len();
     }
     Ok(lines)
 }
@@ -101,7 +101,7 @@ fn segments_are_enough() {
     bytes[58..64].fill(0);
     let program = Program::parse(&bytes).unwrap();
     let main = program.find("main").unwrap();
-    let text = program.listing(main).text();
+    let text = program.listing(main).into_text();
     assert!(text.contains("call    _puts"), "{text}");
     assert!(
         text.contains("lea     rdi, aUsageSmallNUMB; \"usage: small NUMBER\""),

@@ -13,7 +13,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -345,7 +345,7 @@ fn delayed_imports_are_imports() {
     put(&mut bytes, directory(1), 0);
     put(&mut bytes, directory(13), delayed);
     let program = Program::parse(&bytes).unwrap();
-    let text = |name: &str| program.listing(program.find(name).unwrap()).text();
+    let text = |name: &str| program.listing(program.find(name).unwrap()).into_text();
     assert_eq!(text("sub_140001090"), OPEN_LOG.trim_start());
     assert!(text("sub_140001200").contains("call    GetTickCount"));
     assert!(!text("sub_1400010F0").contains("library_12"));
