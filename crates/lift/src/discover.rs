@@ -92,6 +92,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
     discovery.symbols();
     discovery.separate();
     discovery.follow();
+    discovery.name_known();
     discovery.name_main();
     discovery.jump_tables();
     let parts = discovery.cold_parts();
@@ -184,20 +185,14 @@ impl<'i> Discovery<'i, '_> {
                 continue;
             }
             let end = known.end.unwrap_or(known.address);
-            let name = image.known_names.get(&known.address);
-            if let Some(body) = self.bodies.get_mut(&known.address) {
-                body.name = body.name.take().or_else(|| name.cloned());
-                continue;
-            }
-            let body = Body {
+            self.bodies.entry(known.address).or_insert(Body {
                 end: end.clamp(known.address, region.data_end()),
                 source: known.source,
                 confidence: 0.99,
-                name: name.cloned(),
+                name: None,
                 bounded: end > known.address,
                 mid_frame: image.parts.contains_key(&known.address),
-            };
-            self.bodies.insert(known.address, body);
+            });
         }
     }
 
@@ -690,6 +685,14 @@ impl<'i> Discovery<'i, '_> {
                 target,
                 how: Reference::Branch,
             }));
+        }
+    }
+
+    /// Names that other tables than the symbols have.
+    fn name_known(&mut self) {
+        for (start, body) in &mut self.bodies {
+            let known = || self.image.known_names.get(start).cloned();
+            body.name = body.name.take().or_else(known);
         }
     }
 

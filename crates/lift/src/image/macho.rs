@@ -21,7 +21,7 @@ use super::bounds::Padding;
 use super::fix::Fix;
 use super::{
     DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region,
-    within,
+    objc, within,
 };
 use crate::program::{Arch, BinaryKind, Format, Source};
 use crate::risc::{Codes, Op, isa};
@@ -216,10 +216,10 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     loader.read_fixups();
     loader.read_indirect_symbols();
     loader.read_roots();
-    let mut image = loader.image;
-    image.pointers.sort_unstable();
-    image.pointers.dedup_by_key(|p| p.0);
-    Ok(image)
+    loader.image.pointers.sort_unstable();
+    loader.image.pointers.dedup_by_key(|p| p.0);
+    loader.read_objc();
+    Ok(loader.image)
 }
 
 /// An image that is being filled, and the tables that it is filled from.
@@ -526,7 +526,8 @@ impl<'d> Loader<'d> {
             data: Cow::Borrowed(data),
             executable: code || (segment_name == b"__TEXT" && name == b"__text"),
             writable,
-            plt: kind == macho::S_SYMBOL_STUBS || name == b"__stub_helper",
+            plt: kind == macho::S_SYMBOL_STUBS
+                || matches!(name, b"__stub_helper" | b"__objc_stubs"),
             section: index as u32 + 1,
         })
     }
@@ -1110,6 +1111,26 @@ impl<'d> Loader<'d> {
             self.image.entry_name = Some("main");
         } else if self.image.entry.is_some() {
             self.image.entry_name = Some("start");
+        }
+    }
+
+    /// What the runtime of Objective-C knows.
+    fn read_objc(&mut self) {
+        let mut budget = objc::Budget {
+            entries: self.budget,
+            names: self.names,
+        };
+        for index in 0..self.sections.len() {
+            let (_, section) = self.sections[index];
+            let start = section.addr(LE);
+            let end = start.saturating_add(section.size(LE));
+            let image = &mut self.image;
+            match section.name() {
+                b"__objc_classlist" => image.read_objc_classes(start, end, &mut budget),
+                b"__objc_catlist" => image.read_objc_categories(start, end, &mut budget),
+                b"__objc_stubs" => image.read_objc_stubs(start, end, &mut budget),
+                _ => {}
+            }
         }
     }
 

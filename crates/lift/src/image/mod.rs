@@ -19,6 +19,7 @@ mod elf;
 mod fix;
 mod gopclntab;
 pub(crate) mod macho;
+mod objc;
 mod pe;
 
 /// A mapped section, or a segment where a file has no sections.
@@ -75,7 +76,7 @@ pub(crate) struct Image<'d> {
     pub(crate) functions: Vec<FunctionSymbol>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
-    /// Names of those of `known` whose table has them.
+    /// Names of functions by other tables than the symbols.
     pub(crate) known_names: HashMap<u64, String>,
     /// Code in which `known` has every function.
     pub(crate) complete: Range<u64>,

@@ -21,7 +21,7 @@ fn check(bytes: &[u8]) {
     let expected = expected.map(|(name, size)| (name.to_owned(), size, Source::GoTable));
     assert_eq!(functions, expected);
     let start = program.find("_rt0_amd64_linux").unwrap();
-    let text = program.listing(start).text();
+    let text = program.listing(start).into_text();
     assert!(
         text.starts_with("call    main.(*Number).Triple\n"),
         "{text}"

@@ -214,7 +214,7 @@ fn object_file_for_aarch64() {
     let object = members(&bytes).unwrap()[1].bytes;
     let program = Program::parse(object).unwrap();
     assert_eq!(program.info().kind, BinaryKind::Relocatable);
-    let text = program.listing(program.find("report").unwrap()).text();
+    let text = program.listing(program.find("report").unwrap()).into_text();
     for line in [
         "ADRP            X8, #__stderrp_ptr@PAGE",
         "LDR             X8, [X8,#__stderrp_ptr@PAGEOFF]",
@@ -223,6 +223,27 @@ fn object_file_for_aarch64() {
         "BL              fprintf",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+/// Methods keep their names, in lists of distances and in lists of pointers.
+#[test]
+fn methods_of_objective_c() {
+    for name in ["objc_relative.dylib", "no_objc_relative.dylib"] {
+        let bytes = fixture(name);
+        let program = Program::parse(&bytes).unwrap();
+        assert!(program.info().stripped);
+        let functions = program.functions().iter();
+        let names: Vec<String> = functions.map(|f| f.display_name()).collect();
+        assert_eq!(
+            names,
+            [
+                "+[Counter_limit]",
+                "-[Counter_add:to:]",
+                "-[Counter(Extra)_twice:]"
+            ],
+            "{name}"
+        );
     }
 }
 
@@ -262,7 +283,7 @@ fn pointers_of_arm64e() {
     let mut bytes = fixture("small-arm64.macho");
     let (main, report) = {
         let program = Program::parse(&bytes).unwrap();
-        let text = |name| program.listing(program.find(name).unwrap()).text();
+        let text = |name| program.listing(program.find(name).unwrap()).into_text();
         (text("main"), text("sub_1000005A0"))
     };
     let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -282,7 +303,7 @@ fn pointers_of_arm64e() {
         } else {
             old & 0xffff_ffff
         };
-        let diversity = signed * 0xbeef << 32;
+        let diversity = (signed * 0xbeef) << 32;
         let new = target | diversity | (next / 2) << 51 | bind << 62 | signed << 63;
         bytes[at..at + 8].copy_from_slice(&new.to_le_bytes());
         if next == 0 {
@@ -292,7 +313,7 @@ fn pointers_of_arm64e() {
     }
     bytes[8] = 2;
     let program = Program::parse(&bytes).unwrap();
-    let text = |name| program.listing(program.find(name).unwrap()).text();
+    let text = |name| program.listing(program.find(name).unwrap()).into_text();
     assert_eq!((text("main"), text("sub_1000005A0")), (main, report));
     // A signed pointer to a string.
     let pick = program.listing(program.find("sub_1000005E8").unwrap());
