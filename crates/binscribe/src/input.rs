@@ -21,7 +21,8 @@ pub(crate) struct Input {
 
 impl Input {
     /// Reads a file, or what lies in it: the member of an archive or a package,
-    /// `libx.a:member.o` or `libx.a(member.o)`, or what is compressed in it.
+    /// `libx.a:member.o` or `libx.a(member.o)`, the part of a universal file,
+    /// `program:arm64`, or what is compressed in it.
     pub(crate) fn read(path: &Path) -> Result<Input> {
         let member = member_of(path);
         let file = member.as_ref().map_or(path, |(file, _)| file);

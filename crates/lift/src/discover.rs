@@ -20,7 +20,7 @@ use switch::Named;
 pub(crate) use switch::targets;
 
 use crate::image::Image;
-use crate::program::{Diagnostic, Format, Function, Kind, Source};
+use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
@@ -37,6 +37,9 @@ const MAX_TABLES: usize = 64;
 /// so many, and their mean size is less than this.
 const MIN_FOLLOWERS: u64 = 1 << 16;
 const SMALLEST_MEAN: u64 = 32;
+/// Bytes that are passed over between a call that does not return and the next
+/// function.
+const MAX_PADDING: u64 = 32;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -126,6 +129,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
         discovery.follow();
         discovery.spread_no_return();
     }
+    discovery.name_known();
     discovery.name_main();
     discovery.jump_tables();
     let parts = discovery.cold_parts();
@@ -360,6 +364,7 @@ impl<'i> Discovery<'i, '_> {
             seeds.retain(|&seed, _| refused.insert(seed));
             seeds.retain(|&seed, _| {
                 image.may_start(seed)
+                    && !image.complete.contains(&seed)
                     && match self.around(seed) {
                         Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
                         None => true,
@@ -408,9 +413,13 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// The code that no table of functions covers, as far as half of it: such a
-    /// table lists all functions, and what lies between them is no code.
+    /// table lists all functions, and what lies between them is no code. The
+    /// unwind tables of macOS leave out some.
     fn without_table(&self) -> Vec<Range<u64>> {
         let image = self.image;
+        let partial = image.format == Format::MachO
+            && image.stripped
+            && image.known.iter().all(|known| known.end.is_none());
         let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
         let listed = |region: &Range<u64>| -> u64 {
             let bodies = self.bodies.range(region.clone());
@@ -419,7 +428,7 @@ impl<'i> Discovery<'i, '_> {
         };
         regions
             .map(|region| region.start..region.data_end())
-            .filter(|region| listed(region) * 2 < region.end - region.start)
+            .filter(|region| partial || listed(region) * 2 < region.end - region.start)
             .collect()
     }
 
@@ -512,11 +521,14 @@ impl<'i> Discovery<'i, '_> {
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let mut restored = false;
                 (named.most, named.entry) = (None, 0);
+                let mut called = false;
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
-                    if step.invalid || self.budget == 0 || !seen.insert(step.address) {
+                    let next = called && self.begins_after_call(step.address, limit);
+                    if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
+                    called = matches!(step.reference, Some((_, Reference::Call)));
                     end = end.max(step.next());
                     named.follow(&step);
                     if let Some(target) = step.branch_target()
@@ -550,6 +562,22 @@ impl<'i> Discovery<'i, '_> {
                 open.push(target);
             }
         }
+    }
+
+    /// Whether another function begins behind a call, which then does not return.
+    fn begins_after_call(&self, address: u64, limit: u64) -> bool {
+        let (image, arch) = (self.image, self.image.arch);
+        let padding = image.bytes_in(address, limit.min(address.saturating_add(MAX_PADDING)));
+        let Some(start) = step::after_padding(image, padding, address) else {
+            return false;
+        };
+        // Code for x86 pushes arguments after a call, and aligns its functions.
+        let apart = match arch {
+            Arch::X86_64 => start % 16 == 0,
+            Arch::X86 => start % 16 == 0 && start > address,
+            _ => true,
+        };
+        apart && step::is_prologue(image, image.bytes_in(start, limit), start)
     }
 
     /// Whether a call does not come back. The compiler knows that of functions
@@ -654,8 +682,16 @@ impl<'i> Discovery<'i, '_> {
             self.edges.extend(outside.map(|target| Edge {
                 from,
                 target,
-                how: Reference::Jump,
+                how: Reference::Branch,
             }));
+        }
+    }
+
+    /// Names that other tables than the symbols have.
+    fn name_known(&mut self) {
+        for (start, body) in &mut self.bodies {
+            let known = || self.image.known_names.get(start).cloned();
+            body.name = body.name.take().or_else(known);
         }
     }
 

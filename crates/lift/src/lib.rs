@@ -13,8 +13,8 @@
 //!   display: calls, strings, distinctive constants.
 //!
 //! [`open`] takes a program out of what it comes in: compressed files, packages
-//! and archives. [`members`] takes an archive of object files apart, each of
-//! which is a program of its own. [`Program::parse_raw`] reads code without any
+//! and archives. [`members`] takes an archive of object files apart, or a
+//! universal file of macOS, each part of which is a program of its own. [`Program::parse_raw`] reads code without any
 //! format, as it lies in a device.
 //!
 //! ```no_run
@@ -58,7 +58,7 @@ mod step;
 mod strings;
 mod tables;
 
-pub use archive::{Contents, Member, members, open};
+pub use archive::{Contents, Member, is_archive, members, open};
 pub use demangle::demangle;
 pub use error::Error;
 pub use flow::Block;

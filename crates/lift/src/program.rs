@@ -252,6 +252,10 @@ pub enum Source {
     ExceptionTable,
     /// In the list of function starts of a Mach-O file.
     FunctionStarts,
+    /// In the compact unwind table of a Mach-O file.
+    CompactUnwind,
+    /// In the table that the runtime of a Go program walks stacks by.
+    GoTable,
     /// Started by the loader: the entry point, `.init_array` and their like.
     EntryPoint,
     /// Called or jumped to by a known function.
@@ -270,6 +274,8 @@ impl fmt::Display for Source {
             Source::UnwindTable => "eh_frame",
             Source::ExceptionTable => "pdata",
             Source::FunctionStarts => "function starts",
+            Source::CompactUnwind => "unwind info",
+            Source::GoTable => "pclntab",
             Source::EntryPoint => "entry",
             Source::CallTarget => "call",
             Source::Reference => "reference",

@@ -5,7 +5,7 @@ use iced_x86::{
 };
 
 use crate::image::Image;
-use crate::program::Arch;
+use crate::program::{Arch, Format};
 use crate::risc::{self, Codes, isa};
 
 /// One instruction, as far as it leads elsewhere.
@@ -137,8 +137,11 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
             _ => false,
         },
-        compares: (instruction.mnemonic() == Mnemonic::Cmp && is_immediate(instruction.op1_kind()))
-            .then(|| instruction.immediate(1)),
+        // Code that is not optimised compares by taking away.
+        compares: (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
+            && is_immediate(instruction.op1_kind())
+            && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
+        .then(|| instruction.immediate(1)),
         entry: 4,
     }
 }
@@ -238,7 +241,13 @@ pub(crate) fn after_padding(image: &Image<'_>, bytes: &[u8], address: u64) -> Op
         loop {
             let place = address + at as u64;
             let code = isa.decode(image, bytes.get(at..)?, place)?;
-            if !isa.is_padding(&code) {
+            // On macOS functions stand close together, and a linker that shortens
+            // one leaves it with a `NOP` at its start.
+            let padding = match image.format {
+                Format::MachO => code.word == 0,
+                _ => isa.is_padding(&code),
+            };
+            if !padding {
                 return Some(place);
             }
             at += usize::from(code.length);

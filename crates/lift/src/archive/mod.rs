@@ -14,7 +14,7 @@ mod compressed;
 mod kernel;
 mod tar;
 
-pub(crate) use ar::is_archive;
+pub use ar::is_archive;
 pub use ar::{Member, members};
 pub(crate) use compressed::MAX_WINDOW;
 use compressed::{Compression, Source};
@@ -201,6 +201,10 @@ fn layer<'a>(
     }
     if bytes.get(..tar::BLOCK).is_some_and(tar::is_header) {
         return from_tar("a tar archive", bytes, path, budget).map(Some);
+    }
+    // A universal program can be read as it is.
+    if path.is_none() && !is_archive(bytes) {
+        return Ok(None);
     }
     let members = match members(bytes) {
         Ok(members) => members,

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::step::Reference;
 
 /// Functions of the systems' libraries that never return; sorted.
-const NEVER_RETURN: [&str; 34] = [
+const NEVER_RETURN: [&str; 35] = [
     "?terminate@@YAXXZ",
     "ExRaiseStatus",
     "ExitProcess",
@@ -32,6 +32,7 @@ const NEVER_RETURN: [&str; 34] = [
     "_ZSt24__throw_out_of_range_fmtPKcz",
     "_ZSt9terminatev",
     "__assert_fail",
+    "__assert_rtn",
     "__chk_fail",
     "__cxa_rethrow",
     "__cxa_throw",

@@ -7,6 +7,7 @@ use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
 use crate::image::Image;
 use crate::program::{Arch, Function};
 use crate::step::{Step, Steps};
+use crate::strings;
 
 /// Entries of all jump tables of a function that are read.
 const MAX_ENTRIES: u64 = 1 << 16;
@@ -130,6 +131,9 @@ fn short_cases(
     };
     let read = |table: u64| -> Option<Vec<u64>> {
         let bytes = image.bytes_at(table)?.get(..most * entry)?;
+        if strings::literal(bytes, 4).is_some() {
+            return None;
+        }
         let places = bytes.chunks_exact(entry).map(|raw| {
             let high = raw.get(1).copied().unwrap_or(0);
             label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))

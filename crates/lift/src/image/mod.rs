@@ -8,13 +8,18 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::{Error, archive};
 
+mod bounds;
 mod coff;
 mod elf;
+mod fix;
+mod gopclntab;
 pub(crate) mod macho;
+mod objc;
 mod pe;
 mod raw;
 
@@ -72,6 +77,10 @@ pub(crate) struct Image<'d> {
     pub(crate) functions: Vec<FunctionSymbol>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
+    /// Names of functions by other tables than the symbols.
+    pub(crate) known_names: HashMap<u64, String>,
+    /// Code in which `known` has every function.
+    pub(crate) complete: Range<u64>,
     /// Those of `known` that are parts of another function, by their start, and
     /// the function where the table tells it.
     pub(crate) parts: HashMap<u64, Option<u64>>,
@@ -122,8 +131,8 @@ const MAX_LAYOUT: u64 = 1 << 30;
 impl<'d> Image<'d> {
     /// Reads a file of any format that is known.
     pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-        let bytes = macho::x86_64_part(bytes)?;
-        let image = if bytes.starts_with(b"\x7fELF") {
+        let bytes = macho::first_part(bytes)?;
+        let mut image = if bytes.starts_with(b"\x7fELF") {
             elf::parse(bytes)?
         } else if macho::is_macho(bytes) {
             macho::parse(bytes)?
@@ -148,6 +157,7 @@ impl<'d> Image<'d> {
                 format: image.format,
             });
         }
+        image.read_go_table();
         Ok(image)
     }
 

@@ -112,6 +112,8 @@ impl Frame {
     fn new(isa: &dyn Isa, items: &[Item]) -> Frame {
         let (sp, fp) = (isa.stack_pointer(), isa.frame_pointer());
         let (mut now, mut deepest) = (0i64, 0i64);
+        // Go makes the new value of the stack pointer in another register.
+        let mut made: Option<(u8, i64)> = None;
         let mut frame = Frame {
             depth: Vec::with_capacity(items.len()),
             pointer: None,
@@ -127,6 +129,13 @@ impl Frame {
                 }
                 Op::Add { to, from, value } if Some(to) == fp && from == sp => {
                     frame.pointer = frame.pointer.or(Some(now.saturating_sub(value)));
+                }
+                Op::Add { to, from, value } if from == sp => {
+                    made = Some((to, now.saturating_sub(value)));
+                }
+                Op::Add { to, from, value } if to == sp => {
+                    let depth = made.filter(|made| made.0 == from).map(|made| made.1);
+                    now = depth.unwrap_or(now).saturating_sub(value);
                 }
                 Op::Memory { access } if access.base == sp && access.moves.is_some() => {
                     now = now.saturating_sub(access.offset);
@@ -210,9 +219,8 @@ impl Writer<'_, '_> {
                     false => self.slot(address, &mut None),
                 })
             }),
-            Op::Address { address, .. } | Op::Literal { address, .. } => {
-                Some(self.name(address, comment))
-            }
+            Op::Address { address, .. } => Some(self.name(address, comment)),
+            Op::Literal { address, .. } => Some(self.slot(address, comment)),
             Op::Add { to, from, value } => {
                 let frame = [Some(isa.stack_pointer()), isa.frame_pointer()];
                 match whole {

@@ -9,6 +9,7 @@ mod build;
 mod containers;
 mod discovery;
 mod facts;
+mod go;
 mod golden;
 mod macho;
 mod malformed;

@@ -145,11 +145,18 @@ fn every_prefix_is_survived() {
         "small.o",
         "case-study.o",
         "small.macho",
+        "small-arm64.macho",
         "small.dylib",
+        "objc_relative.dylib",
+        "no_objc_relative.dylib",
         "small-macho.o",
         "windows.exe",
         "library.dll",
         "windows.obj",
+        "go12",
+        "go116",
+        "go118",
+        "go120",
     ] {
         let bytes = fixture(name);
         assert!(exercise(&bytes).is_ok());
@@ -204,12 +211,19 @@ fn mutants_are_survived() {
         "small-aarch64.o",
         "small.o",
         "small.macho",
+        "small-arm64.macho",
         "small.dylib",
+        "objc_relative.dylib",
+        "no_objc_relative.dylib",
         "small-macho.o",
         "small.universal",
         "windows.exe",
         "library.dll",
         "windows.obj",
+        "go12",
+        "go116",
+        "go118",
+        "go120",
     ] {
         let original = fixture(name);
         for _ in 0..1000 {
