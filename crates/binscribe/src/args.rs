@@ -77,6 +77,14 @@ pub(crate) struct FormatArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PdbArgs {
+    /// The PDB that the linker wrote beside a Windows program: its names are
+    /// used. One of another build is refused.
+    #[arg(long, value_name = "FILE.pdb")]
+    pub(crate) pdb: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   binscribe explain /usr/bin/sort
@@ -99,6 +107,8 @@ pub(crate) struct Explain {
     /// Show no name or tag that is less probable than this.
     #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
     pub(crate) min_confidence: f32,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -191,6 +201,8 @@ pub(crate) struct Functions {
     /// A program, library or object file, or one in an archive: libx.a:member.o.
     pub(crate) file: PathBuf,
     #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
+    #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
 
@@ -207,6 +219,8 @@ pub(crate) struct Listing {
     /// Print the JSON object that CLAP takes: {"1": "push    rbp", ...}.
     #[arg(long, conflicts_with = "format")]
     pub(crate) clap: bool,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use binscribe_lift::{Function, Listing, Member, Program};
 use rayon::prelude::*;
 
+use crate::args::PdbArgs;
 use crate::output::note;
 
 /// A file in memory, which a [`Program`] borrows from.
@@ -14,6 +15,8 @@ use crate::output::note;
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
+    /// The names that the linker wrote into a file of their own.
+    pdb: Option<Vec<u8>>,
 }
 
 impl Input {
@@ -53,14 +56,28 @@ impl Input {
         Ok(Input {
             path: path.to_owned(),
             bytes,
+            pdb: None,
         })
+    }
+
+    /// Reads the PDB that belongs to the program too, if one is named.
+    pub(crate) fn with_pdb(mut self, args: &PdbArgs) -> Result<Input> {
+        if let Some(path) = &args.pdb {
+            let pdb = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            self.pdb = Some(pdb);
+        }
+        Ok(self)
     }
 
     /// Reads the program in it, and tells on standard error of what could not
     /// be understood.
     pub(crate) fn program(&self) -> Result<Program<'_>> {
         let name = self.path.display();
-        let program = Program::parse(&self.bytes).map_err(|error| {
+        let program = match &self.pdb {
+            Some(pdb) => Program::parse_with_pdb(&self.bytes, pdb),
+            None => Program::parse(&self.bytes),
+        };
+        let program = program.map_err(|error| {
             anyhow::anyhow!(
                 "{name}: {error}; binscribe reads ELF, PE and Mach-O programs, libraries and \
                  object files"

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::image::macho;
+use crate::image::{coff, macho};
 use crate::{Error, strings};
 
 const MAGIC: &[u8] = b"!<arch>\n";
@@ -32,7 +32,8 @@ pub(crate) fn is_archive(bytes: &[u8]) -> bool {
 }
 
 /// The members of an archive in their order, without its tables of symbols and
-/// names: at least one, or an error. Of a damaged archive those that are whole
+/// names, and without the entries of import libraries, which hold no code: at
+/// least one, or an error. Of a damaged archive those that are whole
 /// come back; of a universal macOS library those for x86-64.
 ///
 /// A member is read like any other file:
@@ -76,6 +77,9 @@ pub fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, Error> {
             name = strings::terminated(long_names, offset);
             let end = name.iter().position(|&b| b == b'\n');
             name = &name[..end.unwrap_or(name.len())];
+        }
+        if coff::is_import(data) {
+            continue;
         }
         let table = name.starts_with(b"/") && !name[1..].contains(&b'.');
         if table || name.starts_with(b"__.SYMDEF") {

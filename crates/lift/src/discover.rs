@@ -14,9 +14,10 @@ use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 use crate::aarch64::{self, Op, Pages};
-use crate::image::Image;
+use crate::image::{FunctionSymbol, Image};
+use crate::listing::NEVER_RETURN;
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
-use crate::step::{self, Reference, Steps, absolute_operand, reference};
+use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +28,8 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 const MAX_TABLE: usize = 1024;
 /// Jump tables of one function that are told apart.
 const MAX_TABLES: usize = 64;
+/// Functions start at multiples of this, if they are aligned at all.
+const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -61,6 +64,8 @@ struct Discovery<'i, 'd> {
     edges: Vec<Edge>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
+    /// Where 32-bit code has jump tables with whole addresses, ascending.
+    address_tables: Vec<u64>,
     /// Work that may still be done where a file could ask for the same again and
     /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
@@ -73,6 +78,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
         bodies: BTreeMap::new(),
         edges: Vec::new(),
         tables: Vec::new(),
+        address_tables: Vec::new(),
         budget: image
             .regions
             .iter()
@@ -192,10 +198,20 @@ impl<'i> Discovery<'i, '_> {
 
     fn symbols(&mut self) {
         let image = self.image;
+        self.name(&image.functions, |symbol| match symbol.dynamic {
+            true => Source::DynamicSymbol,
+            false => Source::Symbol,
+        });
+        self.name(&image.pdb, |_| Source::Pdb);
+    }
+
+    /// Takes in functions that have names; those of later calls win.
+    fn name(&mut self, symbols: &[FunctionSymbol], source: fn(&FunctionSymbol) -> Source) {
+        let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
-        let mut best: BTreeMap<u64, &crate::image::FunctionSymbol> = BTreeMap::new();
-        let rank = |s: &crate::image::FunctionSymbol| {
+        let mut best: BTreeMap<u64, &FunctionSymbol> = BTreeMap::new();
+        let rank = |s: &FunctionSymbol| {
             (
                 !s.global,
                 s.name.starts_with('_'),
@@ -203,7 +219,7 @@ impl<'i> Discovery<'i, '_> {
                 s.dynamic,
             )
         };
-        for symbol in &image.functions {
+        for symbol in symbols {
             best.entry(symbol.address)
                 .and_modify(|held| {
                     let (new, old) = (rank(symbol), rank(held));
@@ -214,15 +230,16 @@ impl<'i> Discovery<'i, '_> {
                 .or_insert(symbol);
         }
         for (&address, symbol) in &best {
-            let source = if symbol.dynamic {
-                Source::DynamicSymbol
-            } else {
-                Source::Symbol
-            };
+            let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(symbol.name.clone());
                 body.source = source;
                 body.confidence = 1.0;
+                if !body.bounded && symbol.size > 0 {
+                    let end = image.code_region(address).map_or(0, |r| r.data_end());
+                    body.end = address.saturating_add(symbol.size).min(end);
+                    body.bounded = body.end > address;
+                }
                 continue;
             }
             let Some(region) = image.code_region(address) else {
@@ -275,8 +292,14 @@ impl<'i> Discovery<'i, '_> {
         for &root in image.entry.iter().chain(&image.roots) {
             seeds.insert(root, Source::EntryPoint);
         }
-        for &(_, target) in &image.pointers {
-            seeds.entry(target).or_insert(Source::Reference);
+        if image.arch == Arch::X86 {
+            self.address_tables = step::tables_of_addresses(image);
+        }
+        let labels = self.slots_of_labels();
+        for &(slot, target) in &image.pointers {
+            if !labels.contains(&slot) {
+                seeds.entry(target).or_insert(Source::Reference);
+            }
         }
         let mut unread: Vec<u64> = self
             .bodies
@@ -287,7 +310,7 @@ impl<'i> Discovery<'i, '_> {
         let mut refused = HashSet::new();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
-        let mut cursor = 0;
+        let (mut cursor, mut aligned) = (0, false);
         loop {
             let first_edge = self.edges.len();
             for start in unread.drain(..) {
@@ -298,6 +321,8 @@ impl<'i> Discovery<'i, '_> {
             }
             for edge in &self.edges[first_edge..] {
                 let source = match edge.how {
+                    // Between parts of one function, not to another.
+                    Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
                     Reference::Call | Reference::Jump => Source::CallTarget,
                     Reference::Address => Source::Reference,
                     Reference::Branch => continue,
@@ -330,9 +355,16 @@ impl<'i> Discovery<'i, '_> {
             }
             if seeds.is_empty() {
                 // What nothing leads to follows something else.
-                let Some(seed) = self.next_gap(&scanned, &mut cursor) else {
+                if cursor == 0 {
+                    aligned = self.are_aligned();
+                }
+                let Some(seed) = self.next_gap(&scanned, aligned, &mut cursor) else {
                     break;
                 };
+                if aligned && seed % ALIGNMENT != 0 {
+                    unread.extend(self.go_on(seed));
+                    continue;
+                }
                 seeds.insert(seed, Source::Gap);
                 refused.insert(seed);
             }
@@ -358,10 +390,35 @@ impl<'i> Discovery<'i, '_> {
         self.bodies.retain(|&start, body| body.end > start);
     }
 
+    /// The slots of jump tables, which lead to places inside of functions.
+    fn slots_of_labels(&self) -> HashSet<u64> {
+        let image = self.image;
+        let mut labels = HashSet::new();
+        for &table in &self.address_tables {
+            let first = image.pointers.partition_point(|p| p.0 < table);
+            let places = (table..self.next_table(table)).step_by(4);
+            let slots = image.pointers[first..].iter().zip(places);
+            let entries = slots.take_while(|((slot, target), expected)| {
+                slot == expected && image.code_region(*target).is_some()
+            });
+            labels.extend(entries.map(|((slot, _), _)| *slot));
+        }
+        labels
+    }
+
+    /// Where the next jump table begins, which ends that at `table`.
+    fn next_table(&self, table: u64) -> u64 {
+        let next = self.address_tables.partition_point(|&t| t <= table);
+        self.address_tables.get(next).copied().unwrap_or(u64::MAX)
+    }
+
     /// The code that no table of functions covers, as far as half of it: such a
     /// table lists all functions, and what lies between them is no code.
     fn without_table(&self) -> Vec<Range<u64>> {
         let image = self.image;
+        // For Windows that is true of x86-64 alone: on AArch64 functions without
+        // a frame are left out, and what 32-bit programs have is of one compiler.
+        let partial = image.is_windows() && image.arch != Arch::X86_64;
         let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
         let listed = |region: &Range<u64>| -> u64 {
             let bodies = self.bodies.range(region.clone());
@@ -370,13 +427,13 @@ impl<'i> Discovery<'i, '_> {
         };
         regions
             .map(|region| region.start..region.data_end())
-            .filter(|region| listed(region) * 2 < region.end - region.start)
+            .filter(|region| partial || listed(region) * 2 < region.end - region.start)
             .collect()
     }
 
     /// The next place in `regions`, from `cursor` on, that belongs to no function
     /// and looks like code.
-    fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
+    fn next_gap(&self, regions: &[Range<u64>], aligned: bool, cursor: &mut u64) -> Option<u64> {
         let image = self.image;
         for region in regions {
             let mut at = region.start.max(*cursor);
@@ -394,6 +451,26 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 };
                 *cursor = start + 1;
+                // A stub, or an entry of a jump table.
+                let passed = if image.imports.contains_key(&start) {
+                    step::stub_size(image.arch)
+                } else if image.arch == Arch::X86 && image.address_fields.contains(&start) {
+                    4
+                } else {
+                    0
+                };
+                if passed > 0 {
+                    at = start.saturating_add(passed);
+                    continue;
+                }
+                // Among aligned functions, code elsewhere is a part of that which it
+                // stands right behind.
+                let before = self.bodies.range(..start).next_back();
+                let behind = before.is_some_and(|(_, body)| body.end == start && !body.bounded);
+                if aligned && start % ALIGNMENT != 0 && !behind {
+                    at = start.next_multiple_of(ALIGNMENT);
+                    continue;
+                }
                 let mut steps = self.steps(start, next).take(PLAUSIBLE);
                 let code = loop {
                     match steps.next() {
@@ -411,6 +488,25 @@ impl<'i> Discovery<'i, '_> {
             *cursor = (*cursor).max(region.end);
         }
         None
+    }
+
+    /// Whether nearly all functions start where compilers put them for speed.
+    /// Not their cold parts, and not where they save space.
+    fn are_aligned(&self) -> bool {
+        let starts = self.bodies.keys();
+        let aligned = starts.filter(|&&start| start % ALIGNMENT == 0).count();
+        self.image.arch != Arch::Aarch64 && aligned * 10 >= self.bodies.len() * 8
+    }
+
+    /// Adds the code at `seed` to the body that ends there: what only exceptions
+    /// lead to, or nothing at all. Returns the start of that body.
+    fn go_on(&mut self, seed: u64) -> Option<u64> {
+        let next = self.bodies.range(seed..).next();
+        let limit = next.map_or(u64::MAX, |(&start, _)| start);
+        let end = self.extent(seed, limit);
+        let (&start, body) = self.bodies.range_mut(..seed).next_back()?;
+        body.end = end;
+        Some(start)
     }
 
     fn place(&mut self, seed: u64, source: Source) {
@@ -455,6 +551,8 @@ impl<'i> Discovery<'i, '_> {
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let (mut restored, mut most, mut entry) = (false, None, 0);
+                // Tables that are named behind the last comparison come after this.
+                let mut compared = 0;
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     if step.invalid || self.budget == 0 || !seen.insert(step.address) {
@@ -462,6 +560,9 @@ impl<'i> Discovery<'i, '_> {
                     }
                     end = end.max(step.next());
                     most = step.compares.or(most);
+                    if step.compares.is_some() {
+                        compared = tables.len();
+                    }
                     entry = if step.entry > 0 { step.entry } else { entry };
                     if let Some(table) = step.table.filter(|table| !tables.contains(table))
                         && tables.len() < MAX_TABLES
@@ -479,10 +580,19 @@ impl<'i> Discovery<'i, '_> {
                     }
                     if step.indirect {
                         let within = start..limit;
-                        open.extend(self.cases(&tables, &within, most, entry));
+                        let outside = |table: &u64| !within.contains(table);
+                        let near = match &tables[compared..] {
+                            near if near.iter().any(outside) => near,
+                            _ => &tables,
+                        };
+                        open.extend(self.cases(near, &within, most, entry));
                     }
                     restored = step.restores;
-                    if step.ends {
+                    if step.ends || self.never_returns(&step) {
+                        break;
+                    }
+                    if let Some(next) = self.function_behind(&step, limit) {
+                        held.entry(next).or_insert(true);
                         break;
                     }
                 }
@@ -498,6 +608,33 @@ impl<'i> Discovery<'i, '_> {
                 open.push(target);
             }
         }
+    }
+
+    /// Whether a call is one of an import that never comes back.
+    fn never_returns(&self, step: &Step) -> bool {
+        let image = self.image;
+        let import = match (step.reference, step.slot) {
+            (Some((target, Reference::Call)), _) => image.imports.get(&target).map(|i| &i.name),
+            (_, Some(slot)) => image.slots.get(&slot),
+            _ => None,
+        };
+        import.is_some_and(|name| NEVER_RETURN.contains(&name.as_str()))
+    }
+
+    /// Behind a call that never comes back there is what fills the space before
+    /// the next function.
+    fn function_behind(&self, step: &Step, limit: u64) -> Option<u64> {
+        let image = self.image;
+        let call = matches!(step.reference, Some((_, Reference::Call))) || step.slot.is_some();
+        if !call || !matches!(image.arch, Arch::X86 | Arch::X86_64) {
+            return None;
+        }
+        let next = step.next();
+        let bytes = image.bytes_in(next, limit);
+        let start = step::after_padding(image.arch, bytes, next)?;
+        let apart = start > next && start % ALIGNMENT == 0 && start - next < ALIGNMENT;
+        let begins = step::is_prologue(image.arch, image.bytes_in(start, limit));
+        (apart && begins).then_some(start)
     }
 
     /// Where a jump by one of `tables` may lead, inside of `within`: at most to
@@ -533,9 +670,10 @@ impl<'i> Discovery<'i, '_> {
                 });
                 found.extend(relative.take_while(|target| within.contains(target)));
             } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-                // Counted in instructions, from a label that the code names too.
-                let labels = tables.iter().filter(|label| within.contains(label));
-                for &label in labels {
+                // Counted in instructions, from a label that the code names too,
+                // right before it jumps.
+                let label = tables.iter().rev().find(|label| within.contains(label));
+                if let Some(&label) = label {
                     let entries = bytes.chunks_exact(entry as usize).take(most);
                     let targets = entries.map(|raw| {
                         let high = raw.get(1).copied().unwrap_or(0);
@@ -549,6 +687,8 @@ impl<'i> Discovery<'i, '_> {
                 // Whole addresses vouch for themselves, and a comparison before a
                 // jump that threads an interpreter is of something else.
                 let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
+                let next = self.next_table(table);
+                let slots = slots.take_while(|&slot| slot < next);
                 let targets = slots.map_while(|slot| image.pointer(slot));
                 found.extend(targets.take_while(|target| within.contains(target)));
                 // Two pointers in a row into one function may be chance.
@@ -756,8 +896,7 @@ impl<'i> Discovery<'i, '_> {
         }
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
-        let aligned = self.bodies.keys().filter(|&&start| start % 16 == 0).count();
-        let alignment_tells = aligned * 10 >= self.bodies.len() * 8;
+        let alignment_tells = self.are_aligned();
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
@@ -786,7 +925,7 @@ impl<'i> Discovery<'i, '_> {
             if !cold_name && (seen.taken || seen.other_parents || named.is_some()) {
                 continue;
             }
-            let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
+            let unaligned = alignment_tells && start % ALIGNMENT != 0 && parent % ALIGNMENT == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
             if cold_name || unwound || returns.contains(&(start, parent)) {
                 parts.insert(start, parent);

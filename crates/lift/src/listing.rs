@@ -140,7 +140,7 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
 
 /// Imported functions that never return: what follows a call to them is
 /// reached in another way, with the stack in another state.
-const NEVER_RETURN: [&str; 29] = [
+pub(crate) const NEVER_RETURN: [&str; 29] = [
     "?terminate@@YAXXZ",
     "ExRaiseStatus",
     "ExitProcess",
@@ -189,6 +189,8 @@ struct Writer<'a, 'd> {
     got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
     widths: HashMap<Slot, usize>,
+    /// Registers that hold the address of an import.
+    held: Vec<(Register, String)>,
     facts: Facts,
     leaders: usize,
 }
@@ -238,6 +240,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             frame,
             got: got_registers(program, code),
             widths: HashMap::new(),
+            held: Vec::new(),
             facts: Facts::default(),
             leaders,
         }
@@ -312,6 +315,61 @@ impl<'a, 'd> Writer<'a, 'd> {
             out.push_str("; ");
             strings::quote(out, &text);
             remember(&mut self.facts.strings, text);
+        }
+        if self.program.image.is_windows() {
+            self.through_register(instruction, out);
+        }
+    }
+
+    /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
+    /// Windows do that where they call one twice.
+    fn through_register(&mut self, instruction: &Instruction, out: &mut String) {
+        let flow = instruction.flow_control();
+        let register = (instruction.op0_kind() == OpKind::Register)
+            .then(|| instruction.op0_register().full_register());
+        match flow {
+            FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+                let held = self.held.iter().find(|(held, _)| Some(*held) == register);
+                if let Some((_, name)) = held {
+                    let _ = write!(out, " ; {name}");
+                    let call = Call {
+                        name: name.clone(),
+                        address: None,
+                        import: true,
+                    };
+                    remember(&mut self.facts.calls, call);
+                }
+            }
+            _ => {}
+        }
+        if matches!(flow, FlowControl::Call | FlowControl::IndirectCall) {
+            // What a call may change in all conventions of Windows.
+            self.held.retain(|(register, _)| {
+                !matches!(
+                    register,
+                    Register::RAX
+                        | Register::RCX
+                        | Register::RDX
+                        | Register::R8
+                        | Register::R9
+                        | Register::R10
+                        | Register::R11
+                )
+            });
+            return;
+        }
+        let keeps = matches!(
+            instruction.mnemonic(),
+            Mnemonic::Push | Mnemonic::Cmp | Mnemonic::Test
+        );
+        let Some(register) = register.filter(|_| !keeps) else {
+            return;
+        };
+        self.held.retain(|(held, _)| *held != register);
+        let loads = matches!(instruction.code(), Code::Mov_r32_rm32 | Code::Mov_r64_rm64);
+        let slot = absolute_operand(instruction).filter(|_| loads);
+        if let Some(name) = slot.and_then(|slot| self.program.image.slots.get(&slot)) {
+            self.held.push((register, name.clone()));
         }
     }
 

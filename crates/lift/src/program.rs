@@ -218,6 +218,8 @@ pub enum Source {
     Symbol,
     /// In the dynamic symbol table.
     DynamicSymbol,
+    /// In the PDB that belongs to a PE file.
+    Pdb,
     /// In the unwind table, `.eh_frame`.
     UnwindTable,
     /// In the exception table of a PE file, `.pdata`.
@@ -239,6 +241,7 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Source::Symbol => "symbol",
             Source::DynamicSymbol => "dynamic symbol",
+            Source::Pdb => "pdb",
             Source::UnwindTable => "eh_frame",
             Source::ExceptionTable => "pdata",
             Source::FunctionStarts => "function starts",
@@ -289,7 +292,19 @@ impl Function {
 impl<'d> Program<'d> {
     /// Reads a file and finds its functions.
     pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
+        Ok(Program::of(Image::parse(bytes)?, bytes))
+    }
+
+    /// Reads a PE file together with the PDB that the linker wrote beside it,
+    /// which has the names that the program has lost. It is refused if it
+    /// belongs to another build.
+    pub fn parse_with_pdb(bytes: &'d [u8], pdb: &[u8]) -> Result<Program<'d>, Error> {
         let mut image = Image::parse(bytes)?;
+        image.add_pdb(pdb)?;
+        Ok(Program::of(image, bytes))
+    }
+
+    fn of(mut image: Image<'d>, bytes: &'d [u8]) -> Program<'d> {
         let functions = discover::functions(&mut image);
         let info = BinaryInfo {
             format: image.format,
@@ -300,12 +315,12 @@ impl<'d> Program<'d> {
             stripped: image.stripped,
             entry: image.entry,
         };
-        Ok(Program {
+        Program {
             image,
             starts: functions.iter().map(|f| f.address).collect(),
             functions,
             info,
-        })
+        }
     }
 
     /// What kind of file it is.

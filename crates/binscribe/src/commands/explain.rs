@@ -13,7 +13,7 @@ use crate::json::{self, Binary, ExplainedFunction, FunctionEntry};
 use crate::output::{self, Field, Format, Table};
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?.with_pdb(&args.pdb)?;
     let program = input.program()?;
     let wanted = match &args.function {
         Some(wanted) => Some(input::find(&program, &input.path, wanted)?.address),

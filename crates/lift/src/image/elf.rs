@@ -11,6 +11,7 @@ use object::read::elf::{
     Dyn, FileHeader, ProgramHeader, Rel, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
 };
 
+use super::fix::Fix;
 use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, MAX_REGIONS, Region, within};
 use crate::aarch64;
 use crate::program::{Arch, BinaryKind, Format};
@@ -776,58 +777,6 @@ impl<'d, H: Header> Relocations<'d, H> {
             addend: Some(r.r_addend(LE).into()),
         });
         without.chain(with)
-    }
-}
-
-/// What a relocation puts into its field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fix {
-    /// An address of this file.
-    Relative,
-    /// A symbol's address, in a slot of the GOT.
-    Slot,
-    /// A symbol's address.
-    Absolute,
-    /// How far a symbol is from the field.
-    Distance,
-    /// How far a symbol's slot in the GOT is from the field.
-    GotDistance,
-    /// How far a symbol's slot is from the start of the GOT.
-    GotOffset,
-    /// How far the GOT is from the field.
-    GotBase,
-    /// How far a symbol is from the GOT.
-    FromGot,
-    /// AArch64: how far a symbol is, in words, in some bits of the instruction.
-    Words { low: u32, bits: u32 },
-    /// How far a symbol's page is, or its slot's, in an `ADRP`.
-    Page { got: bool },
-    /// The last twelve bits of a symbol's address, or its slot's, counted in
-    /// units of so many bits.
-    Low { shift: u32, got: bool },
-}
-
-impl Fix {
-    fn low(shift: u32, got: bool) -> Fix {
-        Fix::Low { shift, got }
-    }
-
-    /// `word` with the field set, for those that are part of an instruction.
-    fn instruction(self, word: u32, target: u64, place: u64) -> Option<u32> {
-        let put = |value: u64, low: u32, bits: u32| {
-            let mask = ((1u32 << bits) - 1) << low;
-            (word & !mask) | (((value as u32) << low) & mask)
-        };
-        match self {
-            Fix::Words { low, bits } => Some(put(target.wrapping_sub(place) >> 2, low, bits)),
-            Fix::Page { .. } => {
-                let pages = (target & !0xfff).wrapping_sub(place & !0xfff) >> 12;
-                let word = put(pages >> 2, 5, 19);
-                Some((word & !(3 << 29)) | ((pages as u32 & 3) << 29))
-            }
-            Fix::Low { shift, .. } => Some(put((target & 0xfff) >> shift, 10, 12)),
-            _ => None,
-        }
     }
 }
 

@@ -12,9 +12,11 @@ use std::collections::{HashMap, HashSet};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::{Error, archive};
 
-mod coff;
+pub(crate) mod coff;
 mod elf;
+mod fix;
 pub(crate) mod macho;
+mod pdb;
 mod pe;
 
 /// A mapped section, or a segment where a file has no sections.
@@ -69,6 +71,10 @@ pub(crate) struct Image<'d> {
     /// Ascending, never overlapping.
     pub(crate) regions: Vec<Region<'d>>,
     pub(crate) functions: Vec<FunctionSymbol>,
+    /// Functions by the file of names that the linker wrote beside the program.
+    pub(crate) pdb: Vec<FunctionSymbol>,
+    /// Which such file that is.
+    pub(crate) build: Option<pdb::Build>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
     /// Those of `known` that are parts of another function, by their start, and
