@@ -277,6 +277,16 @@ impl Writer<'_, '_> {
     ) {
         let base = register(access.base);
         if let Some(address) = self.code[at].whole {
+            if let Some(name) = self.program.image.slots.get(&address)
+                && access.loads.is_some_and(|loads| self.is_called(at, loads))
+            {
+                let call = Call {
+                    name: name.clone(),
+                    address: None,
+                    import: true,
+                };
+                remember(&mut self.facts.calls, call);
+            }
             operands[place] = format!("[{base},#{}@PAGEOFF]", self.slot(address, comment));
             return;
         }
@@ -301,6 +311,20 @@ impl Writer<'_, '_> {
                 operands.push(format!("#{}", number(access.offset)));
             }
         }
+    }
+
+    /// Whether what `register` holds after instruction `at` is called: programs
+    /// for Windows reach their imports so.
+    fn is_called(&self, at: usize, register: u8) -> bool {
+        for c in self.code[at + 1..].iter().take(APART) {
+            match c.op {
+                Op::CallRegister(called) | Op::Jump(called) => return called == register,
+                Op::Call(_) | Op::Return => return false,
+                Op::Memory { access } if access.loads == Some(register) => return false,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The address that the page in `register` will be part of, and whether the

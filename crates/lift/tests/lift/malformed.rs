@@ -222,6 +222,7 @@ fn mutants_are_survived() {
         "windows-aarch64.obj",
         "library-aarch64.dll",
         "case-study-x86.dll",
+        "stdcall.exe",
     ] {
         let original = fixture(name);
         for _ in 0..1000 {

@@ -205,6 +205,25 @@ fn stripped_32_bit_program_has_the_functions_of_its_object_file() {
     assert!(pick.ends_with("call    ds:ExitProcess"), "{pick}");
 }
 
+/// Functions of the system take their arguments off the stack, and so does one
+/// of the program: what the stack pointer reaches afterwards has its name.
+#[test]
+fn stack_is_followed_over_calls_that_take_arguments_off() {
+    check("stdcall.exe", "sub_401090", ADD);
+    let bytes = fixture("stdcall.exe");
+    let program = Program::parse(&bytes).unwrap();
+    let text = program.listing(program.find("sub_401000").unwrap()).text();
+    for line in [
+        "mov     edi, [esp+20h+arg_8]",
+        "push    [esp+eax*4+20h+var_20]",
+        "mov     ebp, [esp+20h+arg_0]",
+        "lea     ecx, [esp+24h+var_20]",
+        "add     esi, [esp+20h+var_1C]",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
 /// Names of C functions keep what 32-bit Windows puts around them; imports lose
 /// it, as in a linked program.
 #[test]
@@ -545,6 +564,20 @@ mov     rax, rsi
 add     rsp, 40h
 pop     rsi
 retn"#;
+
+const ADD: &str = r#"
+push    edi
+push    esi
+mov     esi, [esp+8+arg_8]
+mov     edi, [esp+8+arg_0]
+push    edi
+call    ds:Sleep
+imul    esi, [esp+8+arg_4]
+add     esi, edi
+mov     eax, esi
+pop     esi
+pop     edi
+retn    0Ch"#;
 
 const X86_OPEN_LOG: &str = r#"
 push    esi
