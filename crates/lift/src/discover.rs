@@ -630,7 +630,7 @@ impl<'i> Discovery<'i, '_> {
             return None;
         }
         let next = step.next();
-        let bytes = image.bytes_in(next, limit);
+        let bytes = image.bytes_in(next, limit.min(next.saturating_add(ALIGNMENT)));
         let start = step::after_padding(image.arch, bytes, next)?;
         let apart = start > next && start % ALIGNMENT == 0 && start - next < ALIGNMENT;
         let begins = step::is_prologue(image.arch, image.bytes_in(start, limit));
