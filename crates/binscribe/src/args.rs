@@ -91,6 +91,14 @@ pub(crate) struct FormatArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PdbArgs {
+    /// The PDB that the linker wrote beside a Windows program: its names are
+    /// used. One of another build is refused.
+    #[arg(long, value_name = "FILE.pdb")]
+    pub(crate) pdb: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   binscribe explain /usr/bin/sort
@@ -118,6 +126,8 @@ pub(crate) struct Explain {
     pub(crate) min_confidence: f32,
     #[command(flatten)]
     pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -233,6 +243,8 @@ pub(crate) struct Functions {
     #[command(flatten)]
     pub(crate) raw: RawArgs,
     #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
+    #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
 
@@ -254,6 +266,8 @@ pub(crate) struct Listing {
     pub(crate) clap: bool,
     #[command(flatten)]
     pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use binscribe_lift::{Contents, Error, Format, Function, Listing, Program};
 use rayon::prelude::*;
 
-use crate::args::RawArgs;
+use crate::args::{PdbArgs, RawArgs};
 use crate::output::note;
 
 /// A file in memory, which a [`Program`] borrows from.
@@ -17,6 +17,8 @@ pub(crate) struct Input {
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
     raw: RawArgs,
+    /// The names that the linker wrote into a file of their own.
+    pdb: Option<Vec<u8>>,
 }
 
 impl Input {
@@ -54,6 +56,7 @@ impl Input {
             path: path.to_owned(),
             bytes,
             raw: RawArgs::default(),
+            pdb: None,
         })
     }
 
@@ -69,13 +72,23 @@ impl Input {
         self
     }
 
+    /// Reads the PDB that belongs to the program too, if one is named.
+    pub(crate) fn with_pdb(mut self, args: &PdbArgs) -> Result<Input> {
+        if let Some(path) = &args.pdb {
+            let pdb = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            self.pdb = Some(pdb);
+        }
+        Ok(self)
+    }
+
     /// Reads the program in it, and tells on standard error of what could not
     /// be understood.
     pub(crate) fn program(&self) -> Result<Program<'_>> {
         let name = self.path.display();
-        let program = match self.raw.arch {
-            Some(arch) => Program::parse_raw(&self.bytes, arch, self.raw.base),
-            None => Program::parse(&self.bytes),
+        let program = match (self.raw.arch, &self.pdb) {
+            (Some(arch), _) => Program::parse_raw(&self.bytes, arch, self.raw.base),
+            (None, Some(pdb)) => Program::parse_with_pdb(&self.bytes, pdb),
+            (None, None) => Program::parse(&self.bytes),
         };
         let program = program.map_err(|error| match error {
             Error::NotProgram { .. } => anyhow::anyhow!(

@@ -19,7 +19,7 @@ mod switch;
 use switch::Named;
 pub(crate) use switch::targets;
 
-use crate::image::Image;
+use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
@@ -40,6 +40,8 @@ const SMALLEST_MEAN: u64 = 32;
 /// Bytes that are passed over between a call that does not return and the next
 /// function.
 const MAX_PADDING: u64 = 32;
+/// Functions start at multiples of this, if they are aligned at all.
+const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -74,6 +76,8 @@ struct Discovery<'i, 'd> {
     edges: Vec<Edge>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
+    /// Where 32-bit code has jump tables with whole addresses, ascending.
+    address_tables: Vec<u64>,
     /// Work that may still be done where a file could ask for the same again and
     /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
@@ -104,6 +108,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
         bodies: BTreeMap::new(),
         edges: Vec::new(),
         tables: Vec::new(),
+        address_tables: Vec::new(),
         budget: image
             .regions
             .iter()
@@ -240,10 +245,20 @@ impl<'i> Discovery<'i, '_> {
 
     fn symbols(&mut self) {
         let image = self.image;
+        self.name(&image.functions, |symbol| match symbol.dynamic {
+            true => Source::DynamicSymbol,
+            false => Source::Symbol,
+        });
+        self.name(&image.pdb, |_| Source::Pdb);
+    }
+
+    /// Takes in functions that have names; those of later calls win.
+    fn name(&mut self, symbols: &[FunctionSymbol], source: fn(&FunctionSymbol) -> Source) {
+        let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
-        let mut best: BTreeMap<u64, &crate::image::FunctionSymbol> = BTreeMap::new();
-        let rank = |s: &crate::image::FunctionSymbol| {
+        let mut best: BTreeMap<u64, &FunctionSymbol> = BTreeMap::new();
+        let rank = |s: &FunctionSymbol| {
             (
                 !s.global,
                 s.name.starts_with('_'),
@@ -251,7 +266,7 @@ impl<'i> Discovery<'i, '_> {
                 s.dynamic,
             )
         };
-        for symbol in &image.functions {
+        for symbol in symbols {
             best.entry(symbol.address)
                 .and_modify(|held| {
                     let (new, old) = (rank(symbol), rank(held));
@@ -262,15 +277,16 @@ impl<'i> Discovery<'i, '_> {
                 .or_insert(symbol);
         }
         for (&address, symbol) in &best {
-            let source = if symbol.dynamic {
-                Source::DynamicSymbol
-            } else {
-                Source::Symbol
-            };
+            let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(symbol.name.clone());
                 body.source = source;
                 body.confidence = 1.0;
+                if !body.bounded && symbol.size > 0 {
+                    let end = image.code_region(address).map_or(0, |r| r.data_end());
+                    body.end = address.saturating_add(symbol.size).min(end);
+                    body.bounded = body.end > address;
+                }
                 continue;
             }
             let Some(region) = image.code_region(address) else {
@@ -325,8 +341,14 @@ impl<'i> Discovery<'i, '_> {
         for &root in image.entry.iter().chain(&image.roots) {
             seeds.insert(root, Source::EntryPoint);
         }
-        for &(_, target) in &image.pointers {
-            seeds.entry(target).or_insert(Source::Reference);
+        if image.arch == Arch::X86 {
+            self.address_tables = step::tables_of_addresses(image);
+        }
+        let labels = self.slots_of_labels();
+        for &(slot, target) in &image.pointers {
+            if !labels.contains(&slot) {
+                seeds.entry(target).or_insert(Source::Reference);
+            }
         }
         let mut unread: Vec<u64> = self
             .bodies
@@ -337,7 +359,7 @@ impl<'i> Discovery<'i, '_> {
         let mut refused = HashSet::new();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
-        let mut cursor = 0;
+        let (mut cursor, mut aligned) = (0, false);
         loop {
             let first_edge = self.edges.len();
             for start in unread.drain(..) {
@@ -348,6 +370,8 @@ impl<'i> Discovery<'i, '_> {
             }
             for edge in &self.edges[first_edge..] {
                 let source = match edge.how {
+                    // Between parts of one function, not to another.
+                    Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
                     Reference::Call | Reference::Jump => Source::CallTarget,
                     Reference::Address if data_too && !image.looks_like_code(edge.target) => {
                         continue;
@@ -384,9 +408,16 @@ impl<'i> Discovery<'i, '_> {
             }
             if seeds.is_empty() {
                 // What nothing leads to follows something else.
-                let Some(seed) = self.next_gap(&scanned, &mut cursor) else {
+                if cursor == 0 {
+                    aligned = self.are_aligned();
+                }
+                let Some(seed) = self.next_gap(&scanned, aligned, &mut cursor) else {
                     break;
                 };
+                if aligned && seed % ALIGNMENT != 0 {
+                    unread.extend(self.go_on(seed));
+                    continue;
+                }
                 seeds.insert(seed, Source::Gap);
                 refused.insert(seed);
             }
@@ -412,14 +443,33 @@ impl<'i> Discovery<'i, '_> {
         self.bodies.retain(|&start, body| body.end > start);
     }
 
+    /// The slots of jump tables, which lead to places inside of functions.
+    fn slots_of_labels(&self) -> HashSet<u64> {
+        let image = self.image;
+        let mut labels = HashSet::new();
+        for &table in &self.address_tables {
+            let first = image.pointers.partition_point(|p| p.0 < table);
+            let places = (table..next_table(&self.address_tables, table)).step_by(4);
+            let slots = image.pointers[first..].iter().zip(places);
+            let entries = slots.take_while(|((slot, target), expected)| {
+                slot == expected && image.code_region(*target).is_some()
+            });
+            labels.extend(entries.map(|((slot, _), _)| *slot));
+        }
+        labels
+    }
+
     /// The code that no table of functions covers, as far as half of it: such a
     /// table lists all functions, and what lies between them is no code. The
     /// unwind tables of macOS leave out some.
     fn without_table(&self) -> Vec<Range<u64>> {
         let image = self.image;
-        let partial = image.format == Format::MachO
-            && image.stripped
-            && image.known.iter().all(|known| known.end.is_none());
+        // For Windows that is true of x86-64 alone: on AArch64 functions without
+        // a frame are left out, and what 32-bit programs have is of one compiler.
+        let partial = match image.format {
+            Format::MachO => image.stripped && image.known.iter().all(|known| known.end.is_none()),
+            _ => image.is_windows() && image.arch != Arch::X86_64,
+        };
         let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
         let listed = |region: &Range<u64>| -> u64 {
             let bodies = self.bodies.range(region.clone());
@@ -434,7 +484,7 @@ impl<'i> Discovery<'i, '_> {
 
     /// The next place in `regions`, from `cursor` on, that belongs to no function
     /// and looks like code.
-    fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
+    fn next_gap(&self, regions: &[Range<u64>], aligned: bool, cursor: &mut u64) -> Option<u64> {
         let image = self.image;
         // Code of two bytes a function is no code, and a function takes more
         // memory than that.
@@ -458,6 +508,26 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 };
                 *cursor = start + 1;
+                // A stub, or an entry of a jump table.
+                let passed = if image.imports.contains_key(&start) {
+                    step::stub_size(image.arch)
+                } else if image.arch == Arch::X86 && image.address_fields.contains(&start) {
+                    4
+                } else {
+                    0
+                };
+                if passed > 0 {
+                    at = start.saturating_add(passed);
+                    continue;
+                }
+                // Among aligned functions, code elsewhere is a part of that which it
+                // stands right behind.
+                let before = self.bodies.range(..start).next_back();
+                let behind = before.is_some_and(|(_, body)| body.end == start && !body.bounded);
+                if aligned && start % ALIGNMENT != 0 && !behind {
+                    at = start.next_multiple_of(ALIGNMENT);
+                    continue;
+                }
                 let mut steps = self.steps(start, next).take(PLAUSIBLE);
                 let code = loop {
                     match steps.next() {
@@ -476,6 +546,28 @@ impl<'i> Discovery<'i, '_> {
             *cursor = (*cursor).max(region.end);
         }
         None
+    }
+
+    /// Whether nearly all functions start where compilers put them for speed.
+    /// Not their cold parts, and not where they save space.
+    fn are_aligned(&self) -> bool {
+        let (mut all, mut aligned) = (0usize, 0usize);
+        for (&start, _) in self.bodies.iter().filter(|(_, b)| b.source != Source::Gap) {
+            all += 1;
+            aligned += usize::from(start % ALIGNMENT == 0);
+        }
+        isa(self.image.arch).is_none() && all > 0 && aligned * 10 >= all * 8
+    }
+
+    /// Adds the code at `seed` to the body that ends there: what only exceptions
+    /// lead to, or nothing at all. Returns the start of that body.
+    fn go_on(&mut self, seed: u64) -> Option<u64> {
+        let next = self.bodies.range(seed..).next();
+        let limit = next.map_or(u64::MAX, |(&start, _)| start);
+        let end = self.extent(seed, limit);
+        let (&start, body) = self.bodies.range_mut(..seed).next_back()?;
+        body.end = end;
+        Some(start)
     }
 
     fn place(&mut self, seed: u64, source: Source) {
@@ -542,8 +634,15 @@ impl<'i> Discovery<'i, '_> {
                     }
                     if step.indirect {
                         let within = start..limit;
-                        let budget = &mut self.budget;
-                        open.extend(switch::cases(self.image, budget, &named, &within));
+                        let tables = std::mem::take(&mut self.address_tables);
+                        open.extend(switch::cases(
+                            self.image,
+                            &mut self.budget,
+                            &named,
+                            &within,
+                            |table| next_table(&tables, table),
+                        ));
+                        self.address_tables = tables;
                     }
                     restored = step.restores;
                     if step.ends || self.leaves(&step, limit) {
@@ -808,7 +907,7 @@ impl<'i> Discovery<'i, '_> {
         }
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
-        let alignment_tells = self.alignment_tells();
+        let alignment_tells = self.are_aligned();
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
@@ -837,7 +936,7 @@ impl<'i> Discovery<'i, '_> {
             if !cold_name && (seen.taken || seen.other_parents || named.is_some()) {
                 continue;
             }
-            let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
+            let unaligned = alignment_tells && start % ALIGNMENT != 0 && parent % ALIGNMENT == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
             let unlisted = body.source == Source::Gap && (seen.branched || unaligned);
             if cold_name || unwound || unlisted || returns.contains(&(start, parent)) {
@@ -845,17 +944,6 @@ impl<'i> Discovery<'i, '_> {
             }
         }
         parts
-    }
-
-    /// Whether nearly all functions begin at multiples of 16.
-    fn alignment_tells(&self) -> bool {
-        let listed = self.bodies.iter().filter(|(_, b)| b.source != Source::Gap);
-        let (mut all, mut aligned) = (0usize, 0usize);
-        for (&start, _) in listed {
-            all += 1;
-            aligned += usize::from(start % 16 == 0);
-        }
-        all > 0 && aligned * 10 >= all * 8
     }
 
     fn finish(&self, parts: &HashMap<u64, u64>) -> Vec<Function> {
@@ -973,6 +1061,12 @@ impl<'i> Discovery<'i, '_> {
         }
         Kind::Normal
     }
+}
+
+/// Where the next of `tables` begins, which ends that at `table`.
+fn next_table(tables: &[u64], table: u64) -> u64 {
+    let next = tables.partition_point(|&t| t <= table);
+    tables.get(next).copied().unwrap_or(u64::MAX)
 }
 
 /// Whether an unwind entry begins with the stack in another state than a call

@@ -73,6 +73,32 @@ pub enum Error {
     /// An archive in which no member can be read.
     #[error("an archive without a readable member")]
     EmptyArchive,
+    /// The names of a PDB are for PE files.
+    #[error("{}, which takes no names from a PDB", format.with_article())]
+    PdbNotTaken {
+        /// The program's format.
+        format: Format,
+    },
+    /// The program was linked without a PDB.
+    #[error("a PE file that names no PDB")]
+    PdbNotNamed,
+    /// The bytes are not a PDB.
+    #[error("not a PDB file of Visual C++ 7.0 or later")]
+    NotPdb,
+    /// A PDB that contradicts itself.
+    #[error("a malformed PDB file: {what}")]
+    MalformedPdb {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A PDB of another program, or of another build of it.
+    #[error("a PDB of another build: it is {pdb}, the program has {program}")]
+    OtherPdb {
+        /// GUID and age of the PDB.
+        pdb: String,
+        /// Those that the program names.
+        program: String,
+    },
     /// The bytes are not an archive.
     #[error("neither an archive nor a package")]
     NotArchive,

@@ -34,12 +34,14 @@ pub(crate) enum Slot {
 impl Frame {
     /// Follows the stack pointer through `code`; `target` gives the index of
     /// the instruction that a direct jump leads to, `returns` tells whether a
-    /// call comes back.
+    /// call comes back, and `purges` how many bytes of arguments the call at an
+    /// index takes off the stack.
     pub(crate) fn new(
         code: &[Instruction],
         word: i64,
         target: impl Fn(&Instruction) -> Option<usize>,
         returns: impl Fn(&Instruction) -> bool,
+        purges: impl Fn(usize) -> i64,
     ) -> Frame {
         let mut frame = Frame {
             word,
@@ -92,6 +94,7 @@ impl Frame {
                         if instruction.near_branch_target() == instruction.next_ip() {
                             depth = depth.map(|depth| depth.wrapping_add(word));
                         }
+                        depth = depth.map(|depth| depth.wrapping_sub(purges(at)));
                     }
                     _ => depth = frame.step(at, code, depth, &mut probe),
                 }

@@ -54,6 +54,7 @@ mod masm;
 mod names;
 mod program;
 mod risc;
+mod stdcall;
 mod step;
 mod strings;
 mod tables;

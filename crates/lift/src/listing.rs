@@ -20,6 +20,7 @@ use crate::frame::{Frame, Slot};
 use crate::masm::{Form, Masm, hex, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
+use crate::stdcall;
 use crate::step::absolute_operand;
 use crate::strings;
 use crate::tables::{self, KnownTable};
@@ -230,6 +231,8 @@ struct Writer<'a, 'd> {
     got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
     widths: BTreeMap<Slot, usize>,
+    /// Registers that hold the address of an import.
+    held: Vec<(Register, String)>,
     facts: Facts,
 }
 
@@ -249,7 +252,8 @@ impl<'a, 'd> Writer<'a, 'd> {
         let target = |i: &Instruction| jump_target(i).and_then(find);
         let returns = |i: &Instruction| comes_back(program, i);
         let word = program.image.arch.pointer_size() as i64;
-        let frame = Frame::new(code, word, target, returns);
+        let purges = |at: usize| stdcall::purged(program, code, at);
+        let frame = Frame::new(code, word, target, returns, purges);
         Writer {
             program,
             code,
@@ -258,6 +262,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             frame,
             got: got_registers(program, code),
             widths: BTreeMap::new(),
+            held: Vec::new(),
             facts: Facts::default(),
         }
     }
@@ -349,6 +354,61 @@ impl<'a, 'd> Writer<'a, 'd> {
             out.push_str("; ");
             strings::quote(out, &text);
             remember(&mut self.facts.strings, text);
+        }
+        if self.program.image.is_windows() {
+            self.through_register(instruction, out);
+        }
+    }
+
+    /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
+    /// Windows do that where they call one twice.
+    fn through_register(&mut self, instruction: &Instruction, out: &mut String) {
+        let flow = instruction.flow_control();
+        let register = (instruction.op0_kind() == OpKind::Register)
+            .then(|| instruction.op0_register().full_register());
+        match flow {
+            FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+                let held = self.held.iter().find(|(held, _)| Some(*held) == register);
+                if let Some((_, name)) = held {
+                    let _ = write!(out, " ; {name}");
+                    let call = Call {
+                        name: name.clone(),
+                        address: None,
+                        import: true,
+                    };
+                    remember(&mut self.facts.calls, call);
+                }
+            }
+            _ => {}
+        }
+        if matches!(flow, FlowControl::Call | FlowControl::IndirectCall) {
+            // What a call may change in all conventions of Windows.
+            self.held.retain(|(register, _)| {
+                !matches!(
+                    register,
+                    Register::RAX
+                        | Register::RCX
+                        | Register::RDX
+                        | Register::R8
+                        | Register::R9
+                        | Register::R10
+                        | Register::R11
+                )
+            });
+            return;
+        }
+        let keeps = matches!(
+            instruction.mnemonic(),
+            Mnemonic::Push | Mnemonic::Cmp | Mnemonic::Test
+        );
+        let Some(register) = register.filter(|_| !keeps) else {
+            return;
+        };
+        self.held.retain(|(held, _)| *held != register);
+        let loads = matches!(instruction.code(), Code::Mov_r32_rm32 | Code::Mov_r64_rm64);
+        let slot = absolute_operand(instruction).filter(|_| loads);
+        if let Some(name) = slot.and_then(|slot| self.program.image.slots.get(&slot)) {
+            self.held.push((register, name.clone()));
         }
     }
 
@@ -833,7 +893,7 @@ fn jump_target(instruction: &Instruction) -> Option<u64> {
     }
 }
 
-fn near(instruction: &Instruction) -> bool {
+pub(crate) fn near(instruction: &Instruction) -> bool {
     let kind = instruction.op0_kind();
     matches!(
         kind,

@@ -246,6 +246,8 @@ pub enum Source {
     Symbol,
     /// In the dynamic symbol table.
     DynamicSymbol,
+    /// In the PDB that belongs to a PE file.
+    Pdb,
     /// In the unwind table, `.eh_frame`.
     UnwindTable,
     /// In the exception table of a PE file, `.pdata`.
@@ -271,6 +273,7 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Source::Symbol => "symbol",
             Source::DynamicSymbol => "dynamic symbol",
+            Source::Pdb => "pdb",
             Source::UnwindTable => "eh_frame",
             Source::ExceptionTable => "pdata",
             Source::FunctionStarts => "function starts",
@@ -354,6 +357,15 @@ impl<'d> Program<'d> {
     /// ```
     pub fn parse_raw(bytes: &'d [u8], arch: Arch, base: u64) -> Result<Program<'d>, Error> {
         Ok(Program::of(Image::raw(bytes, arch, base)?, bytes.len()))
+    }
+
+    /// Reads a PE file together with the PDB that the linker wrote beside it,
+    /// which has the names that the program has lost. It is refused if it
+    /// belongs to another build.
+    pub fn parse_with_pdb(bytes: &'d [u8], pdb: &[u8]) -> Result<Program<'d>, Error> {
+        let mut image = Image::parse(bytes)?;
+        image.add_pdb(pdb)?;
+        Ok(Program::of(image, bytes.len()))
     }
 
     fn of(mut image: Image<'d>, size: usize) -> Program<'d> {

@@ -1,5 +1,7 @@
 //! What discovery must know of an instruction, whatever the processor.
 
+use std::collections::HashSet;
+
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -68,6 +70,8 @@ pub(crate) enum Steps<'b> {
         absolute: bool,
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
+        /// Where relocations say that 32-bit code has addresses.
+        fields: Option<&'b HashSet<u64>>,
     },
     Risc {
         isa: &'static dyn risc::Isa,
@@ -87,6 +91,7 @@ impl<'b> Steps<'b> {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
             absolute: image.absolute,
             got: image.got.filter(|_| arch == Arch::X86),
+            fields: (arch == Arch::X86).then_some(&image.address_fields),
         }
     }
 }
@@ -100,6 +105,7 @@ impl Iterator for Steps<'_> {
                 decoder,
                 absolute,
                 got,
+                fields,
             } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
                 let mut step = x86(&instruction, *absolute);
@@ -110,6 +116,13 @@ impl Iterator for Steps<'_> {
                 if let Some(got) = got.filter(|_| entry && instruction.memory_displ_size() == 4) {
                     let table = got.wrapping_add(instruction.memory_displacement64());
                     step.table = Some(table & 0xffff_ffff);
+                }
+                if let Some(fields) = fields
+                    && step.reference.is_none()
+                    && let Some(value) = last_number(&instruction)
+                    && fields.contains(&instruction.next_ip().wrapping_sub(4))
+                {
+                    step.reference = Some((value, Reference::Address));
                 }
                 Some(step)
             }
@@ -155,6 +168,17 @@ fn is_immediate(kind: OpKind) -> bool {
             | OpKind::Immediate8to64
             | OpKind::Immediate32to64
     )
+}
+
+/// The last four bytes of an instruction, where they are a number or what `lea`
+/// takes for one.
+fn last_number(instruction: &Instruction) -> Option<u64> {
+    let last = instruction.op_count().checked_sub(1)?;
+    match instruction.op_kind(last) {
+        OpKind::Immediate32 => Some(instruction.immediate(last)),
+        _ if instruction.code() == Code::Lea_r32_m => absolute_operand(instruction),
+        _ => None,
+    }
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
@@ -216,6 +240,14 @@ fn jump_table(instruction: &Instruction) -> Option<u64> {
         Code::Jmp_rm64 | Code::Jmp_rm32 if instruction.memory_index() != Register::None => {
             Some(instruction.memory_displacement64())
         }
+        // The same in two steps.
+        Code::Mov_r32_rm32
+            if instruction.memory_index_scale() == 4
+                && instruction.memory_index() != Register::None
+                && instruction.memory_base() == Register::None =>
+        {
+            Some(instruction.memory_displacement64())
+        }
         _ => None,
     }
 }
@@ -230,6 +262,41 @@ pub(crate) fn absolute_operand(instruction: &Instruction) -> Option<u64> {
         && instruction.memory_index() == Register::None
         && instruction.memory_displ_size() >= 4;
     plain.then(|| instruction.memory_displacement64())
+}
+
+/// Where 32-bit code has the tables that it jumps by: `jmp table[eax*4]`, or the
+/// same in two steps. Ascending.
+pub(crate) fn tables_of_addresses(image: &Image<'_>) -> Vec<u64> {
+    let mut tables = Vec::new();
+    for region in image.regions.iter().filter(|r| r.executable) {
+        for (at, code) in region.data.windows(7).enumerate() {
+            let &[
+                opcode,
+                operand,
+                0x85 | 0x8d | 0x95 | 0x9d | 0xad | 0xb5 | 0xbd,
+                ref table @ ..,
+            ] = code
+            else {
+                continue;
+            };
+            let register = operand >> 3;
+            let jumps = match opcode {
+                0xff => operand == 0x24,
+                0x8b if operand & 0xc7 == 4 => {
+                    region.data[at + 7..].starts_with(&[0xff, 0xe0 | register])
+                }
+                _ => false,
+            };
+            let field = region.start + at as u64 + 3;
+            if jumps && (image.absolute || image.address_fields.contains(&field)) {
+                let table = table.first_chunk().map(|table| u32::from_le_bytes(*table));
+                tables.extend(table.map(u64::from));
+            }
+        }
+    }
+    tables.sort_unstable();
+    tables.dedup();
+    tables
 }
 
 /// Where code begins at or after `address`: behind what fills the space between
@@ -284,5 +351,13 @@ pub(crate) fn is_prologue(image: &Image<'_>, bytes: &[u8], address: u64) -> bool
         Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Push => true,
         Mnemonic::Sub => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
         _ => false,
+    }
+}
+
+/// Bytes of a stub that jumps to an import.
+pub(crate) fn stub_size(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 | Arch::X86 => 6,
+        _ => 12,
     }
 }

@@ -13,7 +13,9 @@ use crate::json::{self, Binary, ExplainedFunction, FunctionEntry};
 use crate::output::{self, Field, Format, Table};
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
-    let input = Input::read(&args.file)?.or_raw(args.raw);
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let wanted = match &args.function {
         Some(wanted) => Some(input::find(&program, &input.path, wanted)?.address),

@@ -8,7 +8,9 @@ use crate::json::{self, Binary, FunctionEntry};
 use crate::output::{Field, Table};
 
 pub(crate) fn run(args: &Functions) -> Result<()> {
-    let input = Input::read(&args.file)?.or_raw(args.raw);
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let mut table = Table::new(&["ADDRESS", "RVA", "SIZE", "NAME", "KIND", "FOUND BY", "SURE"]);
     for function in program.functions() {

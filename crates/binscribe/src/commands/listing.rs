@@ -8,7 +8,9 @@ use crate::json::{self, Binary, FunctionEntry};
 use crate::output::{self, Field, Format, Table, hex};
 
 pub(crate) fn run(args: &Listing) -> Result<()> {
-    let input = Input::read(&args.file)?.or_raw(args.raw);
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let function = input::find(&program, &input.path, &args.function)?;
     let listing = program.listing(function);

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::image::macho;
+use crate::image::{coff, macho};
 use crate::{Error, strings};
 
 pub(super) const MAGIC: &[u8] = b"!<arch>\n";
@@ -34,8 +34,8 @@ pub fn is_archive(bytes: &[u8]) -> bool {
 }
 
 /// The members of an archive in their order, without its tables of symbols and
-/// names: at least one, or an error. Of a damaged archive those that are whole
-/// come back.
+/// names, and without the entries of import libraries, which hold no code: at
+/// least one, or an error. Of a damaged archive those that are whole come back.
 ///
 /// The parts of a universal macOS file are its members, called `x86_64`, `arm64`
 /// or `arm64e`. Of a universal library the members of the first part come back
@@ -106,6 +106,9 @@ fn members_of_archive(bytes: &[u8]) -> Result<Vec<Member<'_>>, Error> {
             name = strings::terminated(long_names, offset);
             let end = name.iter().position(|&b| b == b'\n');
             name = &name[..end.unwrap_or(name.len())];
+        }
+        if coff::is_import(data) {
+            continue;
         }
         let table = name.starts_with(b"/") && !name[1..].contains(&b'.');
         if table || name.starts_with(b"__.SYMDEF") {

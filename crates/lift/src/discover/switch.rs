@@ -17,6 +17,8 @@ const MAX_ENTRIES: u64 = 1 << 16;
 pub(super) struct Named {
     /// That named last comes last.
     pub(super) tables: Vec<u64>,
+    /// How many of them were named before the last comparison.
+    before: usize,
     /// What was compared last.
     pub(super) most: Option<u64>,
     /// Bytes of an entry.
@@ -25,12 +27,18 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn follow(&mut self, step: &Step) {
-        self.most = step.compares.or(self.most);
+        if step.compares.is_some() {
+            self.most = step.compares;
+            self.before = self.tables.len();
+        }
         if step.entry > 0 {
             self.entry = step.entry;
         }
         if let Some(table) = step.table {
-            self.tables.retain(|&known| known != table);
+            if let Some(known) = self.tables.iter().position(|&known| known == table) {
+                self.tables.remove(known);
+                self.before -= usize::from(known < self.before);
+            }
             if self.tables.len() < MAX_TABLES {
                 self.tables.push(table);
             }
@@ -50,7 +58,7 @@ pub(crate) fn targets(image: &Image<'_>, function: &Function) -> HashMap<u64, Ve
             left -= 1;
             named.follow(&step);
             if step.indirect && budget > 0 {
-                let mut places = cases(image, &mut budget, &named, range);
+                let mut places = cases(image, &mut budget, &named, range, |_| u64::MAX);
                 places.sort_unstable();
                 places.dedup();
                 found.insert(step.address, places);
@@ -60,14 +68,21 @@ pub(crate) fn targets(image: &Image<'_>, function: &Function) -> HashMap<u64, Ve
     found
 }
 
-/// Where a jump by one of the tables `named` may lead, inside of `within`.
+/// Where a jump by one of the tables `named` may lead, inside of `within`;
+/// `next_table` tells where another table begins behind one.
 pub(super) fn cases(
     image: &Image<'_>,
     budget: &mut u64,
     named: &Named,
     within: &Range<u64>,
+    next_table: impl Fn(u64) -> u64,
 ) -> Vec<u64> {
-    let (tables, entry) = (&named.tables, named.entry);
+    // What was named after the comparison is likelier to be the table.
+    let outside = |table: &u64| !within.contains(table);
+    let (tables, entry) = match &named.tables[named.before..] {
+        near if near.iter().any(outside) => (near, named.entry),
+        _ => (&named.tables[..], named.entry),
+    };
     let most = named
         .most
         .map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
@@ -101,6 +116,8 @@ pub(super) fn cases(
             // Whole addresses vouch for themselves, and a comparison before a
             // jump that threads an interpreter is of something else.
             let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
+            let next = next_table(table);
+            let slots = slots.take_while(|&slot| slot < next);
             let targets = slots.map_while(|slot| image.pointer(slot));
             found.extend(targets.take_while(|target| within.contains(target)));
             // Two pointers in a row into one function may be chance.

@@ -22,6 +22,8 @@ pub(super) enum Fix {
     FromGot,
     /// AArch64: how far a symbol is, in words, in some bits of the instruction.
     Words { low: u32, bits: u32 },
+    /// How far a symbol is, in bytes, in an `ADR`.
+    Near,
     /// How far a symbol's page is, or its slot's, in an `ADRP`.
     Page { got: bool },
     /// The last twelve bits of a symbol's address, or its slot's, counted in
@@ -40,15 +42,32 @@ impl Fix {
             let mask = ((1u32 << bits) - 1) << low;
             (word & !mask) | (((value as u32) << low) & mask)
         };
+        // The two lowest bits of the distance stand apart from the others.
+        let split = |value: u64| {
+            let word = put(value >> 2, 5, 19);
+            (word & !(3 << 29)) | ((value as u32 & 3) << 29)
+        };
         match self {
             Fix::Words { low, bits } => Some(put(target.wrapping_sub(place) >> 2, low, bits)),
+            Fix::Near => Some(split(target.wrapping_sub(place))),
             Fix::Page { .. } => {
                 let pages = (target & !0xfff).wrapping_sub(place & !0xfff) >> 12;
-                let word = put(pages >> 2, 5, 19);
-                Some((word & !(3 << 29)) | ((pages as u32 & 3) << 29))
+                Some(split(pages))
             }
             Fix::Low { shift, .. } => Some(put((target & 0xfff) >> shift, 10, 12)),
             _ => None,
+        }
+    }
+
+    /// What Windows adds to the symbol's address: it stands in the field.
+    pub(super) fn addend(self, word: u32) -> i64 {
+        match self {
+            Fix::Near | Fix::Page { .. } => {
+                let high = i64::from((word << 8) as i32 >> 13);
+                high << 2 | i64::from(word >> 29 & 3)
+            }
+            Fix::Low { shift, .. } => i64::from(word >> 10 & 0xfff) << shift,
+            _ => 0,
         }
     }
 }

@@ -14,12 +14,13 @@ use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::{Error, archive};
 
 mod bounds;
-mod coff;
+pub(crate) mod coff;
 mod elf;
 mod fix;
 mod gopclntab;
 pub(crate) mod macho;
 mod objc;
+mod pdb;
 mod pe;
 mod raw;
 
@@ -75,6 +76,10 @@ pub(crate) struct Image<'d> {
     /// Ascending, never overlapping.
     pub(crate) regions: Vec<Region<'d>>,
     pub(crate) functions: Vec<FunctionSymbol>,
+    /// Functions by the file of names that the linker wrote beside the program.
+    pub(crate) pdb: Vec<FunctionSymbol>,
+    /// Which such file that is.
+    pub(crate) build: Option<pdb::Build>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
     /// Names of functions by other tables than the symbols.

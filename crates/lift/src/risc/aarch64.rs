@@ -189,7 +189,7 @@ impl Isa for Aarch64 {
     }
 }
 
-fn decode(word: u32, address: u64) -> Op {
+pub(crate) fn decode(word: u32, address: u64) -> Op {
     let is = |mask: u32, value: u32| word & mask == value;
     let to = field(word, 0, 5) as u8;
     let from = field(word, 5, 5) as u8;

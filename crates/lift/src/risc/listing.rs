@@ -263,6 +263,16 @@ impl Writer<'_, '_> {
         let isa = self.isa;
         let base = access.base;
         if let Some(address) = self.code[at].whole {
+            if let Some(name) = self.program.image.slots.get(&address)
+                && access.loads.is_some_and(|loads| self.is_called(at, loads))
+            {
+                let call = Call {
+                    name: name.clone(),
+                    address: None,
+                    import: true,
+                };
+                remember(&mut self.facts.calls, call);
+            }
             operands[place] = isa.memory_low(base, &self.slot(address, comment));
             return;
         }
@@ -285,6 +295,20 @@ impl Writer<'_, '_> {
                 operands.extend(isa.memory_after(base, &by, &variable));
             }
         }
+    }
+
+    /// Whether what `register` holds after instruction `at` is called: programs
+    /// for Windows reach their imports so.
+    fn is_called(&self, at: usize, register: u8) -> bool {
+        for item in self.code[at + 1..].iter().take(APART) {
+            match item.code.op {
+                Op::CallRegister(called) | Op::Jump(called) => return called == register,
+                Op::Call(_) | Op::Return => return false,
+                Op::Memory { access } if access.loads == Some(register) => return false,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The address that the page in `register` will be part of, and whether the

@@ -11,7 +11,7 @@ use crate::image::Image;
 use crate::program::Arch;
 use crate::step::{Reference, Step};
 
-mod aarch64;
+pub(crate) mod aarch64;
 pub(crate) mod listing;
 
 /// The part of an instruction that matters here. Registers are numbers.

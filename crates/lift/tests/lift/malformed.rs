@@ -157,6 +157,11 @@ fn every_prefix_is_survived() {
         "go116",
         "go118",
         "go120",
+        "windows-x86.exe",
+        "windows-x86.obj",
+        "windows-aarch64.exe",
+        "windows-aarch64.obj",
+        "case-study-x86.dll",
     ] {
         let bytes = fixture(name);
         assert!(exercise(&bytes).is_ok());
@@ -224,6 +229,14 @@ fn mutants_are_survived() {
         "go116",
         "go118",
         "go120",
+        "windows-x86.exe",
+        "windows-x86.obj",
+        "library-x86.dll",
+        "windows-aarch64.exe",
+        "windows-aarch64.obj",
+        "library-aarch64.dll",
+        "case-study-x86.dll",
+        "stdcall.exe",
     ] {
         let original = fixture(name);
         for _ in 0..1000 {
@@ -234,6 +247,35 @@ fn mutants_are_survived() {
     }
     // The test is worth something only while most mutants get past the header.
     assert!(read > 1000, "{read} of 3000 mutants were read");
+}
+
+/// The PDB is hostile too: its blocks, its list of modules, its symbols.
+#[test]
+fn mutants_of_a_pdb_are_survived() {
+    let mut random = Random(0x9db);
+    let program = fixture("windows-x86-pdb.exe");
+    let original = fixture("windows-x86.pdb");
+    let mut read = 0;
+    for _ in 0..2000 {
+        let mut bytes = original.clone();
+        for _ in 0..1 + random.below(8) {
+            // The header, or somewhere in one of the blocks.
+            let at = match random.below(3) {
+                0 => 32 + random.below(24),
+                _ => random.below(bytes.len() / 512) * 512 + random.below(128),
+            };
+            bytes[at] = match random.below(3) {
+                0 => 0xff,
+                1 => bytes[at] ^ (1 << random.below(8)),
+                _ => random.below(256) as u8,
+            };
+        }
+        read += usize::from(Program::parse_with_pdb(&program, &bytes).is_ok());
+    }
+    assert!(read > 200, "{read} of 2000 mutants were read");
+    for end in (0..original.len()).step_by(97) {
+        let _ = Program::parse_with_pdb(&program, &original[..end]);
+    }
 }
 
 /// Unwind entries that all claim the whole program must not have it listed
