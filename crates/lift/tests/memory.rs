@@ -1,14 +1,15 @@
-//! How much memory hostile containers are given. An allocator counts, so this
-//! is a program of its own, with one test.
+//! How much memory and time hostile files are given. An allocator counts, so
+//! this is a program of its own, whose tests run one after the other.
 
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Cursor;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use binscribe_lift::open;
+use binscribe_lift::{Program, open};
 
 mod build;
 
@@ -38,22 +39,58 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Opens a file and holds it against the promise: 256 MB and four times the
-/// file, which the caller has in memory already.
-fn check(name: &str, file: &[u8], member: Option<&str>, most: usize) {
+/// Held by the test that is measured.
+static MEASURED: Mutex<()> = Mutex::new(());
+
+/// Does something with a file and holds it against the promise: 256 MB and four
+/// times the file, which the caller has in memory already, and five seconds.
+fn measure<T>(name: &str, file: &[u8], most: usize, work: impl FnOnce() -> T) -> T {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let began = Instant::now();
-    let _ = std::hint::black_box(open(file, member));
+    let answer = std::hint::black_box(work());
     let used = PEAK.load(Ordering::Relaxed) - before;
     assert!(used <= most, "{name}: {used} bytes for {}", file.len());
     assert!(used <= 256_000_000 + 3 * file.len(), "{name}: {used} bytes");
     // Generous, for debug builds on busy machines.
     assert!(began.elapsed() < Duration::from_secs(20), "{name}");
+    answer
+}
+
+fn check(name: &str, file: &[u8], member: Option<&str>, most: usize) {
+    let _ = measure(name, file, most, || open(file, member).map(drop));
+}
+
+/// Ten thousand files and more, each changed in a few places.
+#[test]
+fn mutants_are_survived() {
+    const EACH: usize = 400;
+    let _alone = MEASURED.lock().unwrap();
+    let mut random = build::Random(0x5eed);
+    let (mut made, mut read) = (0, 0);
+    for (name, original) in build::programs() {
+        for number in 0..EACH {
+            let mut bytes = original.clone();
+            build::mutate(&mut bytes, &mut random);
+            let lines = measure(&format!("{name} {number}"), &bytes, usize::MAX, || {
+                let program = Program::parse(&bytes).ok()?;
+                let listings = program.functions().iter().map(|f| program.listing(f).len());
+                Some(listings.sum::<usize>())
+            });
+            made += 1;
+            read += usize::from(lines.is_some());
+        }
+    }
+    // The test is worth something only while most mutants get past the header.
+    assert!(
+        made >= 10_000 && read * 2 > made,
+        "{read} of {made} mutants were read"
+    );
 }
 
 #[test]
 fn memory_is_bounded() {
+    let _alone = MEASURED.lock().unwrap();
     const MIB: usize = 1 << 20;
     for method in ["gz", "xz", "zst", "bz2"] {
         let bomb = build::compress(method, build::zeros(300 << 20));

@@ -146,3 +146,54 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.update(bytes);
     crc.sum()
 }
+
+/// The programs in `fixtures/`, each with its name: whatever of it is read.
+pub(crate) fn programs() -> Vec<(String, Vec<u8>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut programs: Vec<(String, Vec<u8>)> = files
+        .map(|file| {
+            let file = file.unwrap();
+            let name = file.file_name().to_string_lossy().into_owned();
+            (name, std::fs::read(file.path()).unwrap())
+        })
+        .filter(|(_, bytes)| binscribe_lift::Program::parse(bytes).is_ok())
+        .collect();
+    programs.sort();
+    assert!(programs.len() > 25, "{} programs", programs.len());
+    programs
+}
+
+/// A small generator of repeatable random numbers (Marsaglia's xorshift64*).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
+    }
+}
+
+/// Changes a few bytes, most of them where the structure of the file is.
+pub(crate) fn mutate(bytes: &mut [u8], random: &mut Random) {
+    let kept = bytes[..20].to_vec();
+    let size = bytes.len();
+    let structural = [0..64, 64..size.min(1024), size.saturating_sub(2048)..size];
+    for _ in 0..1 + random.below(8) {
+        let at = match random.below(4) {
+            part @ 0..3 => structural[part].start + random.below(structural[part].len()),
+            _ => random.below(bytes.len()),
+        };
+        bytes[at] = match random.below(4) {
+            0 => 0xff,
+            1 => 0x7f,
+            2 => bytes[at] ^ (1 << random.below(8)),
+            _ => random.below(256) as u8,
+        };
+    }
+    // Leave the file recognisable, or most mutants end at the first check.
+    bytes[..8].copy_from_slice(&kept[..8]);
+    bytes[18..20].copy_from_slice(&kept[18..]);
+}

@@ -378,7 +378,7 @@ fn nesting_is_bounded() {
 /// Of a package that is cut off what was read is listed.
 #[test]
 fn damaged_containers_are_survived() {
-    let mut random = crate::malformed::Random(0x5eed);
+    let mut random = crate::build::Random(0x5eed);
     let mut opened = 0;
     for method in METHODS {
         let file = deb(method, &package());

@@ -190,7 +190,9 @@ fn stripped_32_bit_program_has_the_functions_of_its_object_file() {
         assert_eq!(source(listed), Source::EntryPoint, "{listed}");
     }
     assert_eq!(source("0x401000"), Source::Reference);
-    let pick = program.listing(program.find("sub_401090").unwrap()).into_text();
+    let pick = program
+        .listing(program.find("sub_401090").unwrap())
+        .into_text();
     for line in [
         "jmp     ds:off_402064[ecx*4]",
         "push    offset aOne; \"one\\n\"",
@@ -212,7 +214,9 @@ fn stack_is_followed_over_calls_that_take_arguments_off() {
     check("stdcall.exe", "sub_401090", ADD);
     let bytes = fixture("stdcall.exe");
     let program = Program::parse(&bytes).unwrap();
-    let text = program.listing(program.find("sub_401000").unwrap()).into_text();
+    let text = program
+        .listing(program.find("sub_401000").unwrap())
+        .into_text();
     for line in [
         "mov     edi, [esp+20h+arg_8]",
         "push    [esp+eax*4+20h+var_20]",
@@ -302,7 +306,9 @@ fn pdb_names_functions_and_data() {
         ]
     );
     assert_eq!(program.functions().len(), named.len());
-    let text = program.listing(program.find("multiply").unwrap()).into_text();
+    let text = program
+        .listing(program.find("multiply").unwrap())
+        .into_text();
     assert!(text.contains("add     eax, _counter"), "{text}");
 }
 
