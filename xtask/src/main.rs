@@ -27,14 +27,15 @@ Tasks:
   minilm                 fetch the text encoder into target/minilm
   train RECIPE [ARGS]    build binscribe-train and run it with its libraries
   fuzz [--seconds N]     run every target of fuzz/ for N seconds (60)
-  discovery [--quick] [--lengths] [--jobs N]
+  discovery [--quick] [--lengths] [--jobs N] [--minutes N]
                          build packages by several compilers for several
                          processors, strip them, and write docs/discovery.md: how
                          well their functions are found (half an hour the first
                          time; needs llvm and clang, takes the cross compilers of
-                         Debian that are there). --quick: a few files, in two
-                         minutes, printed only; with --lengths the lengths of
-                         instructions, too
+                         Debian that are there). --quick: a few files, printed only;
+                         with --lengths the lengths of instructions, too.
+                         --minutes: begins no file after them, and goes on in the
+                         next run
 
 Environment:
   BINSCRIBE_WHEELS  a folder of wheels to take instead of downloading

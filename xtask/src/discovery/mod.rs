@@ -27,6 +27,8 @@ struct Options {
     quick: bool,
     lengths: bool,
     jobs: usize,
+    /// After these, no other file is begun.
+    minutes: f64,
 }
 
 /// Counts of one cell of a table.
@@ -86,6 +88,9 @@ pub(crate) fn discovery(root: &Path, arguments: &[OsString]) -> Result<()> {
         for _ in 0..options.jobs {
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if began.elapsed().as_secs_f64() > 60.0 * options.minutes {
+                        break;
+                    }
                     let outcome = measure(&workshop, &ours, &peers, job, &sources, &options);
                     let mut outcomes = outcomes.lock().expect("no worker panics");
                     outcomes.push(outcome);
@@ -97,7 +102,8 @@ pub(crate) fn discovery(root: &Path, arguments: &[OsString]) -> Result<()> {
     eprintln!();
     let outcomes = outcomes.into_inner().expect("no worker panics");
     let minutes = began.elapsed().as_secs_f64() / 60.0;
-    let page = page(&outcomes, &skipped, &workshop, minutes)?;
+    let files = format!("{} of {} files", outcomes.len(), jobs.len());
+    let page = page(&outcomes, &skipped, &workshop, &files, minutes);
     println!("{page}");
     if !options.quick {
         std::fs::write(root.join(PAGE), page).map_err(|error| error.to_string())?;
@@ -110,6 +116,7 @@ fn options(arguments: &[OsString]) -> Result<Options> {
         quick: false,
         lengths: false,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        minutes: f64::INFINITY,
     };
     let mut rest = arguments.iter().map(|argument| argument.to_string_lossy());
     while let Some(argument) = rest.next() {
@@ -119,6 +126,10 @@ fn options(arguments: &[OsString]) -> Result<Options> {
             "--jobs" => {
                 let number = rest.next().and_then(|number| number.parse().ok());
                 options.jobs = number.filter(|n| *n > 0).ok_or("--jobs takes a number")?;
+            }
+            "--minutes" => {
+                let number = rest.next().and_then(|number| number.parse().ok());
+                options.minutes = number.ok_or("--minutes takes a number")?;
             }
             other => return Err(format!("discovery does not know {other}")),
         }
@@ -163,6 +174,13 @@ fn jobs(options: &Options) -> (Vec<Job>, Vec<String>) {
             }
         }
     }
+    // Whoever has not the time for all of them has something of each compiler.
+    jobs.sort_by_key(|job| {
+        (
+            job.level != plan::PEERS,
+            !matches!(job.level, "-O0" | "-Os"),
+        )
+    });
     (jobs, skipped)
 }
 
@@ -266,12 +284,14 @@ fn page(
     outcomes: &[Outcome],
     skipped: &[String],
     workshop: &Workshop,
+    files: &str,
     minutes: f64,
-) -> Result<String> {
+) -> String {
     let mut page = include_str!("page.md").to_owned();
     let versions = versions(workshop);
     for (mark, text) in [
         ("{machine}", machine()),
+        ("{files}", files.to_owned()),
         ("{versions}", versions),
         ("{starts}", starts_table(outcomes)),
         ("{peers}", peers_table(outcomes)),
@@ -281,7 +301,7 @@ fn page(
     ] {
         page = page.replace(mark, text.trim_end());
     }
-    Ok(page)
+    page
 }
 
 fn list(lines: &[String]) -> String {

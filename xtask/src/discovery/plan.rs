@@ -238,8 +238,9 @@ pub(super) const TOOLCHAINS: &[Toolchain] = &[
     zig("riscv64-linux-gnu", TWO),
     zig("mips-linux-gnueabi", TWO),
     zig("mipsel-linux-gnueabi", TWO),
-    zig("powerpc-linux-gnueabi", TWO),
-    zig("powerpc64le-linux-gnu", TWO),
+    zig("powerpc-linux-musleabihf", TWO),
+    // Not zig's glibc: it lacks symbols there.
+    zig("powerpc64le-linux-musl", TWO),
     Toolchain {
         tables: &[Yes],
         ..zig("x86_64-windows-gnu", THREE)
