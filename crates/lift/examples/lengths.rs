@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let program = Program::parse(&bytes)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     for function in program.functions() {
-        for line in program.listing(function).lines {
+        for line in program.listing(function).lines() {
             writeln!(out, "{:x} {}", line.address, line.len)?;
         }
     }

@@ -70,7 +70,7 @@ fn work(program: &Program<'_>, next: &AtomicUsize) -> Sums {
         for function in rest.iter().take(CHUNK) {
             let listing = program.listing(function);
             sums.instructions += listing.facts.instructions;
-            for line in &listing.lines {
+            for line in listing.lines() {
                 sums.code += usize::from(line.len);
                 sums.text += line.text.len();
             }
