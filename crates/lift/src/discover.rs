@@ -7,7 +7,7 @@
 //! found in that way has no stated end and is followed as far as its own jumps
 //! lead.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
@@ -344,10 +344,13 @@ impl<'i> Discovery<'i, '_> {
         if image.arch == Arch::X86 {
             self.address_tables = step::tables_of_addresses(image);
         }
+        // What data points to may be the labels of a jump table, too, and comes
+        // last: then the functions around those are known.
+        let mut stored: BTreeSet<u64> = BTreeSet::new();
         let labels = self.slots_of_labels();
         for &(slot, target) in &image.pointers {
             if !labels.contains(&slot) {
-                seeds.entry(target).or_insert(Source::Reference);
+                stored.insert(target);
             }
         }
         let mut unread: Vec<u64> = self
@@ -405,6 +408,15 @@ impl<'i> Discovery<'i, '_> {
                     let inside = self.around(seed).is_some_and(|(start, _)| start != seed);
                     image.may_start(seed) && !inside
                 });
+            }
+            if seeds.is_empty() {
+                let unknown = std::mem::take(&mut stored).into_iter().filter(|&target| {
+                    image.may_start(target)
+                        && !image.complete.contains(&target)
+                        && self.around(target).is_none()
+                        && refused.insert(target)
+                });
+                seeds.extend(unknown.map(|target| (target, Source::Reference)));
             }
             if seeds.is_empty() {
                 // What nothing leads to follows something else.
