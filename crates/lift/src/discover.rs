@@ -477,7 +477,9 @@ impl<'i> Discovery<'i, '_> {
                             open.push(target);
                         }
                     }
-                    if step.indirect {
+                    if let Some(targets) = self.image.modes.targets(step.address) {
+                        open.extend(targets);
+                    } else if step.indirect {
                         let within = start..limit;
                         open.extend(self.cases(&tables, &within, most, entry));
                     }
@@ -488,6 +490,10 @@ impl<'i> Discovery<'i, '_> {
                 }
             }
             let Some((target, restored)) = held.pop_first() else {
+                // What the code has beside it belongs to it.
+                while end < limit && self.image.modes.is_data(end) {
+                    end = self.image.modes.at(end).1.min(limit);
+                }
                 return end;
             };
             // A jump to another function is its last deed: the frame is gone, or
@@ -704,7 +710,17 @@ impl<'i> Discovery<'i, '_> {
         let mut main = None;
         for (code, whole) in Codes::new(isa, self.image, bytes, entry) {
             match code.op {
-                Op::Address { to, .. } | Op::Add { to, .. } if to == isa.argument() => main = whole,
+                Op::Address { to, .. }
+                | Op::Add { to, .. }
+                | Op::Number { to, .. }
+                | Op::Sum { to, .. }
+                    if to == isa.argument() =>
+                {
+                    main = whole.map(|main| self.image.code_address(main));
+                }
+                Op::SumMemory { loads, .. } if loads == Some(isa.argument()) => {
+                    main = whole.and_then(|slot| self.image.pointer(slot));
+                }
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }

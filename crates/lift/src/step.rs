@@ -6,7 +6,7 @@ use iced_x86::{
 
 use crate::image::Image;
 use crate::program::Arch;
-use crate::risc::{self, Codes, isa};
+use crate::risc::{Codes, isa};
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +65,7 @@ pub(crate) enum Steps<'b> {
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
     },
-    Risc {
-        isa: &'static dyn risc::Isa,
-        codes: Codes<'b>,
-    },
+    Risc(Codes<'b>),
 }
 
 impl<'b> Steps<'b> {
@@ -76,8 +73,7 @@ impl<'b> Steps<'b> {
     pub(crate) fn new(image: &'b Image<'b>, bytes: &'b [u8], address: u64) -> Steps<'b> {
         let arch = image.arch;
         if let Some(isa) = isa(arch) {
-            let codes = Codes::new(isa, image, bytes, address);
-            return Steps::Risc { isa, codes };
+            return Steps::Risc(Codes::new(isa, image, bytes, address));
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
@@ -109,10 +105,7 @@ impl Iterator for Steps<'_> {
                 }
                 Some(step)
             }
-            Steps::Risc { isa, codes } => {
-                let (code, whole) = codes.next()?;
-                Some(risc::step(*isa, &code, whole))
-            }
+            Steps::Risc(codes) => codes.step(),
         }
     }
 }
