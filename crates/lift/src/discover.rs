@@ -276,7 +276,9 @@ impl<'i> Discovery<'i, '_> {
             seeds.insert(root, Source::EntryPoint);
         }
         for &(_, target) in &image.pointers {
-            seeds.entry(target).or_insert(Source::Reference);
+            if !image.modes.is_label(target) {
+                seeds.entry(target).or_insert(Source::Reference);
+            }
         }
         let mut unread: Vec<u64> = self
             .bodies
@@ -323,6 +325,17 @@ impl<'i> Discovery<'i, '_> {
                 waiting.extend(seeds.extract_if(.., |_, source| weak(source)));
             } else {
                 seeds.append(&mut waiting);
+                // Pointers to labels look like those to functions, but that no
+                // function begins there.
+                if image.arch == Arch::Arm {
+                    let begins = |seed: &u64| {
+                        let bytes = image.bytes_at(*seed).unwrap_or(&[]);
+                        step::is_prologue(image, bytes, *seed)
+                    };
+                    if seeds.keys().any(begins) {
+                        waiting.extend(seeds.extract_if(.., |seed, _| !begins(seed)));
+                    }
+                }
                 seeds.retain(|&seed, _| {
                     let inside = self.around(seed).is_some_and(|(start, _)| start != seed);
                     image.may_start(seed) && !inside

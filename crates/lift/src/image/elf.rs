@@ -146,14 +146,17 @@ impl<'d> Image<'d> {
         self.entry = self.entry.map(|entry| self.code_address(entry));
         self.roots = self.roots.iter().map(|&root| self.code_address(root)).collect();
         let mut pointers = std::mem::take(&mut self.pointers);
+        let mut even = Vec::new();
         for (_, target) in &mut pointers {
-            if self.code_address(*target) != *target {
+            if self.code_address(*target) == *target {
+                even.push(*target);
+            } else {
                 self.modes.start(*target);
                 *target -= 1;
             }
         }
         self.pointers = pointers;
-        self.modes = Modes::infer(self);
+        self.modes = Modes::infer(self, even);
     }
 
     /// The index of functions for unwinding: pairs of words, of which the first

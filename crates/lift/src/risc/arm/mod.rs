@@ -125,7 +125,7 @@ impl Isa for Arm {
     }
 
     fn is_padding(&self, code: &Code) -> bool {
-        code.word == 0 || code.op == Op::Data || self.is_nop(code)
+        matches!(code.word, 0 | 0xd4d4 | 0xd4d4_d4d4) || code.op == Op::Data || self.is_nop(code)
     }
 
     /// The return address is pushed, the stack pointer moved down or kept.

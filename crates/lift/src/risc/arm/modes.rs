@@ -6,7 +6,7 @@
 //! is then left is judged by its looks. What code loads from beside itself is
 //! data, and so are its jump tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Arm, Code, Op, PC, SP, THUMB, compared, decode, field, text};
 use crate::image::Image;
@@ -30,6 +30,9 @@ pub(crate) struct Modes {
     starts: Vec<(u64, bool)>,
     /// Mapping symbols.
     marks: Vec<(u64, Mode)>,
+    /// Pointers to T32 that do not say so, ascending: labels of a function,
+    /// which makes the bit itself before it jumps.
+    labels: Vec<u64>,
 }
 
 impl Modes {
@@ -50,6 +53,11 @@ impl Modes {
         self.switches.get(&address).map(Vec::as_slice)
     }
 
+    /// Whether a pointer to `address` is to the inside of a function.
+    pub(crate) fn is_label(&self, address: u64) -> bool {
+        self.labels.binary_search(&address).is_ok()
+    }
+
     /// Remembers that code begins at `address`, whose low bit tells its state.
     pub(crate) fn start(&mut self, address: u64) {
         self.starts.push((address & !1, address & 1 == 1));
@@ -67,8 +75,9 @@ impl Modes {
         self.marks.push((address & !1, mode));
     }
 
-    /// Finds out what the code of `image` is.
-    pub(crate) fn infer(image: &Image<'_>) -> Modes {
+    /// Finds out what the code of `image` is, which has pointers to `even`
+    /// addresses.
+    pub(crate) fn infer(image: &Image<'_>, even: Vec<u64>) -> Modes {
         let mut pass = Pass {
             image,
             parts: image
@@ -83,18 +92,27 @@ impl Modes {
                 .collect(),
             open: Vec::new(),
             switches: HashMap::new(),
+            read: [0; 2],
+            constants: HashSet::new(),
             budget: 0,
         };
         pass.budget = pass.parts.iter().map(|part| part.cells.len() * 4).sum();
         pass.mark(&image.modes.marks);
         pass.open.extend(image.modes.starts.iter().rev());
         pass.follow();
+        pass.pointed(&even);
         pass.gaps();
-        Modes {
+        let mut modes = Modes {
             runs: pass.runs(),
             switches: pass.switches,
+            labels: even,
             ..Modes::default()
-        }
+        };
+        let mut labels = std::mem::take(&mut modes.labels);
+        labels.retain(|&label| modes.at(label).0 == Mode::T32);
+        labels.sort_unstable();
+        modes.labels = labels;
+        modes
     }
 }
 
@@ -126,6 +144,10 @@ struct Pass<'i, 'd> {
     parts: Vec<Part>,
     open: Vec<(u64, bool)>,
     switches: HashMap<u64, Vec<u64>>,
+    /// Instructions of A32 and of T32.
+    read: [usize; 2],
+    /// Addresses near the code that are taken, and are no jump tables.
+    constants: HashSet<u64>,
     /// Cells that may still be read: a file could have tables lead to the same
     /// places again and again.
     budget: usize,
@@ -212,6 +234,7 @@ impl Pass<'_, '_> {
                 return;
             }
             let value = if thumb { T32 } else { A32 };
+            self.read[usize::from(thumb)] += 1;
             for half in (0..u64::from(code.length)).step_by(2) {
                 if let Some(cell) = self.cell(address + half) {
                     *cell = *cell & TOLD | value | READ;
@@ -256,7 +279,12 @@ impl Pass<'_, '_> {
             Op::Number {
                 pool: Some(pool), ..
             } => self.data(pool, 4),
-            Op::Address { address, .. } => context.label = Some(address),
+            Op::Address { address, .. } => {
+                context.label = Some(address);
+                if address % 4 == 0 {
+                    self.constants.insert(address);
+                }
+            }
             Op::Switch { falls } => {
                 self.switch(code, context);
                 return !falls;
@@ -433,6 +461,28 @@ impl Pass<'_, '_> {
         self.switches.insert(code.address, targets);
     }
 
+    /// Whether nearly all code so far is T32, or A32.
+    fn usual(&self) -> Option<bool> {
+        let [wide, narrow] = self.read;
+        match (wide, narrow) {
+            _ if wide > narrow.saturating_mul(20) => Some(false),
+            _ if narrow > wide.saturating_mul(20) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Follows pointers without the bit of T32 that look like A32.
+    fn pointed(&mut self, even: &[u64]) {
+        for &address in even {
+            let bytes = self.image.bytes_in(address, address.saturating_add(32));
+            let known = self.cell(address).is_none_or(|&mut cell| cell != UNKNOWN);
+            if !known && always(bytes) && self.plausible(bytes, address, false) {
+                self.open.push((address, false));
+                self.follow();
+            }
+        }
+    }
+
     /// Judges what nothing led to, from the start on.
     fn gaps(&mut self) {
         for part in 0..self.parts.len() {
@@ -449,6 +499,10 @@ impl Pass<'_, '_> {
                     continue;
                 }
                 let thumb = match cell & 3 {
+                    UNKNOWN if self.constants.contains(&address) => {
+                        self.data(address, 4);
+                        continue;
+                    }
                     UNKNOWN => self.judge(part, at),
                     known => Some(known == T32),
                 };
@@ -474,15 +528,22 @@ impl Pass<'_, '_> {
         let free = free.count() * 2;
         let bytes = self.image.bytes_at(address)?;
         let bytes = &bytes[..free.min(bytes.len())];
-        if bytes.iter().take(2).all(|&byte| byte == 0) {
+        // Zeros and traps lie between functions.
+        if matches!(bytes.first_chunk(), None | Some([0, 0] | [0xd4, 0xd4])) {
             return None;
         }
         // The state of what lies before.
         let before = part.cells[..at].iter().rev().take(64);
         let before = before.map(|cell| cell & 3).find(|&cell| cell == A32 || cell == T32);
-        let wide = address % 4 == 0 && self.plausible(bytes, address, false);
+        let usual = self.usual();
+        // No code begins with a condition.
+        let first = bytes.get(3).map_or(0, |byte| byte >> 4);
+        let wide = address % 4 == 0 && first >= 14 && self.plausible(bytes, address, false);
         let narrow = self.plausible(bytes, address, true);
         match (wide, narrow) {
+            (true, _) if usual == Some(false) => Some(false),
+            (_, true) if usual == Some(true) && !(wide && always(bytes)) => Some(true),
+            (false, true) if usual == Some(false) => None,
             // Nearly every word of A32 has the same first four bits.
             (true, false) => Some(false),
             (false, true) => Some(true),
