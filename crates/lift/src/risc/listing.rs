@@ -5,14 +5,11 @@
 
 use std::collections::HashMap;
 
-use super::{Access, Code, Codes, Isa, Moves, Op, Term, Text};
+use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
 use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::listing::{Call, Facts, Line, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
-
-/// Instructions that may lie between the two halves of an address.
-const APART: usize = 24;
 
 /// Instructions of the longest stub.
 const STUB: usize = 6;
@@ -40,6 +37,7 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         frame: &frame,
         facts: Facts::default(),
         parts: HashMap::new(),
+        pools: pools(&code),
     };
     let lines = (0..code.len()).map(|at| writer.line(at)).collect();
     let mut facts = writer.facts;
@@ -60,6 +58,21 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
         items.extend(codes.take(room).map(|(code, whole)| Item { code, whole }));
     }
     items
+}
+
+fn pools(code: &[Item]) -> HashMap<u64, (usize, u8)> {
+    let mut pools = HashMap::new();
+    for (at, item) in code.iter().enumerate() {
+        if let Op::Number {
+            to,
+            pool: Some(pool),
+            ..
+        } = item.code.op
+        {
+            pools.entry(pool).or_insert((at, to));
+        }
+    }
+    pools
 }
 
 fn blocks(code: &[Item], index: &HashMap<u64, usize>) -> usize {
@@ -163,13 +176,18 @@ struct Writer<'a, 'd> {
     facts: Facts,
     /// Numbers that `MOV` and `MOVK` put together, by register.
     parts: HashMap<u8, u64>,
+    /// Which instruction loads from a literal pool, and into which register.
+    pools: HashMap<u64, (usize, u8)>,
 }
 
 impl Writer<'_, '_> {
     fn line(&mut self, at: usize) -> Line {
         let code = &self.code[at].code;
         let mut comment = None;
-        let plain = self.isa.text(code).filter(|_| code.op != Op::Undefined);
+        let plain = match code.op {
+            Op::Undefined | Op::Data => None,
+            _ => self.isa.text(code),
+        };
         let mut text = match plain {
             Some(plain) => self.write(at, plain, &mut comment),
             None => self.data(code, &mut comment),
@@ -272,19 +290,25 @@ impl Writer<'_, '_> {
         comment.is_none().then_some(name)
     }
 
-    /// Data among the code.
+    /// Data among the code: what is loaded from there has the name that the
+    /// load shows.
     fn data(&self, code: &Code, comment: &mut Option<String>) -> String {
-        let image = &self.program.image;
-        let word = u64::from(code.word);
-        let address = code.length == 4
-            && code.op == Op::Data
-            && match image.absolute {
-                true => word >= 0x1000 && image.region(word).is_some(),
-                false => image.address_fields.contains(&code.address),
-            };
         let text = self.isa.data(code);
-        match text.rfind(' ') {
-            Some(at) if address => text[..=at].to_owned() + &self.name(word, comment),
+        let image = &self.program.image;
+        let name = match self.pools.get(&code.address) {
+            Some(&(at, to)) => match self.code[at].whole {
+                Some(address) => Some(self.name(address, comment)),
+                None => self.becomes(at, to),
+            },
+            None if image.address_fields.contains(&code.address) => {
+                Some(self.name(code.word.into(), comment))
+            }
+            None => None,
+        };
+        match (text.rfind(' '), name) {
+            (Some(at), Some(name)) if code.length == 4 && code.op == Op::Data => {
+                text[..=at].to_owned() + name.trim_matches(['(', ')'])
+            }
             _ => text,
         }
     }
@@ -351,6 +375,7 @@ impl Writer<'_, '_> {
     fn slot_name(&self, address: u64) -> String {
         match self.program.image.slots.get(&address) {
             Some(name) => format!("{name}_ptr"),
+            None if self.program.image.pointer(address).is_some() => format!("off_{address:X}"),
             None => self.name(address, &mut None),
         }
     }

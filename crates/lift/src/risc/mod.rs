@@ -17,6 +17,9 @@ pub(crate) mod listing;
 
 pub(crate) use arm::{Mode, Modes};
 
+/// Instructions that may lie between the two halves of an address.
+const APART: usize = 24;
+
 /// The part of an instruction that matters here. Registers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -308,12 +311,46 @@ impl Iterator for Codes<'_> {
         self.bytes = self.bytes.get(usize::from(code.length)..)?;
         self.address = self.address.wrapping_add(code.length.into());
         let code = self.isa.carry(code, &mut self.carried);
-        let whole = self.values.follow(self.isa, self.image, &code);
+        let mut whole = self.values.follow(self.isa, self.image, &code);
+        if let Op::Number {
+            to, pool: Some(_), ..
+        } = code.op
+            && whole.is_some()
+            && self.is_distance(to)
+        {
+            whole = None;
+            self.values.make_number(to);
+        }
         Some((code, whole))
     }
 }
 
 impl<'b> Codes<'b> {
+    /// Whether the number in `register` is added to the place of the code. It
+    /// may look like an address by chance.
+    fn is_distance(&self, register: u8) -> bool {
+        let mut address = self.address;
+        let mut bytes = self.bytes;
+        for _ in 0..APART {
+            let Some(code) = self.isa.decode(self.image, bytes, address) else {
+                return false;
+            };
+            match code.op {
+                Op::Sum { terms, .. } | Op::SumMemory { terms, .. }
+                    if terms.contains(&Term::Register(register)) =>
+                {
+                    return terms.iter().any(|term| matches!(term, Term::Here(_)));
+                }
+                Op::Number { to, .. } | Op::Other(Some(to)) if to == register => return false,
+                Op::Return | Op::Data | Op::Undefined => return false,
+                _ => {}
+            }
+            address = address.wrapping_add(code.length.into());
+            bytes = bytes.get(usize::from(code.length)..).unwrap_or(&[]);
+        }
+        false
+    }
+
     /// The next instruction as discovery needs it.
     pub(crate) fn step(&mut self) -> Option<Step> {
         let (code, whole) = self.next()?;
@@ -452,6 +489,13 @@ impl Values {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// What `register` holds is a number, and no address.
+    fn make_number(&mut self, register: u8) {
+        if let Some(value) = &mut self.0[usize::from(register & 31)] {
+            value.address = false;
         }
     }
 
