@@ -56,7 +56,8 @@ impl Field {
 
     /// The addend that `raw`, a little-endian word of the file, holds.
     pub(super) fn addend(self, raw: u32) -> i64 {
-        let signed = |value: u32, bits: u32| i64::from((value << (32 - bits)) as i32 >> (32 - bits));
+        let signed =
+            |value: u32, bits: u32| i64::from((value << (32 - bits)) as i32 >> (32 - bits));
         let word = raw.rotate_left(16);
         match self {
             Field::Words => signed(raw, 24) * 4,
@@ -81,10 +82,8 @@ impl Field {
             Field::Short(bits) => signed(raw, bits) * 2,
             Field::Move { .. } => signed(raw >> 4 & 0xf000 | raw & 0xfff, 16),
             Field::ThumbMove { .. } => {
-                let value = word >> 4 & 0xf000
-                    | word >> 15 & 0x800
-                    | word >> 4 & 0x700
-                    | word & 0xff;
+                let value =
+                    word >> 4 & 0xf000 | word >> 15 & 0x800 | word >> 4 & 0x700 | word & 0xff;
                 signed(value, 16)
             }
             Field::Word31 => signed(raw, 31),

@@ -144,7 +144,11 @@ impl<'d> Image<'d> {
             self.modes.start(address);
         }
         self.entry = self.entry.map(|entry| self.code_address(entry));
-        self.roots = self.roots.iter().map(|&root| self.code_address(root)).collect();
+        self.roots = self
+            .roots
+            .iter()
+            .map(|&root| self.code_address(root))
+            .collect();
         let mut pointers = std::mem::take(&mut self.pointers);
         let mut even = Vec::new();
         for (_, target) in &mut pointers {
@@ -173,11 +177,12 @@ impl<'d> Image<'d> {
             found.push(place.wrapping_add_signed(distance) & 0xffff_fffe);
         }
         found.retain(|&address| self.code_region(address).is_some_and(|r| !r.plt));
-        self.known.extend(found.into_iter().map(|address| KnownFunction {
-            address,
-            end: None,
-            source: Source::UnwindTable,
-        }));
+        self.known
+            .extend(found.into_iter().map(|address| KnownFunction {
+                address,
+                end: None,
+                source: Source::UnwindTable,
+            }));
     }
 
     // ---- linked files ----------------------------------------------------

@@ -274,11 +274,11 @@ impl<'d> Image<'d> {
 
     /// An address without the bit that tells the state of code.
     pub(crate) fn code_address(&self, address: u64) -> u64 {
-        if self.arch == Arch::Arm && address & 1 == 1 && self.code_region(address).is_some() {
-            address - 1
-        } else {
-            address
-        }
+        let tells = self.arch == Arch::Arm
+            && address & 1 == 1
+            && self.code_region(address).is_some()
+            && self.modes.may_be_thumb(address - 1);
+        if tells { address - 1 } else { address }
     }
 
     /// The bytes of a range that lies inside one region.

@@ -114,7 +114,9 @@ struct Frame {
 impl Frame {
     fn new(isa: &dyn Isa, items: &[Item]) -> Frame {
         let sp = isa.stack_pointer();
-        let fp = items.first().and_then(|item| isa.frame_pointer_of(&item.code));
+        let fp = items
+            .first()
+            .and_then(|item| isa.frame_pointer_of(&item.code));
         let (mut now, mut deepest) = (0i64, 0i64);
         let mut frame = Frame {
             depth: Vec::with_capacity(items.len()),
@@ -218,7 +220,9 @@ impl Writer<'_, '_> {
         out.extend(std::iter::repeat_n(' ', padding));
         let Item { code, whole } = self.code[at];
         let behind = whole
-            .filter(|_| isa.names_behind() && !matches!(code.op, Op::Number { .. } | Op::Address { .. }))
+            .filter(|_| {
+                isa.names_behind() && !matches!(code.op, Op::Number { .. } | Op::Address { .. })
+            })
             .map(|address| self.behind(&code, address, comment));
         let last = match code.op {
             Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
@@ -493,13 +497,10 @@ impl Writer<'_, '_> {
             false => value,
         };
         self.parts.insert(to, whole);
-        let more = self.code[at + 1..]
-            .iter()
-            .take(4)
-            .any(|item| {
-                matches!(item.code.op, Op::Move { to: t, keep: true, .. }
+        let more = self.code[at + 1..].iter().take(4).any(|item| {
+            matches!(item.code.op, Op::Move { to: t, keep: true, .. }
                     | Op::Number { to: t, keep: true, .. } if t == to)
-            });
+        });
         let mask = |v: u64| v & v.wrapping_add(1) == 0;
         let plain = whole < 0x10000 || whole.is_power_of_two() || mask(whole) || mask(!whole);
         if !more && !plain {

@@ -15,7 +15,7 @@ mod aarch64;
 mod arm;
 pub(crate) mod listing;
 
-pub(crate) use arm::{Mode, Modes};
+pub(crate) use arm::Modes;
 
 /// Instructions that may lie between the two halves of an address.
 const APART: usize = 24;
@@ -359,12 +359,7 @@ impl<'b> Codes<'b> {
 }
 
 /// What discovery must know of an instruction that makes the address `whole`.
-fn step(
-    isa: &dyn Isa,
-    image: &Image<'_>,
-    code: &Code,
-    whole: Option<u64>,
-) -> Step {
+fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> Step {
     let op = code.op;
     // What is read or written there is data.
     let taken = whole.filter(|_| !matches!(op, Op::Memory { .. } | Op::SumMemory { .. }));
@@ -428,7 +423,8 @@ impl Values {
                 None
             }
             Op::Address { to, address } => {
-                self.set_address(isa, to, None);
+                let followed = isa.names_behind().then_some(address);
+                self.set_address(isa, to, followed);
                 Some(address)
             }
             Op::Add { to, from, value } => {

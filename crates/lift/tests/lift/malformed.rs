@@ -92,6 +92,18 @@ fn file_without_code() {
     assert_eq!(message(&bytes), "an ELF file without code");
 }
 
+/// The other byte order of a processor that is read.
+#[test]
+fn big_endian_arm_is_named() {
+    let mut bytes = fixture("small-arm");
+    bytes[5] = 2;
+    bytes[18..20].copy_from_slice(&[0, 40]);
+    assert_eq!(
+        message(&bytes),
+        "an ELF file for 32-bit ARM in the other byte order, which this version does not read"
+    );
+}
+
 /// Section headers are often removed from malware, and debuggers choke on it.
 #[test]
 fn segments_are_enough() {
@@ -142,6 +154,10 @@ fn every_prefix_is_survived() {
         "small-x86",
         "small-aarch64",
         "small-aarch64.o",
+        "small-arm",
+        "small-arm.o",
+        "small-thumb",
+        "small-thumb.o",
         "small.o",
         "case-study.o",
         "small.macho",
@@ -202,6 +218,10 @@ fn mutants_are_survived() {
         "small-x86",
         "small-aarch64",
         "small-aarch64.o",
+        "small-arm",
+        "small-arm.o",
+        "small-thumb",
+        "small-thumb.o",
         "small.o",
         "small.macho",
         "small.dylib",

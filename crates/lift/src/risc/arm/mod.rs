@@ -17,7 +17,8 @@ mod modes;
 mod text;
 mod vector;
 
-pub(crate) use modes::{Mode, Modes};
+use modes::Mode;
+pub(crate) use modes::Modes;
 
 const SP: u8 = 13;
 const LR: u8 = 14;
@@ -250,7 +251,11 @@ fn data(bytes: &[u8], address: u64, room: u64) -> Option<Code> {
 
 /// The instruction at the start of `bytes` in one of the two states.
 fn decode(image: &Image<'_>, bytes: &[u8], address: u64, thumb: bool) -> Option<Code> {
-    let half = |at: usize| Some(u32::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
+    let half = |at: usize| {
+        Some(u32::from(u16::from_le_bytes(
+            *bytes.get(at..)?.first_chunk()?,
+        )))
+    };
     if !thumb {
         let word = u32::from_le_bytes(*bytes.first_chunk()?);
         return Some(Code {
@@ -482,7 +487,11 @@ fn a32_arithmetic(word: u32, pc: u64) -> Op {
             return Op::Other(loads);
         }
         let offset = i64::from(field(word, 8, 4) << 4 | field(word, 0, 4));
-        let offset = if field(word, 23, 1) == 1 { offset } else { -offset };
+        let offset = if field(word, 23, 1) == 1 {
+            offset
+        } else {
+            -offset
+        };
         let mut op = memory(loads, from, offset, moves);
         if let Op::Memory { access } = &mut op
             && field(word, 20, 1) == 0
@@ -552,12 +561,20 @@ fn a32_memory(image: &Image<'_>, word: u32, pc: u64) -> Op {
         return Op::Others(moved | loads.map_or(0, |to| 1 << to));
     }
     let offset = i64::from(field(word, 0, 12));
-    let offset = if field(word, 23, 1) == 1 { offset } else { -offset };
+    let offset = if field(word, 23, 1) == 1 {
+        offset
+    } else {
+        -offset
+    };
     if base == PC && load && field(word, 22, 1) == 0 {
         return literal(image, to, pc.wrapping_add_signed(offset) & 0xffff_ffff);
     }
     if loads == Some(PC) {
-        return if base == SP { Op::Return } else { Op::Jump(base) };
+        return if base == SP {
+            Op::Return
+        } else {
+            Op::Jump(base)
+        };
     }
     if base == PC {
         return Op::Other(loads);
@@ -580,7 +597,11 @@ fn t16(image: &Image<'_>, word: u32, address: u64) -> Op {
     match word >> 11 {
         3 if field(word, 10, 1) == 1 => {
             let value = i64::from(field(word, 6, 3));
-            let value = if field(word, 9, 1) == 1 { -value } else { value };
+            let value = if field(word, 9, 1) == 1 {
+                -value
+            } else {
+                value
+            };
             add(low(0), low(3), value, pc)
         }
         0..=3 => Op::Other(Some(low(0))),
@@ -641,7 +662,16 @@ fn t16(image: &Image<'_>, word: u32, address: u64) -> Op {
         22 | 23 => match field(word, 8, 4) {
             0 => {
                 let value = i64::from(field(word, 0, 7)) * 4;
-                add(SP, SP, if field(word, 7, 1) == 1 { -value } else { value }, pc)
+                add(
+                    SP,
+                    SP,
+                    if field(word, 7, 1) == 1 {
+                        -value
+                    } else {
+                        value
+                    },
+                    pc,
+                )
             }
             4 | 5 => {
                 let count = field(word, 0, 9).count_ones();
@@ -732,7 +762,11 @@ fn t32_pair(word: u32) -> Op {
         return Op::Others(1 << to | 1 << second | 1 << field(word, 0, 4));
     }
     let offset = i64::from(field(word, 0, 8)) * 4;
-    let offset = if field(word, 23, 1) == 1 { offset } else { -offset };
+    let offset = if field(word, 23, 1) == 1 {
+        offset
+    } else {
+        -offset
+    };
     Op::Memory {
         access: Access {
             loads: load.then_some(to),
@@ -825,7 +859,11 @@ fn t32_memory(image: &Image<'_>, word: u32, pc: u64) -> Op {
     let loads = load.then_some(to);
     if base == PC {
         let offset = i64::from(field(word, 0, 12));
-        let offset = if field(word, 23, 1) == 1 { offset } else { -offset };
+        let offset = if field(word, 23, 1) == 1 {
+            offset
+        } else {
+            -offset
+        };
         let place = (pc & !3).wrapping_add_signed(offset) & 0xffff_ffff;
         return match whole && load {
             true => literal(image, to, place),
@@ -836,7 +874,11 @@ fn t32_memory(image: &Image<'_>, word: u32, pc: u64) -> Op {
         (i64::from(field(word, 0, 12)), None)
     } else if field(word, 11, 1) == 1 {
         let offset = i64::from(field(word, 0, 8));
-        let offset = if field(word, 9, 1) == 1 { offset } else { -offset };
+        let offset = if field(word, 9, 1) == 1 {
+            offset
+        } else {
+            -offset
+        };
         let moves = match (field(word, 10, 1), field(word, 8, 1)) {
             (0, _) => Some(Moves::After),
             (_, 1) => Some(Moves::Before),
@@ -855,7 +897,11 @@ fn t32_memory(image: &Image<'_>, word: u32, pc: u64) -> Op {
         };
     };
     if loads == Some(PC) {
-        return if base == SP { Op::Return } else { Op::Jump(base) };
+        return if base == SP {
+            Op::Return
+        } else {
+            Op::Jump(base)
+        };
     }
     memory(loads, base, offset, moves)
 }
@@ -864,9 +910,7 @@ fn compared(code: &Code) -> Option<u64> {
     let word = code.word;
     match (code.state & THUMB, code.length) {
         (THUMB, 2) => (word & 0xf800 == 0x2800).then(|| field(word, 0, 8).into()),
-        (THUMB, _) => {
-            (word & 0xfbf0_8f00 == 0xf1b0_0f00).then(|| u64::from(t32_immediate(word)))
-        }
+        (THUMB, _) => (word & 0xfbf0_8f00 == 0xf1b0_0f00).then(|| u64::from(t32_immediate(word))),
         _ => (word & 0x0ff0_0000 == 0x0350_0000).then(|| u64::from(a32_immediate(word))),
     }
 }
@@ -879,7 +923,7 @@ fn stubs(image: &Image<'_>, code: &[u8], start: u64) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     let mut begun: Option<u64> = None;
     let mut value: u64 = 0;
-    let mut before = 0;
+    let mut before = None;
     for (at, raw) in code.chunks_exact(4).enumerate() {
         let word = u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
         let address = start.wrapping_add(at as u64 * 4);
@@ -914,12 +958,14 @@ fn stubs(image: &Image<'_>, code: &[u8], start: u64) -> Vec<(u64, u64)> {
         if let (Some(slot), Some(begun)) = (slot, begun.take_if(|_| slot.is_some())) {
             let slot = slot & 0xffff_ffff;
             found.push((begun, slot));
-            if begun == before {
-                found.push((begun - 4, slot));
-            }
+            found.extend(
+                before
+                    .filter(|&(_, after)| after == begun)
+                    .map(|(at, _)| (at, slot)),
+            );
         }
         if word == BX_PC_NOP {
-            before = address.wrapping_add(4);
+            before = Some((address, address.wrapping_add(4)));
         }
     }
     found

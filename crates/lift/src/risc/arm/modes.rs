@@ -43,6 +43,11 @@ impl Modes {
         (mode, self.runs.get(next).map_or(u64::MAX, |run| run.0))
     }
 
+    /// Whether code of T32 may be there: it is, or nothing is known yet.
+    pub(crate) fn may_be_thumb(&self, address: u64) -> bool {
+        self.runs.is_empty() || self.at(address).0 == Mode::T32
+    }
+
     /// Whether data is there, of a processor that has data among its code.
     pub(crate) fn is_data(&self, address: u64) -> bool {
         !self.runs.is_empty() && self.at(address).0 == Mode::Data
@@ -221,7 +226,7 @@ impl Pass<'_, '_> {
                 (known, true) if (known == T32) != thumb => return,
                 _ => {}
             }
-            if !thumb && address % 4 != 0 || self.budget == 0 {
+            if !thumb && !address.is_multiple_of(4) || self.budget == 0 {
                 return;
             }
             self.budget -= 1;
@@ -380,7 +385,11 @@ impl Pass<'_, '_> {
         }
         if thumb && word & 0xfff0_ffe0 == 0xe8d0_f000 {
             let size = 1 + u64::from(field(word, 4, 1));
-            let table = if base == PC { Some(code.address + 4) } else { context.label };
+            let table = if base == PC {
+                Some(code.address + 4)
+            } else {
+                context.label
+            };
             let Some(table) = table else { return };
             self.table(code, context, table, size, |entry, _| {
                 Some(code.address + 4 + 2 * entry)
@@ -396,7 +405,11 @@ impl Pass<'_, '_> {
             self.relative(code, context);
             return;
         }
-        let Some(table) = (if base == PC { Some(here) } else { context.label }) else {
+        let Some(table) = (if base == PC {
+            Some(here)
+        } else {
+            context.label
+        }) else {
             return;
         };
         self.table(code, context, table, 4, |entry, _| Some(entry));
@@ -404,9 +417,7 @@ impl Pass<'_, '_> {
 
     /// A jump by distances from their table, which the code has an address of.
     fn relative(&mut self, code: &Code, context: &Context) {
-        let near = |label: &u64| {
-            *label >= code.address && *label - code.address < 32
-        };
+        let near = |label: &u64| *label >= code.address && *label - code.address < 32;
         if let Some(table) = context.label.filter(near) {
             self.table(code, context, table, 4, |entry, table| {
                 Some(table.wrapping_add(entry) & 0xffff_ffff)
@@ -425,7 +436,10 @@ impl Pass<'_, '_> {
         target: impl Fn(u64, u64) -> Option<u64>,
     ) {
         let thumb = code.state & THUMB != 0;
-        let most = context.most.map_or(MAX_TABLE, |most| most + 1).min(MAX_TABLE);
+        let most = context
+            .most
+            .map_or(MAX_TABLE, |most| most + 1)
+            .min(MAX_TABLE);
         let mut targets = Vec::new();
         let mut end = u64::MAX;
         let mut at = table;
@@ -524,7 +538,10 @@ impl Pass<'_, '_> {
         let part = &self.parts[part];
         let address = part.start + at as u64 * 2;
         let rest = &part.cells[at..];
-        let free = rest.iter().take(SAMPLE * 4).take_while(|&&cell| cell == UNKNOWN);
+        let free = rest
+            .iter()
+            .take(SAMPLE * 4)
+            .take_while(|&&cell| cell == UNKNOWN);
         let free = free.count() * 2;
         let bytes = self.image.bytes_at(address)?;
         let bytes = &bytes[..free.min(bytes.len())];
@@ -534,11 +551,14 @@ impl Pass<'_, '_> {
         }
         // The state of what lies before.
         let before = part.cells[..at].iter().rev().take(64);
-        let before = before.map(|cell| cell & 3).find(|&cell| cell == A32 || cell == T32);
+        let before = before
+            .map(|cell| cell & 3)
+            .find(|&cell| cell == A32 || cell == T32);
         let usual = self.usual();
         // No code begins with a condition.
         let first = bytes.get(3).map_or(0, |byte| byte >> 4);
-        let wide = address % 4 == 0 && first >= 14 && self.plausible(bytes, address, false);
+        let wide =
+            address.is_multiple_of(4) && first >= 14 && self.plausible(bytes, address, false);
         let narrow = self.plausible(bytes, address, true);
         match (wide, narrow) {
             (true, _) if usual == Some(false) => Some(false),

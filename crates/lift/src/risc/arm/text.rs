@@ -105,13 +105,7 @@ fn with(mut operands: Vec<String>, more: Option<String>) -> Vec<String> {
 }
 
 /// A place in memory by a base and a distance.
-pub(super) fn place(
-    base: &str,
-    offset: i64,
-    up: bool,
-    before: bool,
-    write: bool,
-) -> Vec<String> {
+pub(super) fn place(base: &str, offset: i64, up: bool, before: bool, write: bool) -> Vec<String> {
     let offset = match (up, offset) {
         (false, 0) => "#-0".to_owned(),
         (false, offset) => number(-offset),
@@ -204,9 +198,7 @@ fn a32(word: u32, c: &str) -> Option<Text> {
             let link = if bit(24) { "L" } else { "" };
             line(format!("B{link}{c}"), vec!["PC".into()])
         }
-        _ if field(word, 24, 4) == 15 => {
-            line(format!("SVC{c}"), vec![number(field(word, 0, 24))])
-        }
+        _ if field(word, 24, 4) == 15 => line(format!("SVC{c}"), vec![number(field(word, 0, 24))]),
         _ => coprocessor(word, c),
     }
 }
@@ -222,7 +214,11 @@ fn coprocessor(word: u32, c: &str) -> Option<Text> {
     let second = if word >> 28 == 15 { "2" } else { "" };
     let cr = |low| format!("c{}", field(word, low, 4));
     if is(0x0f00_0010, 0x0e00_0010) {
-        let name = if field(word, 20, 1) == 1 { "MRC" } else { "MCR" };
+        let name = if field(word, 20, 1) == 1 {
+            "MRC"
+        } else {
+            "MCR"
+        };
         let operands = vec![
             p,
             number(field(word, 21, 3)),
@@ -245,7 +241,11 @@ fn coprocessor(word: u32, c: &str) -> Option<Text> {
         return line(format!("CDP{second}{c}"), operands);
     }
     if is(0x0fe0_0000, 0x0c40_0000) {
-        let name = if field(word, 20, 1) == 1 { "MRRC" } else { "MCRR" };
+        let name = if field(word, 20, 1) == 1 {
+            "MRRC"
+        } else {
+            "MCRR"
+        };
         let operands = vec![
             p,
             number(field(word, 4, 4)),
@@ -256,7 +256,11 @@ fn coprocessor(word: u32, c: &str) -> Option<Text> {
         return line(format!("{name}{second}{c}"), operands);
     }
     if is(0x0e00_0000, 0x0c00_0000) && word & 0x01e0_0000 != 0 {
-        let name = if field(word, 20, 1) == 1 { "LDC" } else { "STC" };
+        let name = if field(word, 20, 1) == 1 {
+            "LDC"
+        } else {
+            "STC"
+        };
         let long = if field(word, 22, 1) == 1 { "L" } else { "" };
         let bit = |low| field(word, low, 1) == 1;
         let mut operands = vec![p, cr(12)];
@@ -294,13 +298,13 @@ fn a32_arithmetic(word: u32, c: &str) -> Option<Text> {
     }
     let opcode = field(word, 21, 4);
     let name = ARITHMETIC[opcode as usize];
-    let compares = (8..12).contains(&opcode);
+    let compares = (8..=11).contains(&opcode);
     if compares && !bit(20) {
         return None;
     }
     let s = if compares { "" } else { s };
     let mut operands = match opcode {
-        8..12 => vec![reg(word, 16)],
+        8..=11 => vec![reg(word, 16)],
         13 | 15 => vec![reg(word, 12)],
         _ => regs(word, [12, 16]),
     };
@@ -364,7 +368,10 @@ fn a32_multiply(word: u32, c: &str) -> Option<Text> {
     let pair = |low| {
         let first = field(word, low, 4) as usize;
         match field(word, 21, 2) {
-            1 => vec![REGISTERS[first].to_owned(), REGISTERS[(first + 1) & 15].into()],
+            1 => vec![
+                REGISTERS[first].to_owned(),
+                REGISTERS[(first + 1) & 15].into(),
+            ],
             _ => vec![REGISTERS[first].to_owned()],
         }
     };
@@ -411,7 +418,11 @@ fn a32_halves(word: u32, c: &str) -> Option<Text> {
 
 /// `CPSR_cxsf` by the fields that are written.
 fn status(word: u32) -> String {
-    let name = if field(word, 22, 1) == 1 { "SPSR" } else { "CPSR" };
+    let name = if field(word, 22, 1) == 1 {
+        "SPSR"
+    } else {
+        "CPSR"
+    };
     let fields: String = "cxsf"
         .chars()
         .enumerate()
@@ -547,7 +558,11 @@ fn a32_media(word: u32, c: &str) -> Option<Text> {
         (15, 1) => line(format!("RBIT{c}"), regs(word, [12, 0])),
         (15, 5) => line(format!("REVSH{c}"), regs(word, [12, 0])),
         (10, 1) | (14, 1) => {
-            let (name, plus) = if op == 10 { ("SSAT16", 1) } else { ("USAT16", 0) };
+            let (name, plus) = if op == 10 {
+                ("SSAT16", 1)
+            } else {
+                ("USAT16", 0)
+            };
             let operands = vec![reg(word, 12), number(from + plus), reg(word, 0)];
             line(format!("{name}{c}"), operands)
         }
@@ -595,7 +610,15 @@ fn a32_media(word: u32, c: &str) -> Option<Text> {
             let operands = vec![reg(word, 12), reg(word, 0), number(amount), bits];
             line(format!("{name}{c}"), operands)
         }
-        (28 | 29, 0 | 4) => insert(word, amount, field(word, 16, 5), field(word, 0, 4), 12, 0, c),
+        (28 | 29, 0 | 4) => insert(
+            word,
+            amount,
+            field(word, 16, 5),
+            field(word, 0, 4),
+            12,
+            0,
+            c,
+        ),
         (31, 7) => {
             let value = field(word, 8, 12) << 4 | field(word, 0, 4);
             line(format!("UND{c}"), vec![number(value)])
@@ -737,7 +760,11 @@ fn t16(word: u32, c: &str, in_block: bool) -> Option<Text> {
                 "AND", "EOR", "LSL", "LSR", "ASR", "ADC", "SBC", "ROR", "TST", "NEG", "CMP", "CMN",
                 "ORR", "MUL", "BIC", "MVN",
             ][field(word, 6, 4) as usize];
-            let s = if matches!(name, "TST" | "CMP" | "CMN") { "" } else { s };
+            let s = if matches!(name, "TST" | "CMP" | "CMN") {
+                ""
+            } else {
+                s
+            };
             match name {
                 "NEG" => {
                     let operands = [low(&[0, 3]), vec![number(0)]].concat();
@@ -827,7 +854,11 @@ fn t16_other(word: u32, c: &str) -> Option<Text> {
             line(format!("{name}{c}"), vec!["SP".into(), value])
         }
         1 | 3 | 9 | 11 => {
-            let name = if field(word, 11, 1) == 1 { "CBNZ" } else { "CBZ" };
+            let name = if field(word, 11, 1) == 1 {
+                "CBNZ"
+            } else {
+                "CBZ"
+            };
             line(name, vec![reg3(word, 0), "PC".into()])
         }
         2 => {
@@ -848,7 +879,11 @@ fn t16_other(word: u32, c: &str) -> Option<Text> {
                 line("SETEND", vec![order.into()])
             }
             3 => {
-                let name = if field(word, 4, 1) == 1 { "CPSID" } else { "CPSIE" };
+                let name = if field(word, 4, 1) == 1 {
+                    "CPSID"
+                } else {
+                    "CPSIE"
+                };
                 line(name, vec![number(field(word, 0, 3))])
             }
             _ => None,
@@ -995,8 +1030,16 @@ fn t32_pair(word: u32, c: &str) -> Option<Text> {
                 (_, true) => "LDAEX",
                 _ => "STLEX",
             };
-            let status = if !load && kind >> 2 != 2 { vec![reg(word, 0)] } else { Vec::new() };
-            let second = if kind & 3 == 3 { vec![reg(word, 8)] } else { Vec::new() };
+            let status = if !load && kind >> 2 != 2 {
+                vec![reg(word, 0)]
+            } else {
+                Vec::new()
+            };
+            let second = if kind & 3 == 3 {
+                vec![reg(word, 8)]
+            } else {
+                Vec::new()
+            };
             let operands = [status, vec![reg(word, 12)], second, vec![place]].concat();
             line(format!("{name}{}{c}", size(kind)), operands)
         }
@@ -1028,15 +1071,26 @@ fn t32_arithmetic(word: u32, opcode: u32, last: Vec<String>, c: &str) -> Option<
         14 => ("RSB", regs(word, [8, 16])),
         _ => return None,
     };
-    let s = if matches!(name, "TST" | "TEQ" | "CMN" | "CMP") { "" } else { s };
+    let s = if matches!(name, "TST" | "TEQ" | "CMN" | "CMP") {
+        ""
+    } else {
+        s
+    };
     // These have no narrow form.
-    let wide = if matches!(name, "ORN" | "TEQ") { "" } else { ".W" };
+    let wide = if matches!(name, "ORN" | "TEQ") {
+        ""
+    } else {
+        ".W"
+    };
     line(format!("{name}{s}{c}{wide}"), [operands, last].concat())
 }
 
 fn t32_shifted(word: u32, c: &str) -> Option<Text> {
     let opcode = field(word, 21, 4);
-    let (kind, amount) = (field(word, 4, 2), field(word, 12, 3) << 2 | field(word, 6, 2));
+    let (kind, amount) = (
+        field(word, 4, 2),
+        field(word, 12, 3) << 2 | field(word, 6, 2),
+    );
     let s = if field(word, 20, 1) == 1 { "S" } else { "" };
     if opcode == 2 && field(word, 16, 4) == 15 {
         let (name, more) = shifted_move(word, kind, amount);
@@ -1075,10 +1129,18 @@ fn t32_plain(word: u32, c: &str) -> Option<Text> {
             line(name, vec![reg(word, 8), number(from << 12 | value)])
         }
         16 | 18 | 24 | 26 => {
-            let (name, plus) = if opcode < 20 { ("SSAT", 1) } else { ("USAT", 0) };
+            let (name, plus) = if opcode < 20 {
+                ("SSAT", 1)
+            } else {
+                ("USAT", 0)
+            };
             let kind = if opcode & 2 == 2 { 2 } else { 0 };
             if kind == 2 && amount == 0 {
-                let operands = vec![reg(word, 8), number(field(word, 0, 4) + plus), reg(word, 16)];
+                let operands = vec![
+                    reg(word, 8),
+                    number(field(word, 0, 4) + plus),
+                    reg(word, 16),
+                ];
                 return line(format!("{name}16{c}"), operands);
             }
             let operands = vec![reg(word, 8), number(bits + plus), reg(word, 16)];
@@ -1151,7 +1213,11 @@ fn t32_memory(word: u32, c: &str) -> Option<Text> {
         }
         .into();
     }
-    let mut operands = if hints && plain { Vec::new() } else { regs(word, [12]) };
+    let mut operands = if hints && plain {
+        Vec::new()
+    } else {
+        regs(word, [12])
+    };
     let wide = if hints && plain { "" } else { ".W" };
     if base == 15 || bit(23) {
         let up = base != 15 || bit(23);
@@ -1213,8 +1279,7 @@ fn t32_registers(word: u32, c: &str) -> Option<Text> {
     }
     if field(word, 23, 1) == 1 && second < 8 {
         let prefix = parallel_prefix(match second {
-            0..3 => second + 1,
-            4..7 => second + 1,
+            0..=2 | 4..=6 => second + 1,
             _ => 0,
         })?;
         let name = match op & 7 {
@@ -1244,10 +1309,7 @@ fn t32_registers(word: u32, c: &str) -> Option<Text> {
         4 | 5 if kind < 3 => {
             let castagnoli = if op & 7 == 5 { "C" } else { "" };
             let size = ["B", "H", "W"][kind as usize];
-            line(
-                format!("CRC32{castagnoli}{size}"),
-                regs(word, [8, 16, 0]),
-            )
+            line(format!("CRC32{castagnoli}{size}"), regs(word, [8, 16, 0]))
         }
         _ => None,
     }
@@ -1309,7 +1371,11 @@ fn t32_multiply(word: u32, c: &str) -> Option<Text> {
 /// Eight bits as a floating-point number of the instructions that load one.
 pub(super) fn small_float(bits: u32) -> f64 {
     let exponent = field(bits, 4, 2) as i32;
-    let exponent = if bits & 0x40 == 0 { exponent + 1 } else { exponent - 3 };
+    let exponent = if bits & 0x40 == 0 {
+        exponent + 1
+    } else {
+        exponent - 3
+    };
     let value = f64::from(16 + (bits & 15)) / 16.0 * 2f64.powi(exponent);
     if bits & 0x80 == 0 { value } else { -value }
 }

@@ -155,7 +155,12 @@ fn arithmetic(word: u32, c: &str) -> Option<Text> {
         return line(format!("VMOV{c}.{size}"), vec![to, float(value)]);
     }
     let upper = bit(7);
-    let two = |name: &str| line(format!("{name}{c}.{size}"), vec![to.clone(), second.clone()]);
+    let two = |name: &str| {
+        line(
+            format!("{name}{c}.{size}"),
+            vec![to.clone(), second.clone()],
+        )
+    };
     match (field(word, 16, 4), upper) {
         (0, false) => two("VMOV"),
         (0, true) => two("VABS"),
@@ -328,9 +333,7 @@ fn same_length(word: u32) -> Option<Text> {
             vector(word, 16, 7, long),
         ]
     };
-    let with = |name: &str, letter: &str| {
-        line(format!("{name}.{}", typed(letter, size)), three())
-    };
+    let with = |name: &str, letter: &str| line(format!("{name}.{}", typed(letter, size)), three());
     let float = |name: &str| line(format!("{name}.F32"), three());
     let upper = size >= 2;
     match (field(word, 8, 4), b, unsigned) {
@@ -339,10 +342,7 @@ fn same_length(word: u32) -> Option<Text> {
         (1, 0, _) => with("VRHADD", sign),
         (1, 1, 0) => match size {
             2 if three()[1] == three()[2] => line("VMOV", three()[..2].to_vec()),
-            size => line(
-                ["VAND", "VBIC", "VORR", "VORN"][size as usize],
-                three(),
-            ),
+            size => line(["VAND", "VBIC", "VORR", "VORN"][size as usize], three()),
         },
         (1, ..) => line(["VEOR", "VBSL", "VBIT", "VBIF"][size as usize], three()),
         (2, 0, _) => with("VHSUB", sign),
@@ -571,14 +571,8 @@ fn two_registers(word: u32) -> Option<Text> {
             ];
             line(format!("VSHLL.{}", typed("I", size)), operands)
         }
-        (3, 8 | 10) => line(
-            if bit(8) { "VRECPE.F32" } else { "VRECPE.U32" },
-            two(),
-        ),
-        (3, 9 | 11) => line(
-            if bit(8) { "VRSQRTE.F32" } else { "VRSQRTE.U32" },
-            two(),
-        ),
+        (3, 8 | 10) => line(if bit(8) { "VRECPE.F32" } else { "VRECPE.U32" }, two()),
+        (3, 9 | 11) => line(if bit(8) { "VRSQRTE.F32" } else { "VRSQRTE.U32" }, two()),
         (3, kind @ 12..) => {
             let types = ["F32.S32", "F32.U32", "S32.F32", "U32.F32"][(kind & 3) as usize];
             line(format!("VCVT.{types}"), two())
@@ -591,7 +585,11 @@ fn two_registers(word: u32) -> Option<Text> {
 fn other_length(word: u32) -> Option<Text> {
     let (unsigned, size) = (field(word, 24, 1) == 1, field(word, 20, 2));
     let sign = if unsigned { "U" } else { "S" };
-    let (long, wide, narrow) = ((true, false, false), (true, true, false), (false, true, true));
+    let (long, wide, narrow) = (
+        (true, false, false),
+        (true, true, false),
+        (false, true, true),
+    );
     let (name, letter, lengths, size) = match (field(word, 8, 4), unsigned) {
         (0, _) => ("VADDL", sign, long, size),
         (1, _) => ("VADDW", sign, wide, size),
@@ -625,7 +623,10 @@ fn by_lane(word: u32) -> Option<Text> {
     let (long, size) = (field(word, 24, 1) == 1, field(word, 20, 2));
     let sign = if long { "U" } else { "S" };
     let (lane, register) = match size {
-        1 => (field(word, 5, 1) << 1 | field(word, 3, 1), field(word, 0, 3)),
+        1 => (
+            field(word, 5, 1) << 1 | field(word, 3, 1),
+            field(word, 0, 3),
+        ),
         2 => (field(word, 5, 1), field(word, 0, 4)),
         _ => return None,
     };
@@ -718,7 +719,11 @@ pub(super) fn memory(word: u32) -> Option<Text> {
                 2 => 1 + (where_ >> 2 & 1),
                 _ => 1,
             };
-            let list = registers(count, if count == 1 { 1 } else { step }, &format!("[{lane}]"));
+            let list = registers(
+                count,
+                if count == 1 { 1 } else { step },
+                &format!("[{lane}]"),
+            );
             let align = match (count, size, where_) {
                 (1, 1, w) if w & 1 == 1 => 16,
                 (1, 2, w) if w & 3 == 3 => 32,
