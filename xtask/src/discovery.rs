@@ -32,7 +32,13 @@ const PACKAGES: [(&str, &str, &[&str], &[&str]); 3] = [
         &[],
     ),
 ];
-const TARGETS: [&str; 3] = ["x86_64-linux-gnu", "x86-linux-gnu", "aarch64-linux-gnu"];
+const TARGETS: [&str; 5] = [
+    "x86_64-linux-gnu",
+    "x86-linux-gnu",
+    "aarch64-linux-gnu",
+    "arm-linux-gnueabihf",
+    "thumb-linux-musleabihf",
+];
 const LEVELS: [&str; 3] = ["-O0", "-O2", "-Os"];
 
 /// Counts of one cell of the table.
@@ -177,15 +183,22 @@ fn compare(binscribe: &Path, twin: &Path, table: bool) -> Result<Cell> {
         strip.args([
             "--remove-section=.eh_frame",
             "--remove-section=.eh_frame_hdr",
+            "--remove-section=.ARM.exidx",
+            "--remove-section=.ARM.extab",
         ]);
     }
     run(strip.arg(twin).arg(&stripped))?;
     let bytes = std::fs::read(twin).map_err(|error| error.to_string())?;
     let file = object::File::parse(&*bytes).map_err(|error| error.to_string())?;
+    // The low bit of an address of 32-bit ARM is the state of the code.
+    let mask = match file.architecture() {
+        object::Architecture::Arm => !1,
+        _ => !0,
+    };
     let truth: BTreeMap<u64, u64> = file
         .symbols()
         .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
-        .map(|symbol| (symbol.address(), symbol.size()))
+        .map(|symbol| (symbol.address() & mask, symbol.size()))
         .collect();
     let output = Command::new(binscribe)
         .args(["functions", "--format", "json"])

@@ -468,7 +468,13 @@ impl<'i> Discovery<'i, '_> {
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let (mut restored, mut most, mut entry) = (false, None, 0);
+                let mut called = false;
                 for step in self.steps(at, limit).take(left) {
+                    // The call did not return, and the next function follows.
+                    if called && step.saves {
+                        break;
+                    }
+                    called = matches!(step.reference, Some((_, Reference::Call)));
                     self.budget = self.budget.saturating_sub(step.length);
                     if step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
@@ -504,10 +510,7 @@ impl<'i> Discovery<'i, '_> {
             }
             let Some((target, restored)) = held.pop_first() else {
                 // What the code has beside it belongs to it.
-                while end < limit && self.image.modes.is_data(end) {
-                    end = self.image.modes.at(end).1.min(limit);
-                }
-                return end;
+                return self.with_data(end, limit);
             };
             // A jump to another function is its last deed: the frame is gone, or
             // there never was one and a new one begins there.
@@ -517,6 +520,27 @@ impl<'i> Discovery<'i, '_> {
                 open.push(target);
             }
         }
+    }
+
+    /// The end of code together with the data that follows, which may be
+    /// aligned.
+    fn with_data(&self, end: u64, limit: u64) -> u64 {
+        let modes = &self.image.modes;
+        let mut at = end;
+        if let Some(isa) = isa(self.image.arch) {
+            let bytes = self.image.bytes_in(end, limit.min(end.saturating_add(8)));
+            let codes = Codes::new(isa, self.image, bytes, end);
+            for (code, _) in codes.take_while(|(code, _)| isa.is_nop(code)) {
+                at = code.address + u64::from(code.length);
+            }
+        }
+        if !modes.is_data(at) {
+            return end;
+        }
+        while at < limit && modes.is_data(at) {
+            at = modes.at(at).1.min(limit);
+        }
+        at
     }
 
     /// Where a jump by one of `tables` may lead, inside of `within`: at most to

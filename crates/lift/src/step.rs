@@ -25,6 +25,8 @@ pub(crate) struct Step {
     pub(crate) table: Option<u64>,
     /// Takes down the stack frame, or a part of it.
     pub(crate) restores: bool,
+    /// Saves the return address, which a function does before it calls.
+    pub(crate) saves: bool,
     /// The number that something is compared with.
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
@@ -124,6 +126,7 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
             _ => false,
         },
+        saves: false,
         compares: (instruction.mnemonic() == Mnemonic::Cmp && is_immediate(instruction.op1_kind()))
             .then(|| instruction.immediate(1)),
         entry: 4,

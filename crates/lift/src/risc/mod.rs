@@ -203,6 +203,12 @@ pub(crate) trait Isa: Sync {
     /// Whether it fills the space between functions.
     fn is_padding(&self, code: &Code) -> bool;
 
+    /// Whether it saves the return address, as no code does after a call.
+    fn saves_return(&self, code: &Code) -> bool {
+        let _ = code;
+        false
+    }
+
     /// Whether a function begins like this.
     fn is_prologue(&self, code: &Code) -> bool;
 
@@ -373,6 +379,7 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         reference: code_taken.map(|target| (target, Reference::Address)),
         table: taken,
         restores: restores(isa, op),
+        saves: isa.saves_return(code),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
     };

@@ -126,7 +126,9 @@ BLX             _atoi
 BL              sub_204B0
 AND.W           R0, R0, #7
 POP.W           {R7,LR}
-B.W             sub_2042C"#;
+B.W             sub_2042C
+NOP
+DCD             aUsageSmallNUMB - 0x20502"#;
 
 const T32_PICK: &str = r#"
 PUSH            {R7,LR}

@@ -129,6 +129,13 @@ impl Isa for Arm {
         matches!(code.word, 0 | 0xd4d4 | 0xd4d4_d4d4) || code.op == Op::Data || self.is_nop(code)
     }
 
+    fn saves_return(&self, code: &Code) -> bool {
+        match (code.state & THUMB, code.length) {
+            (THUMB, 2) => code.word & 0xff00 == 0xb500,
+            _ => code.word & 0xffff_4000 == 0xe92d_4000,
+        }
+    }
+
     /// The return address is pushed, the stack pointer moved down or kept.
     fn is_prologue(&self, code: &Code) -> bool {
         match (code.state & THUMB, code.length) {
