@@ -349,7 +349,7 @@ impl<'i> Discovery<'i, '_> {
         let mut stored: BTreeSet<u64> = BTreeSet::new();
         let labels = self.slots_of_labels();
         for &(slot, target) in &image.pointers {
-            if !labels.contains(&slot) {
+            if !labels.contains(&slot) && !image.modes.is_label(target) {
                 stored.insert(target);
             }
         }
@@ -404,6 +404,17 @@ impl<'i> Discovery<'i, '_> {
                 waiting.extend(seeds.extract_if(.., |_, source| weak(source)));
             } else {
                 seeds.append(&mut waiting);
+                // Pointers to labels look like those to functions, but that no
+                // function begins there.
+                if image.arch == Arch::Arm {
+                    let begins = |seed: &u64| {
+                        let bytes = image.bytes_at(*seed).unwrap_or(&[]);
+                        step::is_prologue(image, bytes, *seed)
+                    };
+                    if seeds.keys().any(begins) {
+                        waiting.extend(seeds.extract_if(.., |seed, _| !begins(seed)));
+                    }
+                }
                 seeds.retain(|&seed, _| {
                     let inside = self.around(seed).is_some_and(|(start, _)| start != seed);
                     image.may_start(seed) && !inside
@@ -628,7 +639,9 @@ impl<'i> Discovery<'i, '_> {
                 let mut called = false;
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
-                    let next = called && self.begins_after_call(step.address, limit);
+                    // The call did not return, and the next function follows.
+                    let next = called
+                        && (step.saves || self.begins_after_call(step.address, limit));
                     if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
@@ -644,7 +657,9 @@ impl<'i> Discovery<'i, '_> {
                             open.push(target);
                         }
                     }
-                    if step.indirect {
+                    if let Some(targets) = self.image.modes.targets(step.address) {
+                        open.extend(targets);
+                    } else if step.indirect {
                         let within = start..limit;
                         let tables = std::mem::take(&mut self.address_tables);
                         open.extend(switch::cases(
@@ -663,7 +678,8 @@ impl<'i> Discovery<'i, '_> {
                 }
             }
             let Some((target, restored)) = held.pop_first() else {
-                return end;
+                // What the code has beside it belongs to it.
+                return self.with_data(end, limit);
             };
             // A jump to another function is its last deed: the frame is gone, or
             // there never was one and a new one begins there.
@@ -673,6 +689,27 @@ impl<'i> Discovery<'i, '_> {
                 open.push(target);
             }
         }
+    }
+
+    /// The end of code together with the data that follows, which may be
+    /// aligned.
+    fn with_data(&self, end: u64, limit: u64) -> u64 {
+        let modes = &self.image.modes;
+        let mut at = end;
+        if let Some(isa) = isa(self.image.arch) {
+            let bytes = self.image.bytes_in(end, limit.min(end.saturating_add(8)));
+            let codes = Codes::new(isa, self.image, bytes, end);
+            for (code, _) in codes.take_while(|(code, _)| isa.is_nop(code)) {
+                at = code.address + u64::from(code.length);
+            }
+        }
+        if !modes.is_data(at) {
+            return end;
+        }
+        while at < limit && modes.is_data(at) {
+            at = modes.at(at).1.min(limit);
+        }
+        at
     }
 
     /// Whether another function begins behind a call, which then does not return.
@@ -865,7 +902,17 @@ impl<'i> Discovery<'i, '_> {
         let mut main = None;
         for (code, whole) in Codes::new(isa, self.image, bytes, entry) {
             match code.op {
-                Op::Address { to, .. } | Op::Add { to, .. } if to == isa.argument() => main = whole,
+                Op::Address { to, .. }
+                | Op::Add { to, .. }
+                | Op::Number { to, .. }
+                | Op::Sum { to, .. }
+                    if to == isa.argument() =>
+                {
+                    main = whole.map(|main| self.image.code_address(main));
+                }
+                Op::SumMemory { loads, .. } if loads == Some(isa.argument()) => {
+                    main = whole.and_then(|slot| self.image.pointer(slot));
+                }
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }

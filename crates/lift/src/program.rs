@@ -116,18 +116,21 @@ pub enum Arch {
     X86,
     /// 64-bit ARM.
     Aarch64,
+    /// 32-bit ARM, A32 and T32 (Thumb).
+    Arm,
 }
 
 impl Arch {
     /// Every processor that is read.
-    pub const ALL: &'static [Arch] = &[Arch::X86_64, Arch::X86, Arch::Aarch64];
+    pub const ALL: &'static [Arch] = &[Arch::X86_64, Arch::X86, Arch::Aarch64, Arch::Arm];
 
-    /// `x86-64`, `x86` or `aarch64`: the word that JSON and rows have for it.
+    /// `x86-64`, `x86`, `aarch64` or `arm`: the word that JSON and rows have for it.
     pub fn id(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86-64",
             Arch::X86 => "x86",
             Arch::Aarch64 => "aarch64",
+            Arch::Arm => "arm",
         }
     }
 
@@ -135,7 +138,7 @@ impl Arch {
     pub(crate) fn bits(self) -> u32 {
         match self {
             Arch::X86_64 | Arch::Aarch64 => 64,
-            Arch::X86 => 32,
+            Arch::X86 | Arch::Arm => 32,
         }
     }
 
@@ -144,7 +147,7 @@ impl Arch {
         match self {
             Arch::X86_64 => 8,
             Arch::X86 => 4,
-            Arch::Aarch64 => 0,
+            Arch::Aarch64 | Arch::Arm => 0,
         }
     }
 

@@ -8,7 +8,7 @@ use iced_x86::{
 
 use crate::image::Image;
 use crate::program::{Arch, Format};
-use crate::risc::{self, Codes, isa};
+use crate::risc::{Codes, isa};
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub(crate) struct Step {
     pub(crate) table: Option<u64>,
     /// Takes down the stack frame, or a part of it.
     pub(crate) restores: bool,
+    /// Saves the return address, which a function does before it calls.
+    pub(crate) saves: bool,
     /// The number that something is compared with.
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
@@ -73,10 +75,7 @@ pub(crate) enum Steps<'b> {
         /// Where relocations say that 32-bit code has addresses.
         fields: Option<&'b HashSet<u64>>,
     },
-    Risc {
-        isa: &'static dyn risc::Isa,
-        codes: Codes<'b>,
-    },
+    Risc(Codes<'b>),
 }
 
 impl<'b> Steps<'b> {
@@ -84,8 +83,7 @@ impl<'b> Steps<'b> {
     pub(crate) fn new(image: &'b Image<'b>, bytes: &'b [u8], address: u64) -> Steps<'b> {
         let arch = image.arch;
         if let Some(isa) = isa(arch) {
-            let codes = Codes::new(isa, image, bytes, address);
-            return Steps::Risc { isa, codes };
+            return Steps::Risc(Codes::new(isa, image, bytes, address));
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
@@ -126,10 +124,7 @@ impl Iterator for Steps<'_> {
                 }
                 Some(step)
             }
-            Steps::Risc { isa, codes } => {
-                let (code, whole) = codes.next()?;
-                Some(risc::step(*isa, &code, whole))
-            }
+            Steps::Risc(codes) => codes.step(),
         }
     }
 }
@@ -150,6 +145,7 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
             _ => false,
         },
+        saves: false,
         // Code that is not optimised compares by taking away.
         compares: (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
             && is_immediate(instruction.op1_kind())

@@ -630,11 +630,12 @@ fn field(arch: Arch, kind: RelocationType) -> Option<Field> {
                 _ => return None,
             })),
         },
+        _ => return None,
     };
     let wide = match arch {
         Arch::X86_64 => kind == pe::IMAGE_REL_AMD64_ADDR64,
-        Arch::X86 => false,
         Arch::Aarch64 => kind == pe::IMAGE_REL_ARM64_ADDR64,
+        _ => false,
     };
     let width = if wide { 8 } else { 4 };
     Some(Field { width, value })

@@ -1,4 +1,4 @@
-//! ELF for x86, 64 and 32 bits: executables, shared objects, relocatable files.
+//! ELF for x86 and ARM, 64 and 32 bits: executables, shared objects, relocatable files.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,9 +12,12 @@ use object::read::elf::{
 };
 
 use super::fix::Fix;
-use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, MAX_REGIONS, Region, within};
-use crate::program::{Arch, BinaryKind, Format};
-use crate::risc::isa;
+use super::{
+    DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region, arm,
+    within,
+};
+use crate::program::{Arch, BinaryKind, Format, Source};
+use crate::risc::{Modes, isa};
 use crate::step::absolute_operand;
 use crate::{Error, strings};
 
@@ -40,6 +43,11 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         Arch::X86_64 => read::<FileHeader64<LE>>(bytes, Arch::X86_64),
         Arch::X86 => read::<FileHeader32<LE>>(bytes, Arch::X86),
         Arch::Aarch64 => read::<FileHeader64<LE>>(bytes, Arch::Aarch64),
+        Arch::Arm => {
+            let mut image = read::<FileHeader32<LE>>(bytes, Arch::Arm)?;
+            image.settle_modes();
+            Ok(image)
+        }
     }
 }
 
@@ -127,6 +135,57 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
 }
 
 impl<'d> Image<'d> {
+    // ---- 32-bit ARM ------------------------------------------------------
+
+    /// Finds out what the code is, and takes the bit for its state out of
+    /// addresses.
+    fn settle_modes(&mut self) {
+        self.roots.extend(self.entry);
+        for &address in &self.roots {
+            self.modes.start(address);
+        }
+        self.entry = self.entry.map(|entry| self.code_address(entry));
+        self.roots = self
+            .roots
+            .iter()
+            .map(|&root| self.code_address(root))
+            .collect();
+        let mut pointers = std::mem::take(&mut self.pointers);
+        let mut even = Vec::new();
+        for (_, target) in &mut pointers {
+            if self.code_address(*target) == *target {
+                even.push(*target);
+            } else {
+                self.modes.start(*target);
+                *target -= 1;
+            }
+        }
+        self.pointers = pointers;
+        self.modes = Modes::infer(self, even);
+    }
+
+    /// The index of functions for unwinding: pairs of words, of which the first
+    /// is how far the function is, in 31 bits. The linker leaves out functions
+    /// that are unwound as the one before (Exception Handling ABI for the Arm
+    /// Architecture, 5).
+    fn read_exception_index(&mut self, start: u64, size: u64) {
+        let bytes = self.bytes_in(start, start.saturating_add(size));
+        let mut found = Vec::new();
+        for (at, entry) in bytes.chunks_exact(8).enumerate() {
+            let word = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+            let distance = i64::from((word << 1) as i32 >> 1);
+            let place = start.wrapping_add(at as u64 * 8);
+            found.push(place.wrapping_add_signed(distance) & 0xffff_fffe);
+        }
+        found.retain(|&address| self.code_region(address).is_some_and(|r| !r.plt));
+        self.known
+            .extend(found.into_iter().map(|address| KnownFunction {
+                address,
+                end: None,
+                source: Source::UnwindTable,
+            }));
+    }
+
     // ---- linked files ----------------------------------------------------
 
     fn load_linked<H: Header>(
@@ -201,6 +260,12 @@ impl<'d> Image<'d> {
                 .and_then(|s| self.eh_frame_of_header(wide(s.p_vaddr(LE))));
         }
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
+
+        if self.arch == Arch::Arm
+            && let Some(index) = segments.iter().find(|s| s.p_type(LE) == elf::PT_ARM_EXIDX)
+        {
+            self.read_exception_index(wide(index.p_vaddr(LE)), wide(index.p_memsz(LE)));
+        }
 
         self.stripped = !sections.iter().any(|s| s.sh_type(LE) == elf::SHT_SYMTAB);
         let mut dynamic_seen = false;
@@ -516,6 +581,9 @@ impl<'d> Image<'d> {
                 address,
                 name: name.clone(),
             });
+            if let Some(address) = address.filter(|_| home.is_some()) {
+                self.mark(symbol, address, names);
+            }
             let (Some(address), Some(name)) = (address, name) else {
                 continue;
             };
@@ -558,9 +626,10 @@ impl<'d> Image<'d> {
             let target = place.address;
             let addend = match r.addend {
                 Some(addend) => addend,
-                None => match self.number_at(field, width as u64) {
-                    Some(addend) => addend,
-                    None => continue,
+                None => match (fix, self.number_at(field, width as u64)) {
+                    (Fix::Arm(form, _), Some(word)) => form.addend(word as u32),
+                    (_, Some(addend)) => addend,
+                    (_, None) => continue,
                 },
             };
             let value = match (fix, target) {
@@ -575,6 +644,15 @@ impl<'d> Image<'d> {
                     target
                 }
                 (Fix::Distance, Some(target)) => target.wrapping_sub(field),
+                (Fix::Arm(form, distance), Some(target)) => {
+                    let state = u64::from(form.is_code() && self.code_address(target) != target);
+                    if distance {
+                        target.wrapping_sub(state).wrapping_sub(field)
+                    } else {
+                        self.address_fields.insert(field);
+                        target
+                    }
+                }
                 (Fix::FromGot, Some(target)) => target.wrapping_sub(got),
                 (
                     Fix::Words { .. } | Fix::Page { got: false } | Fix::Low { got: false, .. },
@@ -640,8 +718,20 @@ impl<'d> Image<'d> {
             if home == elf::SHN_UNDEF || home == elf::SHN_ABS {
                 continue;
             }
+            self.mark(symbol, wide(symbol.st_value(LE)), names);
             if let Some(name) = names.symbol(symbol) {
                 self.add_symbol(symbol, wide(symbol.st_value(LE)), name, dynamic);
+            }
+        }
+    }
+
+    /// Remembers what a symbol tells of the code's states.
+    fn mark(&mut self, symbol: &impl Sym<Endian = LE>, address: u64, names: Names<'d>) {
+        if self.arch == Arch::Arm {
+            if symbol.st_type() == elf::STT_NOTYPE {
+                self.modes.mark(names.get(symbol.st_name(LE)), address);
+            } else if symbol.st_type() == elf::STT_FUNC {
+                self.modes.start(address);
             }
         }
     }
@@ -654,6 +744,7 @@ impl<'d> Image<'d> {
         dynamic: bool,
     ) {
         let size = wide(symbol.st_size(LE));
+        let address = self.code_address(address);
         match symbol.st_type() {
             elf::STT_FUNC | elf::STT_GNU_IFUNC
                 if self.code_region(address).is_some_and(|r| !r.plt) =>
@@ -827,6 +918,20 @@ fn fix(arch: Arch, kind: u32) -> Option<Fix> {
             elf::R_AARCH64_LD64_GOT_LO12_NC => Fix::low(3, true),
             _ => return None,
         },
+        Arch::Arm => match kind {
+            elf::R_ARM_RELATIVE | elf::R_ARM_IRELATIVE => Fix::Relative,
+            elf::R_ARM_GLOB_DAT | elf::R_ARM_JUMP_SLOT => Fix::Slot,
+            elf::R_ARM_ABS32 | elf::R_ARM_TARGET1 => Fix::Absolute,
+            elf::R_ARM_REL32 => Fix::Distance,
+            elf::R_ARM_GOT_PREL | elf::R_ARM_TARGET2 => Fix::GotDistance,
+            elf::R_ARM_GOT32 => Fix::GotOffset,
+            elf::R_ARM_GOTPC => Fix::GotBase,
+            elf::R_ARM_GOTOFF => Fix::FromGot,
+            kind => {
+                let (form, distance) = arm::field(kind)?;
+                Fix::Arm(form, distance)
+            }
+        },
     })
 }
 
@@ -916,12 +1021,13 @@ fn check_header(bytes: &[u8]) -> Result<Arch, Error> {
         62 if little && class == 2 && available >= 64 => return Ok(Arch::X86_64),
         3 if little && class == 1 && available >= 52 => return Ok(Arch::X86),
         183 if little && class == 2 && available >= 64 => return Ok(Arch::Aarch64),
+        40 if little && class == 1 && available >= 52 => return Ok(Arch::Arm),
         62 | 183 if little && class == 2 => return Err(cut(64)),
-        3 if little && class == 1 => return Err(cut(52)),
+        3 | 40 if little && class == 1 => return Err(cut(52)),
         62 => "x86-64 with 32-bit pointers (x32)".into(),
         3 => "x86 in the other byte order".into(),
         183 => "AArch64 in the other byte order, or with 32-bit pointers".into(),
-        40 => "32-bit ARM".into(),
+        40 => "32-bit ARM in the other byte order".into(),
         243 => "RISC-V".into(),
         8 => "MIPS".into(),
         20 => "PowerPC".into(),

@@ -29,6 +29,8 @@ pub(super) enum Fix {
     /// The last twelve bits of a symbol's address, or its slot's, counted in
     /// units of so many bits.
     Low { shift: u32, got: bool },
+    /// 32-bit ARM: a symbol's address or how far it is (`true`), in this form.
+    Arm(super::arm::Field, bool),
 }
 
 impl Fix {
@@ -55,6 +57,7 @@ impl Fix {
                 Some(split(pages))
             }
             Fix::Low { shift, .. } => Some(put((target & 0xfff) >> shift, 10, 12)),
+            Fix::Arm(form, _) => Some(form.put(word, target)),
             _ => None,
         }
     }

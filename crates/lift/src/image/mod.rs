@@ -11,8 +11,10 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
+use crate::risc::Modes;
 use crate::{Error, archive};
 
+mod arm;
 mod bounds;
 pub(crate) mod coff;
 mod elf;
@@ -106,6 +108,8 @@ pub(crate) struct Image<'d> {
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
     pub(crate) address_fields: HashSet<u64>,
+    /// What the bytes of the code are, for a processor of several states.
+    pub(crate) modes: Modes,
     /// Code that the loader calls: `DT_INIT`, `.init_array` and their like.
     pub(crate) roots: Vec<u64>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -279,7 +283,18 @@ impl<'d> Image<'d> {
     /// Whether a function may start at `address`: there is code, and no stub of
     /// the procedure linkage table.
     pub(crate) fn may_start(&self, address: u64) -> bool {
-        self.code_region(address).is_some_and(|r| !r.plt) && !self.imports.contains_key(&address)
+        self.code_region(address).is_some_and(|r| !r.plt)
+            && !self.imports.contains_key(&address)
+            && !self.modes.is_data(address)
+    }
+
+    /// An address without the bit that tells the state of code.
+    pub(crate) fn code_address(&self, address: u64) -> u64 {
+        let tells = self.arch == Arch::Arm
+            && address & 1 == 1
+            && self.code_region(address).is_some()
+            && self.modes.may_be_thumb(address - 1);
+        if tells { address - 1 } else { address }
     }
 
     /// The bytes of a range that lies inside one region.
@@ -298,7 +313,7 @@ impl<'d> Image<'d> {
         let mut raw = [0; 8];
         raw[..size].copy_from_slice(self.bytes_at(slot)?.get(..size)?);
         let value = u64::from_le_bytes(raw);
-        self.region(value).map(|_| value)
+        self.region(value).map(|_| self.code_address(value))
     }
 
     /// The data symbol that covers `address`, and how far inside it is.

@@ -274,7 +274,7 @@ impl<'d> Image<'d> {
             Arch::X86_64 => self.read_entries_x86_64(entries),
             Arch::Aarch64 => self.read_entries_aarch64(entries),
             // 32-bit code unwinds by chains on the stack.
-            Arch::X86 => {}
+            _ => {}
         }
     }
 

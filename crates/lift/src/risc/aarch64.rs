@@ -30,6 +30,7 @@ impl Isa for Aarch64 {
             address,
             length: 4,
             word,
+            state: 0,
             op: decode(word, address),
         })
     }

@@ -5,16 +5,13 @@
 
 use std::collections::HashMap;
 
-use super::{Access, Code, Codes, Isa, Moves, Op, Text};
+use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Exit, Flow};
 use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
 use crate::tables;
-
-/// Instructions that may lie between the two halves of an address.
-const APART: usize = 24;
 
 /// Instructions of the longest stub.
 const STUB: usize = 6;
@@ -42,6 +39,7 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         frame: &frame,
         facts: Facts::default(),
         parts: HashMap::new(),
+        pools: pools(&code),
     };
     let mut listing = Listing::with_capacity(code.len());
     for (at, Item { code, .. }) in code.iter().enumerate() {
@@ -67,6 +65,21 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     items
 }
 
+fn pools(code: &[Item]) -> HashMap<u64, (usize, u8)> {
+    let mut pools = HashMap::new();
+    for (at, item) in code.iter().enumerate() {
+        if let Op::Number {
+            to,
+            pool: Some(pool),
+            ..
+        } = item.code.op
+        {
+            pools.entry(pool).or_insert((at, to));
+        }
+    }
+    pools
+}
+
 /// How control flows from block to block.
 fn flow(
     program: &Program<'_>,
@@ -85,11 +98,14 @@ fn flow(
             Op::Branch(target) => (Some(target), false),
             Op::Conditional(target) => (Some(target), true),
             Op::Call(target) if program.no_return.contains(&target) => (None, false),
+            Op::Switch { falls } => (None, falls),
             Op::Jump(_) | Op::Return | Op::Stop | Op::Undefined => (None, false),
             _ => return None,
         };
         let table = tables.get(&code.address).into_iter().flatten();
+        let switch = program.image.modes.targets(code.address).into_iter();
         let targets = target.into_iter().chain(table.copied());
+        let targets = targets.chain(switch.flatten().copied());
         Some(Exit {
             jumps: targets.filter_map(|to| index.get(&to).copied()).collect(),
             falls,
@@ -106,17 +122,22 @@ fn flow(
 struct Frame {
     depth: Vec<i64>,
     pointer: Option<i64>,
+    register: Option<u8>,
 }
 
 impl Frame {
     fn new(isa: &dyn Isa, items: &[Item]) -> Frame {
-        let (sp, fp) = (isa.stack_pointer(), isa.frame_pointer());
+        let sp = isa.stack_pointer();
+        let fp = items
+            .first()
+            .and_then(|item| isa.frame_pointer_of(&item.code));
         let (mut now, mut deepest) = (0i64, 0i64);
         // Go makes the new value of the stack pointer in another register.
         let mut made: Option<(u8, i64)> = None;
         let mut frame = Frame {
             depth: Vec::with_capacity(items.len()),
             pointer: None,
+            register: fp,
         };
         for item in items {
             frame.depth.push(now);
@@ -140,7 +161,9 @@ impl Frame {
                 Op::Memory { access } if access.base == sp && access.moves.is_some() => {
                     now = now.saturating_sub(access.offset);
                 }
-                Op::Return | Op::Branch(_) | Op::Jump(_) => now = deepest,
+                Op::Return | Op::Branch(_) | Op::Jump(_) | Op::Switch { falls: false } => {
+                    now = deepest;
+                }
                 _ => {}
             }
             deepest = deepest.max(now);
@@ -154,7 +177,7 @@ impl Frame {
         let depth = if on_stack {
             *self.depth.get(at)?
         } else {
-            self.pointer.filter(|_| Some(base) == isa.frame_pointer())?
+            self.pointer.filter(|_| Some(base) == self.register)?
         };
         let place = offset.checked_sub(depth)?;
         let name = if place < 0 {
@@ -178,21 +201,30 @@ struct Writer<'a, 'd> {
     facts: Facts,
     /// Numbers that `MOV` and `MOVK` put together, by register.
     parts: HashMap<u8, u64>,
+    /// Which instruction loads from a literal pool, and into which register.
+    pools: HashMap<u64, (usize, u8)>,
 }
 
 impl Writer<'_, '_> {
     fn line(&mut self, at: usize, text: &mut String) {
         let code = &self.code[at].code;
         let mut comment = None;
-        let plain = self.isa.text(code).filter(|_| code.op != Op::Undefined);
+        let plain = match code.op {
+            Op::Undefined | Op::Data => None,
+            _ => self.isa.text(code),
+        };
         text.push_str(&match plain {
             Some(plain) => self.write(at, plain, &mut comment),
-            None => self.isa.data(code),
+            None => self.data(code, &mut comment),
         });
         if let Some(string) = comment {
             text.push_str("; ");
             strings::quote(text, &string);
             remember(&mut self.facts.strings, string);
+        }
+        let whole = self.code[at].whole;
+        if let Some(table) = whole.and_then(|address| tables::at(&self.program.image, address)) {
+            remember(&mut self.facts.tables, table);
         }
         self.constants(at);
     }
@@ -209,6 +241,11 @@ impl Writer<'_, '_> {
         let padding = isa.column().saturating_sub(out.len()).max(1);
         out.extend(std::iter::repeat_n(' ', padding));
         let Item { code, whole } = self.code[at];
+        let behind = whole
+            .filter(|_| {
+                isa.names_behind() && !matches!(code.op, Op::Number { .. } | Op::Address { .. })
+            })
+            .map(|address| self.behind(&code, address, comment));
         let last = match code.op {
             Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
                 Some(self.target(target, matches!(code.op, Op::Call(_))))
@@ -219,10 +256,17 @@ impl Writer<'_, '_> {
                     false => self.slot(address, &mut None),
                 })
             }),
+            _ if behind.is_some() => None,
+            Op::Number {
+                to,
+                value,
+                keep,
+                pool,
+            } => self.moved(at, to, value, keep, pool, comment),
             Op::Address { address, .. } => Some(self.name(address, comment)),
             Op::Literal { address, .. } => Some(self.slot(address, comment)),
             Op::Add { to, from, value } => {
-                let frame = [Some(isa.stack_pointer()), isa.frame_pointer()];
+                let frame = [Some(isa.stack_pointer()), self.frame.register];
                 match whole {
                     Some(address) => Some(isa.low(&self.name(address, comment))),
                     None if operands.len() == 3 && !frame.contains(&Some(to)) => self
@@ -249,7 +293,116 @@ impl Writer<'_, '_> {
             }
             out.push_str(operand);
         }
+        if let Some(name) = behind.flatten() {
+            out.push_str("; ");
+            out.push_str(&name);
+        }
         out
+    }
+
+    /// What stands behind an instruction that makes `address` or reads there: a
+    /// name, unless a string does.
+    fn behind(
+        &mut self,
+        code: &Code,
+        address: u64,
+        comment: &mut Option<String>,
+    ) -> Option<String> {
+        let name = match code.op {
+            Op::Memory { .. } | Op::SumMemory { .. } => self.slot(address, comment),
+            _ => self.name(address, comment),
+        };
+        comment.is_none().then_some(name)
+    }
+
+    /// Data among the code: what is loaded from there has the name that the
+    /// load shows.
+    fn data(&self, code: &Code, comment: &mut Option<String>) -> String {
+        let text = self.isa.data(code);
+        let image = &self.program.image;
+        let name = match self.pools.get(&code.address) {
+            Some(&(at, to)) => match self.code[at].whole {
+                Some(address) => Some(self.name(address, comment)),
+                None => self.becomes(at, to),
+            },
+            None if image.address_fields.contains(&code.address) => {
+                Some(self.name(code.word.into(), comment))
+            }
+            None => None,
+        };
+        match (text.rfind(' '), name) {
+            (Some(at), Some(name)) if code.length == 4 && code.op == Op::Data => {
+                text[..=at].to_owned() + name.trim_matches(['(', ')'])
+            }
+            _ => text,
+        }
+    }
+
+    /// The number that an instruction moves, as a name if it is an address or
+    /// becomes one.
+    fn moved(
+        &self,
+        at: usize,
+        to: u8,
+        value: u64,
+        keep: bool,
+        pool: Option<u64>,
+        comment: &mut Option<String>,
+    ) -> Option<String> {
+        let isa = self.isa;
+        let name = match self.code[at].whole {
+            Some(address) => Some(self.name(address, comment)),
+            None => self.becomes(at, to),
+        };
+        match (pool, name) {
+            (Some(_), Some(name)) => Some(format!("={name}")),
+            (Some(_), None) => Some(format!("={}", isa.number(value as i64))),
+            (None, name) if keep => name.map(|name| isa.high(&name)),
+            (None, name) => name.map(|name| isa.low(&name)),
+        }
+    }
+
+    /// The address that a number in `register` will be part of: in the second
+    /// half of its move, or counted from the place of the code.
+    fn becomes(&self, at: usize, register: u8) -> Option<String> {
+        for Item { code, whole } in self.code[at + 1..].iter().take(APART) {
+            let terms = match code.op {
+                Op::Number { to, keep: true, .. } if to == register => match whole {
+                    Some(address) => return Some(self.name(*address, &mut None)),
+                    None => continue,
+                },
+                Op::Number { to, .. } if to == register => return None,
+                Op::Sum { terms, .. } | Op::SumMemory { terms, .. } => terms,
+                Op::Other(Some(to)) if to == register => return None,
+                _ => continue,
+            };
+            let from = terms.contains(&Term::Register(register));
+            let here = terms.iter().find_map(|term| match term {
+                Term::Here(here) => Some(*here),
+                Term::Register(_) => None,
+            });
+            match (from, here, whole) {
+                (true, Some(here), Some(address)) => {
+                    let name = match code.op {
+                        Op::SumMemory { .. } => self.slot_name(*address),
+                        _ => self.name(*address, &mut None),
+                    };
+                    return Some(format!("({name} - {})", self.isa.number(here as i64)));
+                }
+                (true, None, Some(address)) => return Some(self.slot_name(*address)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The name of a slot, where it has one.
+    fn slot_name(&self, address: u64) -> String {
+        match self.program.image.slots.get(&address) {
+            Some(name) => format!("{name}_ptr"),
+            None if self.program.image.pointer(address).is_some() => format!("off_{address:X}"),
+            None => self.name(address, &mut None),
+        }
     }
 
     fn memory(
@@ -262,7 +415,7 @@ impl Writer<'_, '_> {
     ) {
         let isa = self.isa;
         let base = access.base;
-        if let Some(address) = self.code[at].whole {
+        if let Some(address) = self.code[at].whole.filter(|_| !isa.names_behind()) {
             if let Some(name) = self.program.image.slots.get(&address)
                 && access.loads.is_some_and(|loads| self.is_called(at, loads))
             {
@@ -340,10 +493,8 @@ impl Writer<'_, '_> {
         name
     }
 
-    fn name(&mut self, address: u64, comment: &mut Option<String>) -> String {
-        if let Some(table) = tables::at(&self.program.image, address) {
-            remember(&mut self.facts.tables, table);
-        }
+    fn name(&self, address: u64, comment: &mut Option<String>) -> String {
+        let address = self.program.image.code_address(address);
         let mut name = String::new();
         self.program.address_name(address, &mut name, comment);
         name
@@ -371,24 +522,30 @@ impl Writer<'_, '_> {
         }
         match image.object(address) {
             Some(_) => self.name(address, comment),
+            None if image.arch.pointer_size() == 4 => format!("dword_{address:X}"),
             None => format!("qword_{address:X}"),
         }
     }
 
     /// Remembers a number that says what a function computes.
     fn constants(&mut self, at: usize) {
-        let Op::Move { to, value, keep } = self.code[at].code.op else {
-            return;
+        let item = &self.code[at];
+        let (to, value, keep) = match item.code.op {
+            Op::Move { to, value, keep } => (to, value, keep),
+            Op::Number {
+                to, value, keep, ..
+            } if item.whole.is_none() && self.becomes(at, to).is_none() => (to, value, keep),
+            _ => return,
         };
         let whole = match keep {
             true => self.parts.get(&to).copied().unwrap_or(0) | value,
             false => value,
         };
         self.parts.insert(to, whole);
-        let more = self.code[at + 1..]
-            .iter()
-            .take(4)
-            .any(|item| matches!(item.code.op, Op::Move { to: t, keep: true, .. } if t == to));
+        let more = self.code[at + 1..].iter().take(4).any(|item| {
+            matches!(item.code.op, Op::Move { to: t, keep: true, .. }
+                    | Op::Number { to: t, keep: true, .. } if t == to)
+        });
         let mask = |v: u64| v & v.wrapping_add(1) == 0;
         let plain = whole < 0x10000 || whole.is_power_of_two() || mask(whole) || mask(!whole);
         if !more && !plain {

@@ -12,7 +12,13 @@ use crate::program::Arch;
 use crate::step::{Reference, Step};
 
 pub(crate) mod aarch64;
+mod arm;
 pub(crate) mod listing;
+
+pub(crate) use arm::Modes;
+
+/// Instructions that may lie between the two halves of an address.
+const APART: usize = 24;
 
 /// The part of an instruction that matters here. Registers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +65,41 @@ pub(crate) enum Op {
         value: u64,
         keep: bool,
     },
+    /// A number that may be an address or a part of one: moved, set into the
+    /// upper bits of a register (`keep`), or loaded from `pool`.
+    Number {
+        to: u8,
+        value: u64,
+        keep: bool,
+        pool: Option<u64>,
+    },
+    /// Two registers are added, or one and the place of the code.
+    Sum {
+        to: u8,
+        terms: [Term; 2],
+    },
+    /// A load or a store at such a sum.
+    SumMemory {
+        loads: Option<u8>,
+        terms: [Term; 2],
+    },
+    /// To where a table in the code says.
+    Switch {
+        falls: bool,
+    },
+    /// Data among the code.
+    Data,
     /// Anything else: the register that it changes, if any.
     Other(Option<u8>),
+    /// The same for several registers, bit by bit.
+    Others(u32),
+}
+
+/// What is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Term {
+    Register(u8),
+    Here(u64),
 }
 
 /// A load or a store at a register and a number.
@@ -90,6 +129,8 @@ pub(crate) struct Code {
     pub(crate) length: u8,
     /// The bytes as a number, in the processor's order.
     pub(crate) word: u32,
+    /// The state of a processor that has several.
+    pub(crate) state: u8,
     pub(crate) op: Op,
 }
 
@@ -106,6 +147,19 @@ pub(crate) trait Isa: Sync {
     /// where fewer bytes are left than it has.
     fn decode(&self, image: &Image<'_>, bytes: &[u8], address: u64) -> Option<Code>;
 
+    /// The code at an address that an instruction makes, where it may be code.
+    fn code_taken(&self, image: &Image<'_>, address: u64) -> Option<u64> {
+        let _ = image;
+        Some(address)
+    }
+
+    /// `code` as those before it make it; `carried` is what they leave behind,
+    /// at first 0.
+    fn carry(&self, code: Code, carried: &mut u32) -> Code {
+        let _ = carried;
+        code
+    }
+
     /// The instruction as text; none for what is no instruction.
     fn text(&self, code: &Code) -> Option<Text>;
 
@@ -114,6 +168,12 @@ pub(crate) trait Isa: Sync {
 
     /// The number of the frame pointer, where there is a customary one.
     fn frame_pointer(&self) -> Option<u8>;
+
+    /// The same for code like this.
+    fn frame_pointer_of(&self, code: &Code) -> Option<u8> {
+        let _ = code;
+        self.frame_pointer()
+    }
 
     /// The register of the first argument of a function.
     fn argument(&self) -> u8;
@@ -142,6 +202,12 @@ pub(crate) trait Isa: Sync {
 
     /// Whether it fills the space between functions.
     fn is_padding(&self, code: &Code) -> bool;
+
+    /// Whether it saves the return address, as no code does after a call.
+    fn saves_return(&self, code: &Code) -> bool {
+        let _ = code;
+        false
+    }
 
     /// Whether a function begins like this.
     fn is_prologue(&self, code: &Code) -> bool;
@@ -188,6 +254,12 @@ pub(crate) trait Isa: Sync {
     /// The second half.
     fn low(&self, name: &str) -> String;
 
+    /// Whether what a register leads to is named behind the instruction, and its
+    /// operands stay as they are.
+    fn names_behind(&self) -> bool {
+        false
+    }
+
     /// What stands between an operand and the next.
     fn separator(&self, before: &str, after: &str) -> &'static str;
 }
@@ -203,6 +275,7 @@ pub(crate) fn isa(arch: Arch) -> Option<&'static dyn Isa> {
     match arch {
         Arch::X86_64 | Arch::X86 => None,
         Arch::Aarch64 => Some(&aarch64::Aarch64),
+        Arch::Arm => Some(&arm::Arm),
     }
 }
 
@@ -214,6 +287,7 @@ pub(crate) struct Codes<'b> {
     image: &'b Image<'b>,
     bytes: &'b [u8],
     address: u64,
+    carried: u32,
     values: Values,
 }
 
@@ -229,6 +303,7 @@ impl<'b> Codes<'b> {
             image,
             bytes,
             address,
+            carried: 0,
             values: Values::default(),
         }
     }
@@ -241,16 +316,60 @@ impl Iterator for Codes<'_> {
         let code = self.isa.decode(self.image, self.bytes, self.address)?;
         self.bytes = self.bytes.get(usize::from(code.length)..)?;
         self.address = self.address.wrapping_add(code.length.into());
-        let whole = self.values.follow(self.isa, code.op);
+        let code = self.isa.carry(code, &mut self.carried);
+        let mut whole = self.values.follow(self.isa, self.image, &code);
+        if let Op::Number {
+            to, pool: Some(_), ..
+        } = code.op
+            && whole.is_some()
+            && self.is_distance(to)
+        {
+            whole = None;
+            self.values.make_number(to);
+        }
         Some((code, whole))
     }
 }
 
+impl<'b> Codes<'b> {
+    /// Whether the number in `register` is added to the place of the code. It
+    /// may look like an address by chance.
+    fn is_distance(&self, register: u8) -> bool {
+        let mut address = self.address;
+        let mut bytes = self.bytes;
+        for _ in 0..APART {
+            let Some(code) = self.isa.decode(self.image, bytes, address) else {
+                return false;
+            };
+            match code.op {
+                Op::Sum { terms, .. } | Op::SumMemory { terms, .. }
+                    if terms.contains(&Term::Register(register)) =>
+                {
+                    return terms.iter().any(|term| matches!(term, Term::Here(_)));
+                }
+                Op::Number { to, .. } | Op::Other(Some(to)) if to == register => return false,
+                Op::Return | Op::Data | Op::Undefined => return false,
+                _ => {}
+            }
+            address = address.wrapping_add(code.length.into());
+            bytes = bytes.get(usize::from(code.length)..).unwrap_or(&[]);
+        }
+        false
+    }
+
+    /// The next instruction as discovery needs it.
+    pub(crate) fn step(&mut self) -> Option<Step> {
+        let (code, whole) = self.next()?;
+        Some(step(self.isa, self.image, &code, whole))
+    }
+}
+
 /// What discovery must know of an instruction that makes the address `whole`.
-pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
+fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> Step {
     let op = code.op;
     // What is read or written there is data.
-    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. }));
+    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. } | Op::SumMemory { .. }));
+    let code_taken = taken.and_then(|address| isa.code_taken(image, address));
     let mut step = Step {
         address: code.address,
         length: code.length.into(),
@@ -258,9 +377,10 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         ends: false,
         traps: false,
         indirect: false,
-        reference: taken.map(|target| (target, Reference::Address)),
+        reference: code_taken.map(|target| (target, Reference::Address)),
         table: taken,
         restores: restores(isa, op),
+        saves: isa.saves_return(code),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
     };
@@ -274,7 +394,8 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         Op::Jump(_) => (step.ends, step.indirect) = (true, true),
         Op::Return => step.ends = true,
         Op::Stop => (step.ends, step.traps) = (true, true),
-        Op::Undefined => (step.ends, step.invalid) = (true, true),
+        Op::Switch { falls } => (step.ends, step.indirect) = (!falls, true),
+        Op::Undefined | Op::Data => (step.ends, step.invalid) = (true, true),
         _ => {}
     }
     step
@@ -290,30 +411,38 @@ fn restores(isa: &dyn Isa, op: Op) -> bool {
     }
 }
 
-/// Which registers hold the first half of an address.
+/// Which registers hold an address, the first half of one, or a number that may
+/// become one.
 #[derive(Debug, Clone, Copy, Default)]
-struct Values([Option<u64>; 32]);
+struct Values([Option<Value>; 32]);
+
+#[derive(Debug, Clone, Copy)]
+struct Value {
+    number: u64,
+    /// It is an address, or most of one.
+    address: bool,
+}
 
 impl Values {
     /// Follows one instruction. Returns the address that it makes whole.
-    fn follow(&mut self, isa: &dyn Isa, op: Op) -> Option<u64> {
-        let held = |values: &Self, register: u8| values.0[usize::from(register & 31)];
-        match op {
+    fn follow(&mut self, isa: &dyn Isa, image: &Image<'_>, code: &Code) -> Option<u64> {
+        match code.op {
             Op::Page { to, address } => {
-                self.set(isa, to, Some(address));
+                self.set_address(isa, to, Some(address));
                 None
             }
             Op::Address { to, address } => {
-                self.set(isa, to, None);
+                let followed = isa.names_behind().then_some(address);
+                self.set_address(isa, to, followed);
                 Some(address)
             }
             Op::Add { to, from, value } => {
-                let page = held(self, from);
+                let page = self.address(from);
                 self.set(isa, to, None);
                 page.map(|page| page.wrapping_add_signed(value))
             }
             Op::Memory { access } => {
-                let page = held(self, access.base);
+                let page = self.address(access.base);
                 for register in access.loads.into_iter().chain(access.loads_also) {
                     self.set(isa, register, None);
                 }
@@ -323,13 +452,41 @@ impl Values {
                 }
                 page.map(|page| page.wrapping_add_signed(access.offset))
             }
-            Op::Call(_) | Op::CallRegister(_) => {
-                let clobbered = isa.clobbered();
-                for (register, value) in self.0.iter_mut().enumerate() {
-                    if clobbered >> register & 1 == 1 {
-                        *value = None;
-                    }
+            Op::Number {
+                to,
+                value,
+                keep,
+                pool,
+            } => {
+                let low = self.0[usize::from(to & 31)].map_or(0, |low| low.number & 0xffff);
+                let number = if keep { value | low } else { value };
+                let field = pool.unwrap_or(code.address);
+                let address = (keep || pool.is_some())
+                    && match image.absolute {
+                        true => number >= 0x1000 && image.region(number).is_some(),
+                        false => image.address_fields.contains(&field),
+                    };
+                self.set(isa, to, Some(Value { number, address }));
+                address.then_some(number)
+            }
+            Op::Sum { to, terms } => {
+                let sum = self.sum(terms);
+                self.set_address(isa, to, sum);
+                sum
+            }
+            Op::SumMemory { loads, terms } => {
+                let sum = self.sum(terms);
+                if let Some(to) = loads {
+                    self.set(isa, to, None);
                 }
+                sum
+            }
+            Op::Call(_) | Op::CallRegister(_) => {
+                self.forget(isa.clobbered());
+                None
+            }
+            Op::Others(registers) => {
+                self.forget(registers);
                 None
             }
             Op::Literal { to, .. } | Op::Move { to, .. } | Op::Other(Some(to)) => {
@@ -340,8 +497,50 @@ impl Values {
         }
     }
 
-    fn set(&mut self, isa: &dyn Isa, register: u8, value: Option<u64>) {
+    /// What `register` holds is a number, and no address.
+    fn make_number(&mut self, register: u8) {
+        if let Some(value) = &mut self.0[usize::from(register & 31)] {
+            value.address = false;
+        }
+    }
+
+    /// An address and a number; 32-bit code is what adds registers.
+    fn sum(&self, terms: [Term; 2]) -> Option<u64> {
+        let value = |term| match term {
+            Term::Register(register) => self.0[usize::from(register & 31)],
+            Term::Here(number) => Some(Value {
+                number,
+                address: true,
+            }),
+        };
+        let (left, right) = (value(terms[0])?, value(terms[1])?);
+        (left.address != right.address)
+            .then(|| left.number.wrapping_add(right.number) & 0xffff_ffff)
+    }
+
+    fn address(&self, register: u8) -> Option<u64> {
+        let value = self.0[usize::from(register & 31)]?;
+        value.address.then_some(value.number)
+    }
+
+    fn set_address(&mut self, isa: &dyn Isa, register: u8, address: Option<u64>) {
+        let value = address.map(|number| Value {
+            number,
+            address: true,
+        });
+        self.set(isa, register, value);
+    }
+
+    fn set(&mut self, isa: &dyn Isa, register: u8, value: Option<Value>) {
         self.0[usize::from(register & 31)] = value.filter(|_| isa.holds(register));
+    }
+
+    fn forget(&mut self, registers: u32) {
+        for (register, value) in self.0.iter_mut().enumerate() {
+            if registers >> register & 1 == 1 {
+                *value = None;
+            }
+        }
     }
 }
 

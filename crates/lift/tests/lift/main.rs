@@ -4,6 +4,7 @@
 // Helpers outside of `#[test]` functions may fail a test, and say what they found.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod arm;
 #[path = "../build/mod.rs"]
 mod build;
 mod containers;

@@ -93,6 +93,18 @@ fn file_without_code() {
     assert_eq!(message(&bytes), "an ELF file without code");
 }
 
+/// The other byte order of a processor that is read.
+#[test]
+fn big_endian_arm_is_named() {
+    let mut bytes = fixture("small-arm");
+    bytes[5] = 2;
+    bytes[18..20].copy_from_slice(&[0, 40]);
+    assert_eq!(
+        message(&bytes),
+        "an ELF file for 32-bit ARM in the other byte order, which this version does not read"
+    );
+}
+
 /// Section headers are often removed from malware, and debuggers choke on it.
 #[test]
 fn segments_are_enough() {

@@ -189,7 +189,7 @@ fn stripped_32_bit_program_has_the_functions_of_its_object_file() {
     for listed in ["0x401160", "0x401170", "0x401210"] {
         assert_eq!(source(listed), Source::EntryPoint, "{listed}");
     }
-    assert_eq!(source("0x401000"), Source::Reference);
+    assert_eq!(source("0x401000"), Source::CallTarget);
     let pick = program
         .listing(program.find("sub_401090").unwrap())
         .into_text();
