@@ -640,8 +640,8 @@ impl<'i> Discovery<'i, '_> {
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     // The call did not return, and the next function follows.
-                    let next = called
-                        && (step.saves || self.begins_after_call(step.address, limit));
+                    let next =
+                        called && (step.saves || self.begins_after_call(step.address, limit));
                     if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }

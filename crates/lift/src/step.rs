@@ -35,6 +35,8 @@ pub(crate) struct Step {
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
     pub(crate) entry: u64,
+    /// Takes what was loaded for a number with a sign, and adds it.
+    pub(crate) adds_signed: bool,
 }
 
 /// How an instruction refers to an address.
@@ -152,6 +154,7 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
         .then(|| instruction.immediate(1)),
         entry: 4,
+        adds_signed: false,
     }
 }
 

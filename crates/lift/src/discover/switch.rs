@@ -21,8 +21,9 @@ pub(super) struct Named {
     before: usize,
     /// What was compared last.
     pub(super) most: Option<u64>,
-    /// Bytes of an entry.
+    /// Bytes of an entry, and whether it has a sign.
     pub(super) entry: u64,
+    signed: bool,
 }
 
 impl Named {
@@ -32,8 +33,9 @@ impl Named {
             self.before = self.tables.len();
         }
         if step.entry > 0 {
-            self.entry = step.entry;
+            (self.entry, self.signed) = (step.entry, false);
         }
+        self.signed |= step.adds_signed;
         if let Some(table) = step.table {
             if let Some(known) = self.tables.iter().position(|&known| known == table) {
                 self.tables.remove(known);
@@ -89,7 +91,7 @@ pub(super) fn cases(
     let most = most.min(MAX_TABLE);
     let mut found = Vec::new();
     if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-        return short_cases(image, budget, tables, within, most, entry as usize);
+        return short_cases(image, budget, tables, within, most, named);
     }
     for &table in tables {
         let Some(region) = image.region(table) else {
@@ -140,8 +142,9 @@ fn short_cases(
     tables: &[u64],
     within: &Range<u64>,
     most: usize,
-    entry: usize,
+    named: &Named,
 ) -> Vec<u64> {
+    let entry = named.entry as usize;
     let mut labels = tables.iter().rev();
     let Some(&label) = labels.find(|label| within.contains(label)) else {
         return Vec::new();
@@ -152,17 +155,25 @@ fn short_cases(
             return None;
         }
         let places = bytes.chunks_exact(entry).map(|raw| {
-            let high = raw.get(1).copied().unwrap_or(0);
-            label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
+            let count = match *raw {
+                [low, high] if named.signed => i16::from_le_bytes([low, high]).into(),
+                [low, high] => u16::from_le_bytes([low, high]).into(),
+                [low, ..] if named.signed => (low as i8).into(),
+                [low, ..] => low.into(),
+                [] => 0i64,
+            };
+            label.wrapping_add_signed(4 * count)
         });
         let places: Vec<u64> = places.collect();
         let one = places.iter().all(|place| Some(place) == places.first());
         (!one && places.iter().all(|place| within.contains(place))).then_some(places)
     };
     *budget = budget.saturating_sub((tables.len() * most) as u64);
+    // Behind the label, or on both sides of it.
+    let spread = |place: &u64| place.abs_diff(label);
     let outside = tables.iter().filter(|table| !within.contains(table));
     let candidates = outside.filter_map(|&table| read(table));
     candidates
-        .min_by_key(|places| places.iter().max().copied())
+        .min_by_key(|places| places.iter().map(spread).max())
         .unwrap_or_default()
 }

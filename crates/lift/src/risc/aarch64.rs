@@ -83,6 +83,11 @@ impl Isa for Aarch64 {
         }
     }
 
+    /// `ADD Xd, Xn, Wm, SXTB #2`, `SXTH #2`.
+    fn adds_signed(&self, code: &Code) -> bool {
+        code.word & 0xffe0_0000 == 0x8b20_0000 && matches!(field(code.word, 13, 3), 4 | 5)
+    }
+
     /// The hints, `BTI C` and `NOP` among them.
     fn is_nop(&self, code: &Code) -> bool {
         code.word & 0xffff_f01f == 0xd503_201f

@@ -197,6 +197,12 @@ pub(crate) trait Isa: Sync {
     /// Bytes that a load reads at a register and a register, 0 if it is none.
     fn indexed_load(&self, code: &Code) -> u64;
 
+    /// Whether it adds a number of one or two bytes with a sign.
+    fn adds_signed(&self, code: &Code) -> bool {
+        let _ = code;
+        false
+    }
+
     /// Whether it does nothing, or marks where jumps may land.
     fn is_nop(&self, code: &Code) -> bool;
 
@@ -383,6 +389,7 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         saves: isa.saves_return(code),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
+        adds_signed: isa.adds_signed(code),
     };
     match op {
         Op::Branch(target) => {
