@@ -623,19 +623,20 @@ impl<'i> Discovery<'i, '_> {
             .min(region.data_end())
             .min(start.saturating_add(MAX_BYTES));
         let mut seen = HashSet::new();
-        let mut open = vec![start];
+        // Where to go on, and what was compared before.
+        let mut open: Vec<(u64, Option<u64>)> = vec![(start, None)];
         // Jumps over code that nothing has led to yet, lowest first.
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
         let mut named = Named::default();
         let mut end = start;
         loop {
-            while let Some(at) = open.pop() {
+            while let Some((at, most)) = open.pop() {
                 if at >= limit || seen.contains(&at) {
                     continue;
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let mut restored = false;
-                (named.most, named.entry) = (None, 0);
+                (named.most, named.entry) = (most, 0);
                 let mut called = false;
                 for step in self.steps(at, limit).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
@@ -645,6 +646,8 @@ impl<'i> Discovery<'i, '_> {
                     if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
+                    // 32-bit code takes arguments off the stack after a call.
+                    let arguments = called && self.image.arch == Arch::X86;
                     called = matches!(step.reference, Some((_, Reference::Call)));
                     end = end.max(step.next());
                     named.follow(&step);
@@ -654,24 +657,22 @@ impl<'i> Discovery<'i, '_> {
                         if step.is_jump() && target >= end {
                             *held.entry(target).or_insert(true) &= restored;
                         } else {
-                            open.push(target);
+                            open.push((target, named.most));
                         }
                     }
                     if let Some(targets) = self.image.modes.targets(step.address) {
-                        open.extend(targets);
+                        open.extend(targets.iter().map(|&target| (target, None)));
                     } else if step.indirect {
                         let within = start..limit;
                         let tables = std::mem::take(&mut self.address_tables);
-                        open.extend(switch::cases(
-                            self.image,
-                            &mut self.budget,
-                            &named,
-                            &within,
-                            |table| next_table(&tables, table),
-                        ));
+                        let cases =
+                            switch::cases(self.image, &mut self.budget, &named, &within, |table| {
+                                next_table(&tables, table)
+                            });
+                        open.extend(cases.into_iter().map(|target| (target, None)));
                         self.address_tables = tables;
                     }
-                    restored = step.restores;
+                    restored = step.restores && !arguments;
                     if step.ends || self.leaves(&step, limit) {
                         break;
                     }
@@ -684,9 +685,11 @@ impl<'i> Discovery<'i, '_> {
             // A jump to another function is its last deed: the frame is gone, or
             // there never was one and a new one begins there.
             let bytes = self.image.bytes_in(target, limit);
-            let tail = restored || step::is_prologue(self.image, bytes, target);
+            // In 32-bit code arguments are pushed where a block begins.
+            let begins = self.image.arch != Arch::X86 || target % ALIGNMENT == 0;
+            let tail = restored || begins && step::is_prologue(self.image, bytes, target);
             if target < end || !tail {
-                open.push(target);
+                open.push((target, None));
             }
         }
     }
@@ -766,6 +769,19 @@ impl<'i> Discovery<'i, '_> {
                     .is_some_and(|r| !r.executable && !r.writable)
             {
                 tables.push(table);
+            }
+            // A pointer that the loader fills with an address of this file.
+            if let Some(slot) = step.reads
+                && let Ok(at) = self.image.pointers.binary_search_by_key(&slot, |p| p.0)
+                && let target = self.image.pointers[at].1
+                && !(start..end).contains(&target)
+                && self.image.code_region(target).is_some()
+            {
+                self.edges.push(Edge {
+                    from: start,
+                    target,
+                    how: Reference::Address,
+                });
             }
             if let Some((target, how)) = step.reference
                 && !(start..end).contains(&target)

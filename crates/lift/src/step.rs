@@ -27,6 +27,8 @@ pub(crate) struct Step {
     pub(crate) reference: Option<(u64, Reference)>,
     /// Constant data that may be a jump table.
     pub(crate) table: Option<u64>,
+    /// Where it reads a pointer.
+    pub(crate) reads: Option<u64>,
     /// Takes down the stack frame, or a part of it.
     pub(crate) restores: bool,
     /// Saves the return address, which a function does before it calls.
@@ -116,6 +118,18 @@ impl Iterator for Steps<'_> {
                 if let Some(got) = got.filter(|_| entry && instruction.memory_displ_size() == 4) {
                     let table = got.wrapping_add(instruction.memory_displacement64());
                     step.table = Some(table & 0xffff_ffff);
+                    if instruction.code() == Code::Lea_r32_m && step.reference.is_none() {
+                        step.reference = step.table.map(|taken| (taken, Reference::Address));
+                    }
+                }
+                if let Some(got) = got
+                    && step.reads.is_none()
+                    && instruction.memory_displ_size() == 4
+                    && instruction.memory_index() == Register::None
+                    && matches!(instruction.code(), Code::Mov_r32_rm32 | Code::Push_rm32)
+                {
+                    let slot = got.wrapping_add(instruction.memory_displacement64());
+                    step.reads = Some(slot & 0xffff_ffff);
                 }
                 if let Some(fields) = fields
                     && step.reference.is_none()
@@ -142,6 +156,12 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),
+        reads: matches!(
+            instruction.code(),
+            Code::Mov_r64_rm64 | Code::Mov_r32_rm32 | Code::Push_rm64 | Code::Push_rm32
+        )
+        .then(|| absolute_operand(instruction))
+        .flatten(),
         restores: match instruction.mnemonic() {
             Mnemonic::Leave | Mnemonic::Pop => true,
             Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),

@@ -385,6 +385,7 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         indirect: false,
         reference: code_taken.map(|target| (target, Reference::Address)),
         table: taken,
+        reads: whole.filter(|_| matches!(op, Op::Memory { .. } | Op::SumMemory { .. })),
         restores: restores(isa, op),
         saves: isa.saves_return(code),
         compares: isa.compared(code),
