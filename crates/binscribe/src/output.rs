@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,8 +90,19 @@ impl Table {
             }));
         }
         let mut text = String::new();
-        for line in table.lines() {
-            text.push_str(line.trim_end());
+        for (number, line) in table.lines().enumerate() {
+            let line = line.trim_end();
+            let first = line.trim_start();
+            let (first, rest) = first.split_at(first.find(' ').unwrap_or(first.len()));
+            if number == 0 {
+                paint(&mut text, HEADING, line);
+            } else if first.starts_with("0x") {
+                text.push_str(&line[..line.len() - first.len() - rest.len()]);
+                paint(&mut text, ADDRESS, first);
+                text.push_str(rest);
+            } else {
+                text.push_str(line);
+            }
             text.push('\n');
         }
         write_out(&text)
@@ -132,8 +144,39 @@ pub(crate) fn print_line(text: &str) -> Result<()> {
     write_out(&format!("{}\n", terminal::clean(text)))
 }
 
+const HEADING: Style = Style::new().bold();
+const ADDRESS: Style = AnsiColor::Cyan.on_default();
+const MNEMONIC: Style = AnsiColor::Yellow.on_default();
+const COMMENT: Style = AnsiColor::Green.on_default();
+const ASIDE: Style = Style::new().dimmed();
+
+/// Appends `text` in colour. On what is no terminal, or where the environment
+/// says `NO_COLOR`, the colours are left out when it is written.
+fn paint(out: &mut String, style: Style, text: &str) {
+    out.push_str(&format!("{style}{text}{style:#}"));
+}
+
+/// Prints an instruction: its number, its address and its text.
+pub(crate) fn print_instruction(number: &str, address: u64, text: &str) -> Result<()> {
+    let text = terminal::clean(text);
+    let (code, comment) = text.split_at(text.find("; ").unwrap_or(text.len()));
+    let (mnemonic, operands) = code.split_at(code.find(' ').unwrap_or(code.len()));
+    let mut line = String::with_capacity(text.len() + 64);
+    paint(&mut line, ASIDE, number);
+    line.push_str("  ");
+    paint(&mut line, ADDRESS, &hex(address));
+    line.push_str("  ");
+    paint(&mut line, MNEMONIC, mnemonic);
+    line.push_str(operands);
+    if !comment.is_empty() {
+        paint(&mut line, COMMENT, comment);
+    }
+    line.push('\n');
+    write_out(&line)
+}
+
 fn write_out(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())

@@ -28,10 +28,8 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
             let width = listing.len().to_string().len();
             for (index, line) in listing.lines().enumerate() {
                 let number = index + 1;
-                output::print_line(&format!(
-                    "{number:width$}  {:#x}  {}",
-                    line.address, line.text
-                ))?;
+                let number = format!("{number:width$}");
+                output::print_instruction(&number, line.address, line.text)?;
             }
             Ok(())
         }
