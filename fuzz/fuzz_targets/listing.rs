@@ -2,7 +2,7 @@
 //! listing covers its function, and nothing in it can leave its line.
 #![no_main]
 
-use binscribe_lift::Program;
+use binscribe_lift::{Arch, Program};
 use libfuzzer_sys::fuzz_target;
 
 /// A program with one segment, mapped at 0x400000 and entered at its first
@@ -26,16 +26,8 @@ fn program(machine: u8, code: &[u8]) -> Vec<u8> {
     file
 }
 
-fuzz_target!(|code: &[u8]| {
-    let (machine, code) = match code {
-        [first, rest @ ..] if first & 1 == 1 => (183, rest),
-        [_, rest @ ..] => (62, rest),
-        [] => (62, code),
-    };
-    let file = program(machine, code);
-    let Ok(program) = Program::parse(&file) else {
-        return;
-    };
+/// Lists everything, and holds it against what is promised of a listing.
+fn list(program: &Program<'_>) {
     for function in program.functions() {
         let listing = program.listing(function);
         for line in listing.lines() {
@@ -43,5 +35,30 @@ fuzz_target!(|code: &[u8]| {
             assert!(!line.text.contains(|c: char| c.is_control()), "{:?}", line.text);
         }
         assert!(listing.facts.blocks <= listing.facts.instructions);
+        let mut next = 0;
+        for block in listing.blocks() {
+            assert_eq!(block.lines.start, next);
+            next = block.lines.end;
+        }
+        assert_eq!(next, listing.len());
+    }
+}
+
+// The first byte chooses: a program with a header, or code for a processor.
+fuzz_target!(|code: &[u8]| {
+    let [first, code @ ..] = code else { return };
+    let first = usize::from(*first);
+    if let Some(&arch) = Arch::ALL.get(first % 16) {
+        if let Ok(program) = Program::parse_raw(code, arch, 0x40_0000) {
+            list(&program);
+        }
+        return;
+    }
+    if let Ok(text) = std::str::from_utf8(code) {
+        let _ = binscribe_lift::demangle(text);
+    }
+    let machine = if first & 16 == 0 { 62 } else { 183 };
+    if let Ok(program) = Program::parse(&program(machine, code)) {
+        list(&program);
     }
 });
