@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
+use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 use crate::image::Image;
@@ -30,8 +30,8 @@ const MAX_TABLES: usize = 64;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
-type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>>;
-type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
+type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
+type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
 
 /// A function in the making; its start is its key.
 #[derive(Debug)]
@@ -109,7 +109,11 @@ impl<'i> Discovery<'i, '_> {
             return;
         };
         let region = &self.image.regions[region];
-        let mut frame = EhFrame::new(&region.data[offset..], LittleEndian);
+        let order = match self.image.arch.is_big_endian() {
+            true => RunTimeEndian::Big,
+            false => RunTimeEndian::Little,
+        };
+        let mut frame = EhFrame::new(&region.data[offset..], order);
         frame.set_address_size(self.image.arch.pointer_size() as u8);
         let bases = BaseAddresses::default().set_eh_frame(region.start + offset as u64);
         // Many entries share a description, and reading one is not cheap when
@@ -141,7 +145,7 @@ impl<'i> Discovery<'i, '_> {
 
     fn unwind_entry(
         &mut self,
-        frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+        frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
         bases: &BaseAddresses,
         fde: &Fde<'_>,
     ) {
@@ -448,6 +452,7 @@ impl<'i> Discovery<'i, '_> {
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
         let mut tables: Vec<u64> = Vec::new();
         let mut end = start;
+        let copies = self.copies(start, limit);
         loop {
             while let Some(at) = open.pop() {
                 if at >= limit || seen.contains(&at) {
@@ -455,7 +460,7 @@ impl<'i> Discovery<'i, '_> {
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let (mut restored, mut most, mut entry) = (false, None, 0);
-                for step in self.steps(at, limit).take(left) {
+                for step in self.part_steps(at, limit, copies).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     if step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
@@ -517,19 +522,19 @@ impl<'i> Discovery<'i, '_> {
             let Some(region) = image.region(table) else {
                 continue;
             };
-            if within.contains(&table) && image.arch == Arch::Aarch64 {
+            if within.contains(&table) && isa(image.arch).is_some() {
                 continue;
             }
             let before = found.len();
             let bytes = image.bytes_at(table).unwrap_or(&[]);
             if entry == 4 && !region.writable {
                 let relative = bytes.chunks_exact(4).take(most).map(|entry| {
-                    let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
                     let from = match image.arch {
                         Arch::X86 => image.got.unwrap_or(table),
+                        Arch::Mips | Arch::Mipsel => image.global.unwrap_or(table),
                         _ => table,
                     };
-                    from.wrapping_add_signed(distance.into())
+                    from.wrapping_add_signed(image.arch.signed(entry))
                 });
                 found.extend(relative.take_while(|target| within.contains(target)));
             } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
@@ -563,8 +568,21 @@ impl<'i> Discovery<'i, '_> {
 
     /// The instructions from `start` to `end`.
     fn steps(&self, start: u64, end: u64) -> Steps<'i> {
+        self.part_steps(start, end, 0)
+    }
+
+    /// The same inside of a function that has copies of the global register.
+    fn part_steps(&self, start: u64, end: u64, copies: u32) -> Steps<'i> {
         let image = self.image;
-        Steps::new(image, image.bytes_in(start, end), start)
+        Steps::new(image, image.bytes_in(start, end), start, copies)
+    }
+
+    /// The registers in which the function at `start` copies the global one.
+    fn copies(&self, start: u64, end: u64) -> u32 {
+        let image = self.image;
+        isa(image.arch).map_or(0, |isa| {
+            Codes::new(isa, image, image.bytes_in(start, end), start).copies()
+        })
     }
 
     /// Notes what a body refers to outside of itself.
@@ -619,10 +637,9 @@ impl<'i> Discovery<'i, '_> {
                 continue;
             };
             let bytes = self.image.bytes_at(table).unwrap_or(&[]);
-            let relative = bytes.chunks_exact(4).map(|entry| {
-                let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-                table.wrapping_add_signed(distance.into())
-            });
+            let relative = bytes
+                .chunks_exact(4)
+                .map(|entry| table.wrapping_add_signed(self.image.arch.signed(entry)));
             let size = self.image.arch.pointer_size();
             let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
             let absolute = slots.map_while(|slot| self.image.pointer(slot));
@@ -708,11 +725,19 @@ impl<'i> Discovery<'i, '_> {
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }
-                Op::Call(target) => {
-                    let import = self.image.imports.get(&target)?;
-                    return main.filter(|_| import.name.contains("libc_start_main"));
-                }
                 _ => {}
+            }
+            let callee = match code.op {
+                Op::Call(target) => Some(target),
+                Op::CallRegister(_) | Op::CallAt { .. } => whole,
+                _ => None,
+            };
+            if let Some(callee) = callee {
+                let import = self.image.imports.get(&callee).map(|import| &import.name);
+                // The global register may be set by a function of its own.
+                if let Some(name) = import.or_else(|| self.image.slots.get(&callee)) {
+                    return main.filter(|_| name.contains("libc_start_main"));
+                }
             }
         }
         None
@@ -755,7 +780,10 @@ impl<'i> Discovery<'i, '_> {
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
         let aligned = self.bodies.keys().filter(|&&start| start % 16 == 0).count();
-        let alignment_tells = aligned * 10 >= self.bodies.len() * 8;
+        // On 64-bit PowerPC local functions are not aligned either.
+        let arch = self.image.arch;
+        let alignment_tells = aligned * 10 >= self.bodies.len() * 8
+            && !matches!(arch, Arch::PowerPc64 | Arch::PowerPc64Le);
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
@@ -872,10 +900,13 @@ impl<'i> Discovery<'i, '_> {
             match code.op {
                 Op::Branch(target) if !(start..end).contains(&target) => return Kind::Thunk,
                 Op::Memory { .. } if whole.is_some() => slot = whole,
-                Op::Jump(_) if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) => {
+                Op::Jump(_) | Op::JumpAt { .. }
+                    if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) =>
+                {
                     return Kind::Plt;
                 }
-                Op::Page { .. } | Op::Add { .. } => {}
+                Op::JumpAt { .. } if whole.is_some() => return Kind::Thunk,
+                Op::Page { .. } | Op::Upper { .. } | Op::AddUpper { .. } | Op::Add { .. } => {}
                 _ if isa.is_nop(&code) => {}
                 _ => return Kind::Normal,
             }
@@ -888,7 +919,7 @@ impl<'i> Discovery<'i, '_> {
 /// leaves it in: it then says so before it first advances. The shared
 /// description, which all entries start from, is taken to be the usual one.
 fn starts_mid_frame(
-    frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+    frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
     bases: &BaseAddresses,
     fde: &Fde<'_>,
     word: u64,

@@ -58,6 +58,10 @@ impl Step {
 }
 
 /// The instructions at `address`, one after the other.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is made, and lies on the stack"
+)]
 pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
@@ -68,16 +72,25 @@ pub(crate) enum Steps<'b> {
     Risc {
         isa: &'static dyn risc::Isa,
         codes: Codes<'b>,
+        /// The instruction behind a jump that takes place after it.
+        slot: Option<Step>,
     },
 }
 
 impl<'b> Steps<'b> {
     /// Those of `bytes`, which lie at `address` of `image`.
-    pub(crate) fn new(image: &'b Image<'b>, bytes: &'b [u8], address: u64) -> Steps<'b> {
+    /// `copies` are registers that hold what the global register does.
+    pub(crate) fn new(
+        image: &'b Image<'b>,
+        bytes: &'b [u8],
+        address: u64,
+        copies: u32,
+    ) -> Steps<'b> {
         let arch = image.arch;
         if let Some(isa) = isa(arch) {
-            let codes = Codes::new(isa, image, bytes, address);
-            return Steps::Risc { isa, codes };
+            let codes = Codes::new(isa, image, bytes, address).with_copies(copies);
+            let slot = None;
+            return Steps::Risc { isa, codes, slot };
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
@@ -109,12 +122,49 @@ impl Iterator for Steps<'_> {
                 }
                 Some(step)
             }
-            Steps::Risc { isa, codes } => {
-                let (code, whole) = codes.next()?;
-                Some(risc::step(*isa, &code, whole))
+            Steps::Risc { isa, codes, slot } => {
+                if slot.is_some() {
+                    return slot.take();
+                }
+                let (first, delays) = risc_step(*isa, codes)?;
+                if delays && let Some((second, false)) = risc_step(*isa, codes) {
+                    let (first, second) = delayed(first, second);
+                    *slot = Some(second);
+                    return Some(first);
+                }
+                Some(first)
             }
         }
     }
+}
+
+/// The next instruction, and whether it jumps only behind the one after it.
+fn risc_step(isa: &dyn risc::Isa, codes: &mut Codes<'_>) -> Option<(Step, bool)> {
+    let (code, whole) = codes.next()?;
+    let mut step = risc::step(isa, &code, whole);
+    step.compares = step.compares.or_else(|| codes.compared(&code));
+    Some((step, isa.delays(&code)))
+}
+
+/// A jump and the instruction behind it, which runs first: the latter is where
+/// the code leads elsewhere.
+fn delayed(jump: Step, slot: Step) -> (Step, Step) {
+    let first = Step {
+        ends: false,
+        indirect: false,
+        reference: slot.reference,
+        table: slot.table,
+        restores: slot.restores,
+        ..jump
+    };
+    let second = Step {
+        ends: jump.ends || slot.invalid,
+        indirect: jump.indirect,
+        reference: jump.reference,
+        table: None,
+        ..slot
+    };
+    (first, second)
 }
 
 fn x86(instruction: &Instruction, absolute: bool) -> Step {

@@ -22,6 +22,8 @@ const STUB: usize = 6;
 struct Item {
     code: Code,
     whole: Option<u64>,
+    /// What it counts from an address that was whole before.
+    further: Option<u64>,
 }
 
 pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Listing {
@@ -40,11 +42,12 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         frame: &frame,
         facts: Facts::default(),
         parts: HashMap::new(),
+        uppers: HashMap::new(),
     };
     let lines = (0..code.len()).map(|at| writer.line(at)).collect();
     let mut facts = writer.facts;
     facts.instructions = code.len();
-    facts.blocks = blocks(&code, &index);
+    facts.blocks = blocks(isa, &code, &index);
     Listing { lines, facts }
 }
 
@@ -55,14 +58,23 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
         bytes_left -= end - range.start;
-        let codes = Codes::new(isa, image, image.bytes_in(range.start, end), range.start);
-        let room = MAX_INSTRUCTIONS - items.len();
-        items.extend(codes.take(room).map(|(code, whole)| Item { code, whole }));
+        let bytes = image.bytes_in(range.start, end);
+        let mut codes = Codes::new(isa, image, bytes, range.start);
+        while items.len() < MAX_INSTRUCTIONS
+            && let Some((code, whole)) = codes.next()
+        {
+            let further = codes.further();
+            items.push(Item {
+                code,
+                whole,
+                further,
+            });
+        }
     }
     items
 }
 
-fn blocks(code: &[Item], index: &HashMap<u64, usize>) -> usize {
+fn blocks(isa: &dyn Isa, code: &[Item], index: &HashMap<u64, usize>) -> usize {
     let mut leaders = vec![false; code.len()];
     leaders.iter_mut().take(1).for_each(|first| *first = true);
     for (at, c) in code.iter().enumerate() {
@@ -73,10 +85,16 @@ fn blocks(code: &[Item], index: &HashMap<u64, usize>) -> usize {
         }
         let ends = matches!(
             c.code.op,
-            Op::Branch(_) | Op::Conditional(_) | Op::Jump(_) | Op::Return | Op::Stop
+            Op::Branch(_)
+                | Op::Conditional(_)
+                | Op::Jump(_)
+                | Op::JumpAt { .. }
+                | Op::Return
+                | Op::Stop
         );
-        if ends && at + 1 < code.len() {
-            leaders[at + 1] = true;
+        let next = at + 1 + usize::from(isa.delays(&c.code));
+        if ends && let Some(leader) = leaders.get_mut(next) {
+            *leader = true;
         }
     }
     leaders.into_iter().filter(|&leader| leader).count()
@@ -100,8 +118,10 @@ impl Frame {
             depth: Vec::with_capacity(items.len()),
             pointer: None,
         };
+        let mut left = false;
         for item in items {
             frame.depth.push(now);
+            let delayed = std::mem::take(&mut left);
             match item.code.op {
                 Op::Add { to, from, value } if to == sp && from == sp => {
                     now = now.saturating_sub(value);
@@ -115,10 +135,18 @@ impl Frame {
                 Op::Memory { access } if access.base == sp && access.moves.is_some() => {
                     now = now.saturating_sub(access.offset);
                 }
-                Op::Return | Op::Branch(_) | Op::Jump(_) => now = deepest,
+                Op::Return | Op::Branch(_) | Op::Jump(_) | Op::JumpAt { .. } => {
+                    left = isa.delays(&item.code);
+                    if !left {
+                        now = deepest;
+                    }
+                }
                 _ => {}
             }
             deepest = deepest.max(now);
+            if delayed {
+                now = deepest;
+            }
         }
         frame
     }
@@ -153,6 +181,8 @@ struct Writer<'a, 'd> {
     facts: Facts,
     /// Numbers that `MOV` and `MOVK` put together, by register.
     parts: HashMap<u8, u64>,
+    /// Numbers whose lower half is added, by register.
+    uppers: HashMap<u8, u64>,
 }
 
 impl Writer<'_, '_> {
@@ -183,21 +213,32 @@ impl Writer<'_, '_> {
             mnemonic: mut out,
             mut operands,
         } = plain;
-        if operands.is_empty() {
-            return out;
+        if !operands.is_empty() {
+            let padding = isa.column().saturating_sub(out.len()).max(1);
+            out.extend(std::iter::repeat_n(' ', padding));
         }
-        let padding = isa.column().saturating_sub(out.len()).max(1);
-        out.extend(std::iter::repeat_n(' ', padding));
-        let Item { code, whole } = self.code[at];
+        let Item {
+            code,
+            whole,
+            further,
+        } = self.code[at];
         let last = match code.op {
             Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
                 Some(self.target(target, matches!(code.op, Op::Call(_))))
             }
-            Op::Page { to, .. } => self.meant(at, to).map(|(address, taken)| {
-                isa.high(&match taken {
-                    true => self.name(address, &mut None),
-                    false => self.slot(address, &mut None),
+            Op::Page { to, .. } | Op::Upper { to, .. } | Op::AddUpper { to, .. } => {
+                let globals = [isa.global(), isa.local_global()];
+                let meant = self.meant(at, to).filter(|_| !globals.contains(&Some(to)));
+                meant.map(|(address, taken)| {
+                    isa.high(&match taken {
+                        true => self.name(address, &mut None),
+                        false => self.slot(address, &mut None),
+                    })
                 })
+            }
+            Op::JumpAt { base, .. } | Op::CallAt { base, .. } => whole.map(|target| {
+                let name = self.target(target, matches!(code.op, Op::CallAt { .. }));
+                isa.memory_low(base, &name)
             }),
             Op::Address { address, .. } | Op::Literal { address, .. } => {
                 Some(self.name(address, comment))
@@ -206,6 +247,10 @@ impl Writer<'_, '_> {
                 let frame = [Some(isa.stack_pointer()), isa.frame_pointer()];
                 match whole {
                     Some(address) => Some(isa.low(&self.name(address, comment))),
+                    None if further.is_some() => {
+                        *comment = further.and_then(|address| self.pooled(address));
+                        None
+                    }
                     None if operands.len() == 3 && !frame.contains(&Some(to)) => self
                         .frame
                         .variable(isa, at, from, value)
@@ -230,7 +275,26 @@ impl Writer<'_, '_> {
             }
             out.push_str(operand);
         }
+        if let (Op::CallRegister(_) | Op::Jump(_), Some(target)) = (code.op, whole) {
+            out.push_str("; ");
+            out.push_str(&self.callee(target));
+        }
         out
+    }
+
+    /// The function at an address, or the one whose address the loader puts
+    /// there.
+    fn callee(&mut self, target: u64) -> String {
+        let Some(name) = self.program.image.slots.get(&target) else {
+            return self.target(target, true);
+        };
+        let call = Call {
+            name: name.clone(),
+            address: None,
+            import: true,
+        };
+        remember(&mut self.facts.calls, call);
+        name.clone()
     }
 
     fn memory(
@@ -244,6 +308,14 @@ impl Writer<'_, '_> {
         let isa = self.isa;
         let base = access.base;
         if let Some(address) = self.code[at].whole {
+            let global = self.program.image.global.filter(|_| access.moves.is_none());
+            if isa.local_global() == Some(base)
+                || global.map(|global| global.wrapping_add_signed(access.offset)) == Some(address)
+            {
+                let name = self.global(at, access, address, comment);
+                operands[place] = isa.memory_global(access, &name);
+                return;
+            }
             operands[place] = isa.memory_low(base, &self.slot(address, comment));
             return;
         }
@@ -268,19 +340,60 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// What is read or written at the global register: a slot that holds the
+    /// address of something is called like it.
+    fn global(
+        &mut self,
+        at: usize,
+        access: Access,
+        address: u64,
+        comment: &mut Option<String>,
+    ) -> String {
+        if let Some(name) = self.program.image.slots.get(&address) {
+            return name.clone();
+        }
+        let loaded = access.loads.filter(|&register| self.isa.holds(register));
+        if let Some((meant, _)) = loaded.and_then(|register| self.meant(at, register)) {
+            return self.name(meant, &mut None);
+        }
+        match self.program.image.pointer(address) {
+            Some(target) if loaded.is_some() => self.name(target, comment),
+            _ => self.slot(address, comment),
+        }
+    }
+
     /// The address that the page in `register` will be part of, and whether the
     /// address itself is taken, not what lies there.
-    fn meant(&self, at: usize, register: u8) -> Option<(u64, bool)> {
-        for Item { code, whole } in self.code[at + 1..].iter().take(APART) {
+    fn meant(&self, at: usize, mut register: u8) -> Option<(u64, bool)> {
+        for Item { code, whole, .. } in self.code[at + 1..].iter().take(APART) {
             let uses = match code.op {
                 Op::Add { from, .. } => from == register,
                 Op::Memory { access } => access.base == register,
+                Op::JumpAt { base, .. } | Op::CallAt { base, .. } => base == register,
+                Op::CallRegister(by) | Op::Jump(by) => by == register,
+                Op::Index { to, a, b } => {
+                    if a == register || b == register {
+                        register = to;
+                    }
+                    false
+                }
+                Op::AddUpper { to, from, .. } => {
+                    if from == register {
+                        register = to;
+                    }
+                    false
+                }
                 _ => false,
             };
             if uses && let Some(whole) = *whole {
-                return Some((whole, matches!(code.op, Op::Add { .. })));
+                return Some((whole, !matches!(code.op, Op::Memory { .. })));
             }
-            if matches!(code.op, Op::Page { to, .. } if to == register) {
+            let changes = match code.op {
+                Op::Page { to, .. } => Some(to),
+                op if self.isa.keeps() => op.changes(),
+                _ => None,
+            };
+            if changes == Some(register) {
                 return None;
             }
         }
@@ -303,12 +416,23 @@ impl Writer<'_, '_> {
         name
     }
 
+    /// The string that begins at an address, behind other data.
+    fn pooled(&self, address: u64) -> Option<String> {
+        let before = self
+            .program
+            .image
+            .bytes_in(address.checked_sub(1)?, address);
+        let inside = before.iter().any(|b| matches!(b, b' '..=b'~'));
+        self.program.string_at(address, 1).filter(|_| !inside)
+    }
+
     /// What lies at an address that is read or written.
     fn slot(&mut self, address: u64, comment: &mut Option<String>) -> String {
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
             // A function of a few instructions that ends in a jump is a stub.
-            let jumps = matches!(self.code.last().map(|item| item.code.op), Some(Op::Jump(_)));
+            let last = self.code.last().map(|item| item.code.op);
+            let jumps = matches!(last, Some(Op::Jump(_) | Op::JumpAt { .. }));
             if jumps && self.code.len() <= STUB {
                 let call = Call {
                     name: name.clone(),
@@ -325,14 +449,41 @@ impl Writer<'_, '_> {
         }
         match image.object(address) {
             Some(_) => self.name(address, comment),
+            None if image.arch.bits() == 32 => format!("dword_{address:X}"),
             None => format!("qword_{address:X}"),
         }
     }
 
     /// Remembers a number that says what a function computes.
     fn constants(&mut self, at: usize) {
-        let Op::Move { to, value, keep } = self.code[at].code.op else {
-            return;
+        let op = self.code[at].code.op;
+        let upper = match op {
+            Op::Add { from, .. } | Op::Join { from, .. } => self.uppers.get(&from).copied(),
+            _ => None,
+        };
+        if let Some(changed) = op.changes() {
+            self.uppers.remove(&changed);
+        }
+        let (to, value, keep) = match op {
+            Op::Move { to, value, keep } => (to, value, keep),
+            Op::Upper { to, value } => {
+                self.uppers.insert(to, value);
+                return;
+            }
+            Op::Add { .. } | Op::Join { .. } if self.code[at].whole.is_none() => {
+                let Some((to, upper)) = op.changes().zip(upper) else {
+                    return;
+                };
+                let whole = match op {
+                    Op::Add { value, .. } => upper.wrapping_add_signed(value),
+                    Op::Join { value, .. } => upper | value,
+                    _ => upper,
+                };
+                // Registers of 64 bits hold 32-bit numbers with their sign.
+                let narrow = i32::try_from(whole as i64).map(|n| u64::from(n as u32));
+                (to, narrow.unwrap_or(whole), false)
+            }
+            _ => return,
         };
         let whole = match keep {
             true => self.parts.get(&to).copied().unwrap_or(0) | value,

@@ -13,6 +13,9 @@ use crate::step::{Reference, Step};
 
 mod aarch64;
 pub(crate) mod listing;
+mod mips;
+mod powerpc;
+mod riscv;
 
 /// The part of an instruction that matters here. Registers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,15 @@ pub(crate) enum Op {
     /// To the address in a register.
     Jump(u8),
     CallRegister(u8),
+    /// To a register and a number: the second half of an address.
+    JumpAt {
+        base: u8,
+        offset: i64,
+    },
+    CallAt {
+        base: u8,
+        offset: i64,
+    },
     Return,
     /// A trap that is never left: `BRK`, `HLT`.
     Stop,
@@ -31,6 +43,28 @@ pub(crate) enum Op {
     Page {
         to: u8,
         address: u64,
+    },
+    /// The upper half of a number, which is an address only in code that is
+    /// loaded where it says: `LUI`.
+    Upper {
+        to: u8,
+        value: u64,
+    },
+    /// The first half of an address is counted from a register: `ADDIS`.
+    AddUpper {
+        to: u8,
+        from: u8,
+        value: i64,
+    },
+    /// Two registers are added: the place of a table's entry.
+    Index {
+        to: u8,
+        a: u8,
+        b: u8,
+    },
+    Copy {
+        to: u8,
+        from: u8,
     },
     /// A whole address: `ADR`.
     Address {
@@ -48,6 +82,12 @@ pub(crate) enum Op {
         from: u8,
         value: i64,
     },
+    /// The lower half of a number, no address, joins the upper one: `ORI`.
+    Join {
+        to: u8,
+        from: u8,
+        value: u64,
+    },
     /// A load or a store at a register and a number.
     Memory {
         access: Access,
@@ -61,6 +101,27 @@ pub(crate) enum Op {
     },
     /// Anything else: the register that it changes, if any.
     Other(Option<u8>),
+}
+
+impl Op {
+    /// The register that it changes: the first one, where there are two.
+    pub(crate) fn changes(self) -> Option<u8> {
+        match self {
+            Op::Page { to, .. }
+            | Op::Upper { to, .. }
+            | Op::AddUpper { to, .. }
+            | Op::Index { to, .. }
+            | Op::Copy { to, .. }
+            | Op::Address { to, .. }
+            | Op::Literal { to, .. }
+            | Op::Add { to, .. }
+            | Op::Join { to, .. }
+            | Op::Move { to, .. } => Some(to),
+            Op::Memory { access } => access.loads,
+            Op::Other(to) => to,
+            _ => None,
+        }
+    }
 }
 
 /// A load or a store at a register and a number.
@@ -126,6 +187,50 @@ pub(crate) trait Isa: Sync {
         register != self.stack_pointer()
     }
 
+    /// Whether a register keeps the address that it was given, to reach more
+    /// from there, to call it, or to load what is called.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// The register that holds the same address everywhere, which data is
+    /// counted from.
+    fn global(&self) -> Option<u8> {
+        None
+    }
+
+    /// The register that each function makes a global register of its own, out
+    /// of where it is.
+    fn local_global(&self) -> Option<u8> {
+        None
+    }
+
+    /// Whether slots at the global register may hold the first halves of
+    /// addresses.
+    fn has_halves(&self) -> bool {
+        false
+    }
+
+    /// What it holds.
+    fn global_value(&self, _: &Image<'_>) -> Option<u64> {
+        None
+    }
+
+    /// Whether the jump or the call takes place behind the next instruction.
+    fn delays(&self, _: &Code) -> bool {
+        false
+    }
+
+    /// The register that a register is compared with.
+    fn compared_register(&self, _: &Code) -> Option<u8> {
+        None
+    }
+
+    /// Whether stubs may lie between functions, not in a section of their own.
+    fn has_loose_stubs(&self) -> bool {
+        false
+    }
+
     /// Code begins at multiples of this.
     fn alignment(&self) -> u64 {
         4
@@ -182,6 +287,11 @@ pub(crate) trait Isa: Sync {
     /// place on.
     fn memory_after(&self, base: u8, by: &str, inside: &str) -> Vec<String>;
 
+    /// The place at the global register that `access` reads or writes.
+    fn memory_global(&self, access: Access, name: &str) -> String {
+        self.memory_low(access.base, name)
+    }
+
     /// The first half of an address that has a name.
     fn high(&self, name: &str) -> String;
 
@@ -203,8 +313,15 @@ pub(crate) fn isa(arch: Arch) -> Option<&'static dyn Isa> {
     match arch {
         Arch::X86_64 | Arch::X86 => None,
         Arch::Aarch64 => Some(&aarch64::Aarch64),
+        Arch::Riscv64 => Some(&riscv::Riscv),
+        Arch::Mips | Arch::Mipsel => Some(&mips::Mips),
+        Arch::PowerPc => Some(&powerpc::NARROW),
+        Arch::PowerPc64 | Arch::PowerPc64Le => Some(&powerpc::WIDE),
     }
 }
+
+/// Instructions in which a function copies the global register.
+const BEGINNING: usize = 24;
 
 /// The instructions of `bytes`, which lie at `address`, each with the address
 /// that it makes whole.
@@ -215,6 +332,10 @@ pub(crate) struct Codes<'b> {
     bytes: &'b [u8],
     address: u64,
     values: Values,
+    /// The instruction before was a call that has yet to take place.
+    called: bool,
+    /// What the last instruction counted from a whole address.
+    further: Option<u64>,
 }
 
 impl<'b> Codes<'b> {
@@ -224,12 +345,62 @@ impl<'b> Codes<'b> {
         bytes: &'b [u8],
         address: u64,
     ) -> Codes<'b> {
+        let mut values = Values::default();
+        if let (Some(register), Some(value)) = (isa.global(), image.global) {
+            values.0[usize::from(register & 63)] = Some(Held::Global(value));
+        }
         Codes {
             isa,
             image,
             bytes,
             address,
-            values: Values::default(),
+            values,
+            called: false,
+            further: None,
+        }
+    }
+
+    /// The registers that hold what the global register does when the code has
+    /// begun, and through all calls: bit by bit.
+    pub(crate) fn copies(self) -> u32 {
+        let (clobbered, mut codes) = (self.isa.clobbered(), self);
+        let mut copies = 0;
+        for _ in 0..BEGINNING {
+            if codes.next().is_none() {
+                break;
+            }
+            for (register, held) in codes.values.0.iter().take(32).enumerate() {
+                if matches!(held, Some(Held::Global(_))) {
+                    copies |= 1 << register;
+                }
+            }
+        }
+        copies & !clobbered
+    }
+
+    /// Has it known that the registers of a set are such copies.
+    pub(crate) fn with_copies(mut self, copies: u32) -> Codes<'b> {
+        let global = self.image.global.map(Held::Global);
+        for (register, held) in self.values.0.iter_mut().take(32).enumerate() {
+            if copies >> register & 1 == 1 {
+                *held = global;
+            }
+        }
+        self
+    }
+
+    /// The address that the last instruction counted from another: compilers
+    /// reach all strings of a pool from its start.
+    pub(crate) fn further(&self) -> Option<u64> {
+        self.further
+    }
+
+    /// The number that `code`, the last instruction, compares a register with.
+    pub(crate) fn compared(&self, code: &Code) -> Option<u64> {
+        let register = self.isa.compared_register(code)?;
+        match self.values.held(register) {
+            Some(Held::Number(number)) => Some(number),
+            _ => None,
         }
     }
 }
@@ -241,7 +412,22 @@ impl Iterator for Codes<'_> {
         let code = self.isa.decode(self.image, self.bytes, self.address)?;
         self.bytes = self.bytes.get(usize::from(code.length)..)?;
         self.address = self.address.wrapping_add(code.length.into());
-        let whole = self.values.follow(self.isa, code.op);
+        self.further = match code.op {
+            Op::Add { from, value, .. } => match self.values.held(from) {
+                Some(Held::Whole(at)) => Some(at.wrapping_add_signed(value)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let whole = self.values.follow(self.isa, self.image, &code);
+        let calls = matches!(
+            code.op,
+            Op::Call(_) | Op::CallRegister(_) | Op::CallAt { .. }
+        );
+        let delays = self.isa.delays(&code);
+        if std::mem::replace(&mut self.called, calls && delays) || (calls && !delays) {
+            self.values.forget(self.isa.clobbered());
+        }
         Some((code, whole))
     }
 }
@@ -270,7 +456,15 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         }
         Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
         Op::Call(target) => step.reference = Some((target, Reference::Call)),
-        Op::Jump(_) => (step.ends, step.indirect) = (true, true),
+        Op::CallRegister(_) | Op::CallAt { .. } => {
+            (step.reference, step.table) = (taken.map(|target| (target, Reference::Call)), None);
+        }
+        Op::Jump(_) | Op::JumpAt { .. } => {
+            (step.reference, step.table) = (taken.map(|target| (target, Reference::Jump)), None);
+            (step.ends, step.indirect) = (true, taken.is_none());
+        }
+        // The entry of a table that code adds its index to before it loads.
+        Op::Memory { .. } if step.entry > 0 => step.table = whole,
         Op::Return | Op::Stop => step.ends = true,
         Op::Undefined => (step.ends, step.invalid) = (true, true),
         _ => {}
@@ -288,58 +482,181 @@ fn restores(isa: &dyn Isa, op: Op) -> bool {
     }
 }
 
-/// Which registers hold the first half of an address.
-#[derive(Debug, Clone, Copy, Default)]
-struct Values([Option<u64>; 32]);
+/// What is known of a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// What data is counted from everywhere.
+    Global(u64),
+    /// The first half of an address.
+    Part(u64),
+    /// The first half of what is an address if something lies there.
+    Upper(u64),
+    /// An address, to which something unknown was added.
+    Indexed(u64),
+    Whole(u64),
+    /// What the loader puts into this slot.
+    Slot(u64),
+    Number(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Values([Option<Held>; 64]);
+
+impl Default for Values {
+    fn default() -> Values {
+        Values([None; 64])
+    }
+}
 
 impl Values {
+    fn held(&self, register: u8) -> Option<Held> {
+        self.0[usize::from(register & 63)]
+    }
+
     /// Follows one instruction. Returns the address that it makes whole.
-    fn follow(&mut self, isa: &dyn Isa, op: Op) -> Option<u64> {
-        let held = |values: &Self, register: u8| values.0[usize::from(register & 31)];
-        match op {
+    fn follow(&mut self, isa: &dyn Isa, image: &Image<'_>, code: &Code) -> Option<u64> {
+        match code.op {
             Op::Page { to, address } => {
-                self.set(isa, to, Some(address));
+                self.set(isa, image, to, Some(Held::Part(address)));
+                None
+            }
+            Op::Upper { to, value } => {
+                let address = image.absolute || image.address_fields.contains(&code.address);
+                let held = if address { Held::Upper } else { Held::Number };
+                self.set(isa, image, to, Some(held(value)));
+                None
+            }
+            Op::AddUpper { to, from, value } => {
+                let held = match self.held(from) {
+                    Some(Held::Part(part) | Held::Global(part)) => {
+                        Some(Held::Part(part.wrapping_add_signed(value)))
+                    }
+                    Some(Held::Upper(part)) => Some(Held::Upper(part.wrapping_add_signed(value))),
+                    _ => None,
+                };
+                self.set(isa, image, to, held);
+                None
+            }
+            Op::Index { to, a, b } => {
+                let held = [a, b].into_iter().find_map(|register| {
+                    let (Held::Part(at) | Held::Upper(at)) = self.held(register)? else {
+                        return None;
+                    };
+                    image.region(at).map(|_| Held::Indexed(at))
+                });
+                self.set(isa, image, to, held);
+                None
+            }
+            Op::Copy { to, from } => {
+                self.set(isa, image, to, self.held(from));
                 None
             }
             Op::Address { to, address } => {
-                self.set(isa, to, None);
+                self.set(isa, image, to, None);
                 Some(address)
             }
             Op::Add { to, from, value } => {
-                let page = held(self, from);
-                self.set(isa, to, None);
-                page.map(|page| page.wrapping_add_signed(value))
-            }
-            Op::Memory { access } => {
-                let page = held(self, access.base);
-                for register in access.loads.into_iter().chain(access.loads_also) {
-                    self.set(isa, register, None);
-                }
-                if access.moves.is_some() {
-                    self.set(isa, access.base, None);
+                let whole = self.second_half(image, from, value);
+                let kept = whole.filter(|_| isa.keeps());
+                if isa.local_global() == Some(to) {
+                    self.set(isa, image, to, kept.map(Held::Global));
                     return None;
                 }
-                page.map(|page| page.wrapping_add_signed(access.offset))
+                self.set(isa, image, to, kept.map(Held::Whole));
+                whole.filter(|_| isa.global() != Some(to))
             }
-            Op::Call(_) | Op::CallRegister(_) => {
-                let clobbered = isa.clobbered();
-                for (register, value) in self.0.iter_mut().enumerate() {
-                    if clobbered >> register & 1 == 1 {
-                        *value = None;
-                    }
+            Op::Memory { access } => self.load(isa, image, access),
+            Op::CallAt { base, offset } | Op::JumpAt { base, offset } => {
+                self.second_half(image, base, offset)
+            }
+            Op::CallRegister(register) | Op::Jump(register) if isa.keeps() => {
+                match self.held(register)? {
+                    Held::Whole(at) | Held::Part(at) | Held::Slot(at) => Some(at),
+                    _ => None,
                 }
+            }
+            Op::Move {
+                to,
+                value,
+                keep: false,
+            } => {
+                self.set(isa, image, to, Some(Held::Number(value)));
                 None
             }
-            Op::Literal { to, .. } | Op::Move { to, .. } | Op::Other(Some(to)) => {
-                self.set(isa, to, None);
+            Op::Literal { to, .. }
+            | Op::Join { to, .. }
+            | Op::Move { to, .. }
+            | Op::Other(Some(to)) => {
+                self.set(isa, image, to, None);
                 None
             }
             _ => None,
         }
     }
 
-    fn set(&mut self, isa: &dyn Isa, register: u8, value: Option<u64>) {
-        self.0[usize::from(register & 31)] = value.filter(|_| isa.holds(register));
+    /// The address whose first half is in a register.
+    fn second_half(&self, image: &Image<'_>, from: u8, value: i64) -> Option<u64> {
+        match self.held(from)? {
+            Held::Part(part) | Held::Global(part) => Some(part.wrapping_add_signed(value)),
+            Held::Upper(part) => {
+                Some(part.wrapping_add_signed(value)).filter(|&at| image.is_known(at))
+            }
+            _ => None,
+        }
+    }
+
+    fn load(&mut self, isa: &dyn Isa, image: &Image<'_>, access: Access) -> Option<u64> {
+        let base = self.held(access.base);
+        for register in access.loads.into_iter().chain(access.loads_also) {
+            self.set(isa, image, register, None);
+        }
+        if access.moves.is_some() {
+            self.set(isa, image, access.base, None);
+            return None;
+        }
+        let at = |base: u64| base.wrapping_add_signed(access.offset);
+        let whole = match base? {
+            Held::Part(part) | Held::Global(part) => Some(at(part)),
+            Held::Upper(part) => Some(at(part)).filter(|&at| image.is_known(at)),
+            Held::Indexed(table) => return Some(at(table)),
+            Held::Whole(base) => Some(at(base)).filter(|at| image.slots.contains_key(at)),
+            Held::Slot(_) | Held::Number(_) => None,
+        };
+        if let (Some(slot), Some(to), true) = (whole, access.loads, isa.keeps()) {
+            let held = if image.slots.contains_key(&slot) {
+                Some(Held::Slot(slot))
+            } else if let Some(Held::Global(_)) = base {
+                // The upper half of an address alone need not lie anywhere.
+                let width = image.arch.pointer_size();
+                let raw = image.bytes_in(slot, slot.saturating_add(width));
+                let whole = image.pointer(slot);
+                let half = || (raw.len() as u64 == width).then(|| image.arch.number(raw));
+                match isa.has_halves() {
+                    true => whole.or_else(half).map(Held::Part),
+                    false => whole.map(Held::Whole),
+                }
+            } else {
+                None
+            };
+            self.set(isa, image, to, held);
+        }
+        whole
+    }
+
+    /// Forgets what a call may change.
+    fn forget(&mut self, clobbered: u32) {
+        for (register, value) in self.0.iter_mut().enumerate() {
+            if register >= 32 || clobbered >> register & 1 == 1 {
+                *value = None;
+            }
+        }
+    }
+
+    fn set(&mut self, isa: &dyn Isa, image: &Image<'_>, register: u8, value: Option<Held>) {
+        if image.global.is_some() && isa.global() == Some(register) {
+            return;
+        }
+        self.0[usize::from(register & 63)] = value.filter(|_| isa.holds(register));
     }
 }
 

@@ -8,6 +8,7 @@ mod discovery;
 mod golden;
 mod macho;
 mod malformed;
+mod risc;
 mod windows;
 
 /// A binary from `fixtures/`, which says how each was made.
