@@ -398,6 +398,12 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 };
                 *cursor = start + 1;
+                // A stub between functions.
+                if image.imports.contains_key(&start) {
+                    let last = self.steps(start, next).find(|step| step.ends);
+                    at = last.map_or(next, |last| last.next());
+                    continue;
+                }
                 let mut steps = self.steps(start, next).take(PLAUSIBLE);
                 let code = loop {
                     match steps.next() {
@@ -475,6 +481,7 @@ impl<'i> Discovery<'i, '_> {
                     }
                     if let Some(target) = step.branch_target()
                         && (start..limit).contains(&target)
+                        && !self.image.imports.contains_key(&target)
                     {
                         if step.is_jump() && target >= end {
                             *held.entry(target).or_insert(true) &= restored;
@@ -720,15 +727,27 @@ impl<'i> Discovery<'i, '_> {
         let bytes = self.image.bytes_in(entry, end);
         let mut main = None;
         for (code, whole) in Codes::new(isa, self.image, bytes, entry) {
+            let table = isa.main_table();
+            let second = |table: u64| {
+                let size = self.image.arch.pointer_size();
+                self.image.pointer(table.wrapping_add(size))
+            };
             match code.op {
                 Op::Address { to, .. } | Op::Add { to, .. } if to == isa.argument() => main = whole,
+                Op::Add { to, .. } if Some(to) == table => main = whole.and_then(second),
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
+                }
+                Op::Memory { access } if access.loads.is_some() && access.loads == table => {
+                    main = whole
+                        .and_then(|slot| self.image.pointer(slot))
+                        .and_then(second);
                 }
                 _ => {}
             }
             let callee = match code.op {
                 Op::Call(target) => Some(target),
+                Op::Branch(target) if table.is_some() => Some(target),
                 Op::CallRegister(_) | Op::CallAt { .. } => whole,
                 _ => None,
             };

@@ -143,6 +143,10 @@ fn risc_step(isa: &dyn risc::Isa, codes: &mut Codes<'_>) -> Option<(Step, bool)>
     let (code, whole) = codes.next()?;
     let mut step = risc::step(isa, &code, whole);
     step.compares = step.compares.or_else(|| codes.compared(&code));
+    // A table that code adds its index to before it loads.
+    if matches!(code.op, risc::Op::Memory { .. }) && step.entry > 0 {
+        step.table = codes.further();
+    }
     Some((step, isa.delays(&code)))
 }
 

@@ -191,7 +191,8 @@ impl<'d> Image<'d> {
                 data: Cow::Borrowed(data),
                 executable: flags.contains(elf::SHF_EXECINSTR),
                 writable: flags.contains(elf::SHF_WRITE),
-                plt: name.starts_with(b".plt") || name == b".iplt",
+                plt: name.starts_with(b".plt")
+                    || matches!(name, b".iplt" | b".glink" | b".MIPS.stubs"),
                 section: index.0 as u32,
             });
         }

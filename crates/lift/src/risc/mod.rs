@@ -179,6 +179,12 @@ pub(crate) trait Isa: Sync {
     /// The register of the first argument of a function.
     fn argument(&self) -> u8;
 
+    /// The register in which `_start` hands on a table, whose second entry is
+    /// `main`.
+    fn main_table(&self) -> Option<u8> {
+        None
+    }
+
     /// Bit by bit the registers that a call may change.
     fn clobbered(&self) -> u32;
 
@@ -334,7 +340,7 @@ pub(crate) struct Codes<'b> {
     values: Values,
     /// The instruction before was a call that has yet to take place.
     called: bool,
-    /// What the last instruction counted from a whole address.
+    /// What the last instruction counted from another address.
     further: Option<u64>,
 }
 
@@ -389,8 +395,8 @@ impl<'b> Codes<'b> {
         self
     }
 
-    /// The address that the last instruction counted from another: compilers
-    /// reach all strings of a pool from its start.
+    /// The address that the last instruction counted from another: a string from
+    /// the start of a pool, the entry of a table.
     pub(crate) fn further(&self) -> Option<u64> {
         self.further
     }
@@ -415,6 +421,10 @@ impl Iterator for Codes<'_> {
         self.further = match code.op {
             Op::Add { from, value, .. } => match self.values.held(from) {
                 Some(Held::Whole(at)) => Some(at.wrapping_add_signed(value)),
+                _ => None,
+            },
+            Op::Memory { access } => match self.values.held(access.base) {
+                Some(Held::Indexed(at)) => Some(at.wrapping_add_signed(access.offset)),
                 _ => None,
             },
             _ => None,
@@ -463,8 +473,6 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
             (step.reference, step.table) = (taken.map(|target| (target, Reference::Jump)), None);
             (step.ends, step.indirect) = (true, taken.is_none());
         }
-        // The entry of a table that code adds its index to before it loads.
-        Op::Memory { .. } if step.entry > 0 => step.table = whole,
         Op::Return | Op::Stop => step.ends = true,
         Op::Undefined => (step.ends, step.invalid) = (true, true),
         _ => {}
@@ -542,7 +550,7 @@ impl Values {
                     let (Held::Part(at) | Held::Upper(at)) = self.held(register)? else {
                         return None;
                     };
-                    image.region(at).map(|_| Held::Indexed(at))
+                    Some(Held::Indexed(at))
                 });
                 self.set(isa, image, to, held);
                 None
@@ -618,7 +626,7 @@ impl Values {
         let whole = match base? {
             Held::Part(part) | Held::Global(part) => Some(at(part)),
             Held::Upper(part) => Some(at(part)).filter(|&at| image.is_known(at)),
-            Held::Indexed(table) => return Some(at(table)),
+            Held::Indexed(table) => return Some(at(table)).filter(|&at| image.is_known(at)),
             Held::Whole(base) => Some(at(base)).filter(|at| image.slots.contains_key(at)),
             Held::Slot(_) | Held::Number(_) => None,
         };

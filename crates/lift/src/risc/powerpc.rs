@@ -68,6 +68,10 @@ impl Isa for PowerPc {
         R3
     }
 
+    fn main_table(&self) -> Option<u8> {
+        Some(8)
+    }
+
     fn clobbered(&self) -> u32 {
         0x1ff9
     }

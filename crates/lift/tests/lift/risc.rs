@@ -92,6 +92,10 @@ fn powerpc_object() {
 #[test]
 fn stripped_powerpc64_program() {
     check("small-powerpc64le", "sub_10109C0", POWERPC64_REPORT);
+    assert_eq!(
+        calls("small-powerpc64le", "main"),
+        ["puts", "strtol", "sub_1010870", "sub_1010730"]
+    );
     assert!(calls("small-powerpc64le", "sub_1010730").contains(&"sub_10109C0".to_owned()));
 }
 
@@ -107,12 +111,18 @@ fn functions_are_found_without_unwind_table() {
         let whole = Program::parse(&bytes).unwrap();
         let listed = whole.find(from).unwrap().size;
         let mut bare = bytes.clone();
-        // Section and segment types of the table become unknown ones.
+        // Neither a section nor a segment is the table any more.
         let name = bare.windows(10).position(|w| w == b".eh_frame\0").unwrap();
         bare[name..name + 9].fill(b'x');
         let header = bare.windows(14).position(|w| w == b".eh_frame_hdr\0");
         if let Some(header) = header {
             bare[header..header + 13].fill(b'x');
+        }
+        for order in [u32::to_le_bytes, u32::to_be_bytes] {
+            let segment = order(0x6474_e550);
+            if let Some(at) = bare.windows(4).position(|w| w == segment) {
+                bare[at..at + 4].fill(0);
+            }
         }
         let program = Program::parse(&bare).unwrap();
         let function = program.find(from).unwrap();
