@@ -465,7 +465,7 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
-                let (mut restored, mut most, mut entry) = (false, None, 0);
+                let (mut restored, mut most, mut entry) = (false, None, (0, 0));
                 for step in self.part_steps(at, limit, copies).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     if step.invalid || self.budget == 0 || !seen.insert(step.address) {
@@ -473,7 +473,9 @@ impl<'i> Discovery<'i, '_> {
                     }
                     end = end.max(step.next());
                     most = step.compares.or(most);
-                    entry = if step.entry > 0 { step.entry } else { entry };
+                    if step.entry > 0 {
+                        entry = (step.entry, step.offset);
+                    }
                     if let Some(table) = step.table.filter(|table| !tables.contains(table))
                         && tables.len() < MAX_TABLES
                     {
@@ -513,19 +515,22 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// Where a jump by one of `tables` may lead, inside of `within`: at most to
-    /// `most` + 1 places, by entries of `entry` bytes.
+    /// `most` + 1 places, by entries of so many bytes, which begin at the table or
+    /// so far behind it.
     fn cases(
         &mut self,
         tables: &[u64],
         within: &Range<u64>,
         most: Option<u64>,
-        entry: u64,
+        (entry, offset): (u64, i64),
     ) -> Vec<u64> {
         let image = self.image;
         let most = most.map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
         let most = most.min(MAX_TABLE);
         let mut found = Vec::new();
-        for &table in tables {
+        let behind = tables.iter().filter(|_| offset != 0);
+        let behind = behind.map(|table| table.wrapping_add_signed(offset));
+        for table in tables.iter().copied().chain(behind) {
             let Some(region) = image.region(table) else {
                 continue;
             };

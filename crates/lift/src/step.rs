@@ -29,6 +29,8 @@ pub(crate) struct Step {
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
     pub(crate) entry: u64,
+    /// How far from the address that the code has the entries begin.
+    pub(crate) offset: i64,
 }
 
 /// How an instruction refers to an address.
@@ -188,6 +190,7 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         compares: (instruction.mnemonic() == Mnemonic::Cmp && is_immediate(instruction.op1_kind()))
             .then(|| instruction.immediate(1)),
         entry: 4,
+        offset: 0,
     }
 }
 

@@ -116,7 +116,8 @@ impl Isa for Mips {
     /// A load from the place that the sum of two registers is.
     fn indexed_load(&self, code: &Code) -> u64 {
         match code.op {
-            Op::Memory { access } if access.base != SP && code.word >> 26 == 0x23 => 4,
+            Op::Memory { access } if matches!(access.base, SP | FP) => 0,
+            Op::Memory { .. } if code.word >> 26 == 0x23 => 4,
             _ => 0,
         }
     }

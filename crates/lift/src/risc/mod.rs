@@ -458,6 +458,10 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         restores: restores(isa, op),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
+        offset: match op {
+            Op::Memory { access } => access.offset,
+            _ => 0,
+        },
     };
     match op {
         Op::Branch(target) => {

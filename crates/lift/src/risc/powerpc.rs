@@ -126,7 +126,9 @@ impl Isa for PowerPc {
             0x7c00_002a => 8,
             _ => match code.op {
                 // Or a load from the sum of two registers.
-                Op::Memory { access } if code.word >> 26 == 32 && access.base != SP => 4,
+                Op::Memory { access } if matches!(access.base, SP | FP) => 0,
+                Op::Memory { .. } if code.word >> 26 == 32 => 4,
+                Op::Memory { .. } if code.word >> 26 == 58 => 8,
                 _ => 0,
             },
         }
