@@ -80,7 +80,11 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
             });
         }
     };
-    let absolute = kind == BinaryKind::Executable;
+    // MIPS programs are position-independent inside even where they are loaded
+    // at one address.
+    let mips = matches!(arch, Arch::Mips | Arch::Mipsel);
+    let independent = mips && header.e_flags(H::ORDER).contains(elf::EF_MIPS_PIC);
+    let absolute = kind == BinaryKind::Executable && !independent;
     let mut image = Image {
         format: Format::Elf,
         arch,
