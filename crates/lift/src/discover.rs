@@ -14,7 +14,7 @@ use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndia
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 use crate::image::Image;
-use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
+use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Steps, absolute_operand, reference};
 
@@ -282,6 +282,15 @@ impl<'i> Discovery<'i, '_> {
         for &(_, target) in &image.pointers {
             seeds.entry(target).or_insert(Source::Reference);
         }
+        // What it calls comes before what is only pointed at.
+        if let Some((isa, entry)) = isa(image.arch).zip(image.entry)
+            && let Some(main) = self.main_risc(isa, entry, entry.saturating_add(256))
+        {
+            seeds.insert(main, Source::CallTarget);
+        }
+        for target in self.linked_pointers() {
+            seeds.entry(target).or_insert(Source::Reference);
+        }
         let mut unread: Vec<u64> = self
             .bodies
             .iter()
@@ -360,6 +369,31 @@ impl<'i> Discovery<'i, '_> {
             seeds.clear();
         }
         self.bodies.retain(|&start, body| body.end > start);
+    }
+
+    /// Code addresses in the data of a program that is loaded where it says: no
+    /// relocation tells of them any more.
+    fn linked_pointers(&self) -> impl Iterator<Item = u64> {
+        let image = self.image;
+        let isa = isa(image.arch);
+        let fixed = image.format == Format::Elf
+            && image.kind == BinaryKind::Executable
+            && image.pointers.len() < 64
+            && isa.is_some();
+        let regions = image
+            .regions
+            .iter()
+            .filter(move |r| fixed && r.writable && !r.executable);
+        let size = image.arch.pointer_size() as usize;
+        let words = regions.flat_map(move |r| r.data.chunks_exact(size));
+        words
+            .map(|word| image.arch.number(word))
+            .filter(move |&word| {
+                // Labels of an interpreter's instructions are pointed at too.
+                let bytes = image.bytes_in(word, word.saturating_add(64));
+                let aligned = isa.is_some_and(|isa| word % isa.alignment() == 0);
+                aligned && image.may_start(word) && step::is_prologue(image, bytes, word)
+            })
     }
 
     /// The code that no table of functions covers, as far as half of it: such a
@@ -691,8 +725,9 @@ impl<'i> Discovery<'i, '_> {
             return;
         };
         body.name.get_or_insert_with(|| "_start".into());
+        let end = body.end;
         if let Some(isa) = isa(self.image.arch) {
-            let main = self.main_risc(isa, entry);
+            let main = self.main_risc(isa, entry, end);
             if let Some(body) = main.and_then(|main| self.bodies.get_mut(&main)) {
                 body.name.get_or_insert_with(|| "main".into());
             }
@@ -727,8 +762,7 @@ impl<'i> Discovery<'i, '_> {
 
     /// What `_start` has in the register of the first argument when it first
     /// calls.
-    fn main_risc(&self, isa: &'static dyn Isa, entry: u64) -> Option<u64> {
-        let end = self.bodies.get(&entry)?.end;
+    fn main_risc(&self, isa: &'static dyn Isa, entry: u64, end: u64) -> Option<u64> {
         let bytes = self.image.bytes_in(entry, end);
         let mut main = None;
         for (code, whole) in Codes::new(isa, self.image, bytes, entry) {

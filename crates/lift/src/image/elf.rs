@@ -1,4 +1,5 @@
-//! ELF for x86, 64 and 32 bits: executables, shared objects, relocatable files.
+//! ELF of either class and byte order: executables, shared objects, relocatable
+//! files.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +18,10 @@ use crate::program::{Arch, BinaryKind, Format};
 use crate::risc::isa;
 use crate::step::absolute_operand;
 use crate::{Error, strings};
+
+/// Upper halves of addresses that may wait for their lower halves at a time:
+/// each of those looks through all of them.
+const MAX_HALVES: usize = 256;
 
 /// Entries of the dynamic table that are read; real ones have about 30.
 const MAX_DYNAMIC: usize = 4096;
@@ -759,12 +764,14 @@ impl<'d> Image<'d> {
             } else {
                 addend as u64
             };
-            halves.uppers.push(Half {
-                offset: r.offset,
-                symbol,
-                paged,
-                upper,
-            });
+            if halves.uppers.len() < MAX_HALVES {
+                halves.uppers.push(Half {
+                    offset: r.offset,
+                    symbol,
+                    paged,
+                    upper,
+                });
+            }
             return None;
         }
         if r.addend.is_none() && patch.form == Form::Low && patch.of == Of::Address {
