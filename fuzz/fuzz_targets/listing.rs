@@ -38,7 +38,7 @@ fuzz_target!(|code: &[u8]| {
     };
     for function in program.functions() {
         let listing = program.listing(function);
-        for line in &listing.lines {
+        for line in listing.lines() {
             assert!(function.contains(line.address));
             assert!(!line.text.contains(|c: char| c.is_control()), "{:?}", line.text);
         }

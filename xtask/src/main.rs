@@ -10,6 +10,7 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod apt;
 mod discovery;
 mod fetch;
 
@@ -26,9 +27,15 @@ Tasks:
   minilm                 fetch the text encoder into target/minilm
   train RECIPE [ARGS]    build binscribe-train and run it with its libraries
   fuzz [--seconds N]     run every target of fuzz/ for N seconds (60)
-  discovery              build packages for several processors, strip them, and
-                         print how well their functions are found (a few minutes;
-                         needs llvm-objcopy)
+  discovery [--quick] [--lengths] [--jobs N] [--minutes N]
+                         build packages by several compilers for several
+                         processors, strip them, and write docs/discovery.md: how
+                         well their functions are found (half an hour the first
+                         time; needs llvm and clang, takes the cross compilers of
+                         Debian that are there). --quick: a few files, printed only;
+                         with --lengths the lengths of instructions, too.
+                         --minutes: begins no file after them, and goes on in the
+                         next run
 
 Environment:
   BINSCRIBE_WHEELS  a folder of wheels to take instead of downloading
@@ -56,7 +63,7 @@ fn dispatch(arguments: &[OsString]) -> Result<()> {
         Some("minilm") => fetch::minilm(&root).map(|_| ()),
         Some("train") => train(&root, rest),
         Some("fuzz") => fuzz(&root, rest),
-        Some("discovery") => discovery::discovery(&root),
+        Some("discovery") => discovery::discovery(&root, rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

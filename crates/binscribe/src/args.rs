@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use binscribe_lift::Arch;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
@@ -69,6 +71,18 @@ pub(crate) struct ModelArgs {
     pub(crate) no_cache: bool,
 }
 
+/// How to read a file that has no format.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub(crate) struct RawArgs {
+    /// FILE is a raw image, code without any format, for this processor.
+    #[arg(long, value_name = "ARCH", value_parser = arch())]
+    pub(crate) arch: Option<Arch>,
+    /// Where the raw image lies in memory: 0x8000000, or decimal.
+    #[arg(long, value_name = "ADDRESS", requires = "arch", default_value = "0",
+          value_parser = address)]
+    pub(crate) base: u64,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {
     /// How to print the answer.
@@ -77,10 +91,20 @@ pub(crate) struct FormatArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PdbArgs {
+    /// The PDB that the linker wrote beside a Windows program: its names are
+    /// used. One of another build is refused.
+    #[arg(long, value_name = "FILE.pdb")]
+    pub(crate) pdb: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   binscribe explain /usr/bin/sort
   binscribe explain ./a.out --function 0x401a30 --top 5
+  binscribe explain coreutils.deb:usr/bin/sort
+  binscribe explain firmware.bin --arch aarch64 --base 0x8000000
   binscribe explain ./a.out --format json > functions.json
 
 A name is proposed where a known function is near enough, with the calibrated
@@ -88,7 +112,8 @@ probability that it is right; the model's tags have one too. Tags in [brackets]
 are facts: imports called and constants held. Thunks and functions of fewer than
 5 instructions are counted and not judged.")]
 pub(crate) struct Explain {
-    /// A program, library or object file, or one in an archive: libx.a:member.o.
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
     pub(crate) file: PathBuf,
     /// Only this function, with its evidence: a name or an address (0x...).
     #[arg(long, value_name = "F")]
@@ -100,6 +125,10 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
     pub(crate) min_confidence: f32,
     #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -110,6 +139,7 @@ pub(crate) struct Explain {
 Examples:
   binscribe search \"compute a checksum\" /usr/bin/cksum
   binscribe search \"parse command line options\" ./a.out -k 3 --format json
+  binscribe search \"compute a checksum\" firmware.bin --arch aarch64 --base 0x8000000
 
 The score is a mean of the model's cosine and of the share of the text's words
 that a function holds in imports and strings; the confidence is the calibrated
@@ -117,11 +147,14 @@ probability that a function is the one described.")]
 pub(crate) struct Search {
     /// What the function does, in English.
     pub(crate) english: String,
-    /// A program, library or object file, or one in an archive: libx.a:member.o.
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
     pub(crate) file: PathBuf,
     /// How many functions to show.
     #[arg(short, value_name = "N", default_value_t = 10)]
     pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -133,9 +166,11 @@ pub(crate) struct Search {
 Examples:
   binscribe similar ./a.out main
   binscribe similar ./vulnerable 0x401a30 --in ./firmware -k 5
+  binscribe similar old.deb:usr/bin/ls main --in new.deb:usr/bin/ls
 
 The score is a cosine; the confidence is the calibrated probability that a
-function is made of the same source.")]
+function is made of the same source. --arch and --base are for both files, but
+for one of a known format after --in.")]
 pub(crate) struct Similar {
     /// The file with the example.
     pub(crate) file: PathBuf,
@@ -148,6 +183,8 @@ pub(crate) struct Similar {
     #[arg(short, value_name = "N", default_value_t = 10)]
     pub(crate) k: usize,
     #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -159,13 +196,15 @@ Examples:
   binscribe classify ./a.out --labels crypto
   binscribe classify ./a.out --labels protocol --function 0x401a30
   binscribe classify ./a.out --labels mine.txt     one label a line
+  binscribe classify firmware.bin --labels crypto --arch aarch64 --base 0x8000000
 
 Without --function: the best label of each function, the surest functions first.
 With it: every label for that function. The score is the label's share among all
 labels (softmax); the confidence is the calibrated probability that the label
 fits at all, for none of them may.")]
 pub(crate) struct Classify {
-    /// A program, library or object file, or one in an archive: libx.a:member.o.
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
     pub(crate) file: PathBuf,
     /// `crypto`, `protocol`, or a file with one label on each line.
     #[arg(long, value_name = "LABELS")]
@@ -177,6 +216,8 @@ pub(crate) struct Classify {
     #[arg(short, value_name = "N")]
     pub(crate) k: Option<usize>,
     #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -186,10 +227,23 @@ pub(crate) struct Classify {
 #[command(after_help = "\
 Examples:
   binscribe functions ./a.out
-  binscribe functions ./a.out --format csv > functions.csv")]
+  binscribe functions ./a.out --format csv > functions.csv
+  binscribe functions coreutils.deb:usr/bin/ls
+  binscribe functions libx.tar.gz:lib/libx.a:foo.o
+  binscribe functions linux-image.deb:boot/vmlinuz-6.1
+  binscribe functions firmware.bin --arch aarch64 --base 0x8000000
+
+FILE may be compressed (gzip, xz, Zstandard, bzip2). A package (.deb), a tar
+archive or a library is opened where its name is followed by that of a member;
+alone, its members are listed.")]
 pub(crate) struct Functions {
-    /// A program, library or object file, or one in an archive: libx.a:member.o.
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
@@ -198,15 +252,22 @@ pub(crate) struct Functions {
 #[command(after_help = "\
 Examples:
   binscribe listing ./a.out main
+  binscribe listing libx.tar.gz:lib/libx.a:foo.o main
+  binscribe listing firmware.bin 0x8000400 --arch aarch64 --base 0x8000000
   binscribe listing ./a.out 0x401a30 --clap > function.json    input of CLAP")]
 pub(crate) struct Listing {
-    /// A program, library or object file, or one in an archive: libx.a:member.o.
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
     pub(crate) file: PathBuf,
     /// A name or an address (0x...).
     pub(crate) function: String,
     /// Print the JSON object that CLAP takes: {"1": "push    rbp", ...}.
     #[arg(long, conflicts_with = "format")]
     pub(crate) clap: bool,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
@@ -216,6 +277,7 @@ pub(crate) struct Listing {
 Examples:
   binscribe embed ./a.out -o a.parquet
   binscribe embed ./firmware -o firmware.parquet    every program below it
+  binscribe embed coreutils.deb:usr/bin/ls -o ls.parquet
 
 One row for each function of at least 5 instructions; the file's metadata name
 the model.")]
@@ -226,6 +288,8 @@ pub(crate) struct Embed {
     /// The Parquet file to write.
     #[arg(short, value_name = "OUT.parquet")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -351,6 +415,21 @@ pub(crate) struct Export {
     /// Markdown for the model card: how it was trained, what it is bad at
     #[arg(long, value_name = "FILE")]
     pub(crate) notes: Option<PathBuf>,
+}
+
+/// The ids of all processors.
+fn arch() -> impl TypedValueParser<Value = Arch> {
+    PossibleValuesParser::new(Arch::ALL.iter().map(|arch| arch.id()))
+        .try_map(|id| id.parse::<Arch>())
+}
+
+fn address(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X"));
+    let address = match digits {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    address.map_err(|_| "an address is a number, as 0x8000000 or 134217728".to_owned())
 }
 
 fn probability(text: &str) -> Result<f32, String> {

@@ -207,10 +207,10 @@ impl<'p> Candidates<'p> {
             .collect();
         let listings = input::listings(program, &normal);
         let (mut functions, mut texts) = (Vec::new(), Vec::new());
-        for (function, listing) in normal.into_iter().zip(&listings) {
-            if listing.lines.len() >= SMALLEST {
+        for (function, listing) in normal.into_iter().zip(listings) {
+            if listing.len() >= SMALLEST {
                 functions.push(function);
-                texts.push(listing.text());
+                texts.push(listing.into_text());
             }
         }
         let hash = input.hash();

@@ -1,12 +1,14 @@
 //! The files that are asked about.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use binscribe_lift::{Function, Listing, Member, Program};
+use binscribe_lift::{Contents, Error, Format, Function, Listing, Program};
 use rayon::prelude::*;
 
+use crate::args::{PdbArgs, RawArgs};
 use crate::output::note;
 
 /// A file in memory, which a [`Program`] borrows from.
@@ -14,11 +16,15 @@ use crate::output::note;
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
+    raw: RawArgs,
+    /// The names that the linker wrote into a file of their own.
+    pdb: Option<Vec<u8>>,
 }
 
 impl Input {
-    /// Reads a file, or the member of an archive: `libx.a:member.o` or
-    /// `libx.a(member.o)`.
+    /// Reads a file, or what lies in it: the member of an archive or a package,
+    /// `libx.a:member.o` or `libx.a(member.o)`, the part of a universal file,
+    /// `program:arm64`, or what is compressed in it.
     pub(crate) fn read(path: &Path) -> Result<Input> {
         let member = member_of(path);
         let file = member.as_ref().map_or(path, |(file, _)| file);
@@ -35,36 +41,62 @@ impl Input {
         if bytes.is_empty() {
             bail!("{name} is empty: there is no program in it");
         }
-        match (&member, binscribe_lift::members(&bytes)) {
-            (Some((_, wanted)), Ok(members)) => {
-                let Some(member) = members.iter().find(|member| member.name == *wanted) else {
-                    bail!("{name}: no member `{wanted}`: it has {}", list(&members));
-                };
-                bytes = member.bytes.to_owned();
-            }
-            (Some(_), Err(error)) => bail!("{name}: {error}"),
-            (None, Ok(members)) => bail!(
-                "{name} is an archive: name one of its members, as {name}:{}; it has {}",
-                members[0].name,
-                list(&members)
-            ),
-            (None, Err(_)) => {}
+        let wanted = member.as_ref().map(|(_, member)| member.as_str());
+        let opened = match binscribe_lift::open(&bytes, wanted) {
+            Ok(Cow::Borrowed(part)) if part.len() == bytes.len() => None,
+            Ok(part) => Some(part.into_owned()),
+            Err(Error::Container(contents)) => bail!("{}", choose(path, &contents)),
+            Err(error @ (Error::NoMember { .. } | Error::NotArchive)) => bail!("{name}: {error}"),
+            Err(error) => bail!("{}: {error}", path.display()),
+        };
+        if let Some(opened) = opened {
+            bytes = opened;
         }
         Ok(Input {
             path: path.to_owned(),
             bytes,
+            raw: RawArgs::default(),
+            pdb: None,
         })
+    }
+
+    /// Whether the first bytes are those of a format that is read.
+    pub(crate) fn has_format(&self) -> bool {
+        let start = self.bytes.first_chunk().copied();
+        start.is_some_and(|start| Format::of_start(start).is_some())
+    }
+
+    /// Takes it for a raw image where the user says so.
+    pub(crate) fn or_raw(mut self, raw: RawArgs) -> Input {
+        self.raw = raw;
+        self
+    }
+
+    /// Reads the PDB that belongs to the program too, if one is named.
+    pub(crate) fn with_pdb(mut self, args: &PdbArgs) -> Result<Input> {
+        if let Some(path) = &args.pdb {
+            let pdb = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            self.pdb = Some(pdb);
+        }
+        Ok(self)
     }
 
     /// Reads the program in it, and tells on standard error of what could not
     /// be understood.
     pub(crate) fn program(&self) -> Result<Program<'_>> {
         let name = self.path.display();
-        let program = Program::parse(&self.bytes).map_err(|error| {
-            anyhow::anyhow!(
+        let program = match (self.raw.arch, &self.pdb) {
+            (Some(arch), _) => Program::parse_raw(&self.bytes, arch, self.raw.base),
+            (None, Some(pdb)) => Program::parse_with_pdb(&self.bytes, pdb),
+            (None, None) => Program::parse(&self.bytes),
+        };
+        let program = program.map_err(|error| match error {
+            Error::NotProgram { .. } => anyhow::anyhow!(
                 "{name}: {error}; binscribe reads ELF, PE and Mach-O programs, libraries and \
-                 object files"
-            )
+                 object files; if it is a raw image, name its processor and where it lies: \
+                 --arch aarch64 --base 0x8000000"
+            ),
+            error => anyhow::anyhow!("{name}: {error}"),
         })?;
         const SHOWN: usize = 3;
         for diagnostic in program.diagnostics().iter().take(SHOWN) {
@@ -88,11 +120,11 @@ impl Input {
     }
 }
 
-/// The archive and the name of its member that `path` means, where there is no
-/// file of that name but one of its first part.
+/// The container and the path of its member that `path` means, where there is
+/// no file of that name but one of its first part: the longest such.
 fn member_of(path: &Path) -> Option<(PathBuf, String)> {
     let text = path.to_str().filter(|_| !path.exists())?;
-    text.match_indices([':', '(']).find_map(|(at, separator)| {
+    text.rmatch_indices([':', '(']).find_map(|(at, separator)| {
         let rest = &text[at + 1..];
         let member = match separator {
             "(" => rest.strip_suffix(')')?,
@@ -103,19 +135,17 @@ fn member_of(path: &Path) -> Option<(PathBuf, String)> {
     })
 }
 
-/// The first members of an archive, and how many more there are.
-fn list(members: &[Member<'_>]) -> String {
-    const SHOWN: usize = 8;
-    let first: Vec<&str> = members
-        .iter()
-        .take(SHOWN)
-        .map(|m| m.name.as_str())
-        .collect();
-    let more = match members.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more}", first.join(", "))
+/// What to tell a user who named a container and no member of it.
+fn choose(path: &Path, contents: &Contents) -> String {
+    let (name, kind) = (path.display(), contents.kind);
+    match contents.programs.first() {
+        Some(first) => {
+            format!(
+                "{name} is {kind}: name one of its members, as {name}:{first}; it has {contents}"
+            )
+        }
+        None => format!("{name} is {kind}, and there is no program in it"),
+    }
 }
 
 /// The function a user named, or an error that says how to find its name.

@@ -48,6 +48,7 @@ pub(crate) struct FunctionEntry {
     rva: String,
     size: u64,
     name: Option<String>,
+    demangled: Option<String>,
     source: String,
     confidence: f32,
 }
@@ -59,6 +60,7 @@ impl FunctionEntry {
             rva: hex(function.rva),
             size: function.size,
             name: function.name.clone(),
+            demangled: function.demangled(),
             source: function.source.to_string(),
             confidence: function.confidence,
         }
@@ -182,6 +184,26 @@ pub(crate) struct Listing {
     pub(crate) calls: Vec<Call>,
     pub(crate) strings: Vec<String>,
     pub(crate) constants: Vec<String>,
+    pub(crate) tables: Vec<KnownTable>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) callers: Vec<Place>,
+    pub(crate) returns: bool,
+}
+
+/// A table of a well-known algorithm.
+#[derive(Debug, Serialize)]
+pub(crate) struct KnownTable {
+    pub(crate) address: String,
+    pub(crate) name: &'static str,
+    pub(crate) algorithm: &'static str,
+}
+
+/// A basic block: its lines, and the numbers of the blocks that may follow.
+#[derive(Debug, Serialize)]
+pub(crate) struct Block {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) next: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]

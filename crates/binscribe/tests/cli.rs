@@ -244,7 +244,97 @@ fn member_of_an_archive_is_named_after_it() {
     assert!(said.contains("no member `other.o`"), "{said}");
     let text = binscribe.file("text", b"hello");
     let said = binscribe.fails(&["functions", &format!("{text}:a.o")]);
-    assert!(said.contains("not an ar archive"), "{said}");
+    assert!(said.contains("neither an archive nor a package"), "{said}");
+    let said = binscribe.fails(&["functions", "C:\\no\\such.exe"]);
+    assert!(said.contains("cannot read C:\\no\\such.exe"), "{said}");
+}
+
+/// Programs in packages are named after the package, and so are members of
+/// libraries in them.
+#[test]
+fn member_of_a_package_is_named_after_it() {
+    let binscribe = Binscribe::new();
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/small.deb");
+    let file = format!("{package}:usr/bin/small");
+    let document = binscribe.json(&["functions", &file]);
+    assert_eq!(document["binary"]["path"], file.as_str());
+    let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/small");
+    let whole = binscribe.json(&["functions", whole]);
+    assert_eq!(document["functions"], whole["functions"]);
+    assert_eq!(document["binary"]["blake3"], whole["binary"]["blake3"]);
+    for member in [
+        ":usr/lib/libsmall.a:small.o",
+        ":usr/lib/libsmall.a(small.o)",
+    ] {
+        let said = binscribe.ok(&["listing", &format!("{package}{member}"), "report"]);
+        assert!(said.contains("call    fprintf"), "{said}");
+    }
+
+    let said = binscribe.fails(&["functions", package]);
+    assert!(
+        said.contains("small.deb is a Debian package: name one of its members, as")
+            && said.contains("small.deb:usr/bin/small; it has usr/bin/small, usr/lib/libsmall.a"),
+        "{said}"
+    );
+    let library = format!("{package}:usr/lib/libsmall.a");
+    let said = binscribe.fails(&["functions", &library]);
+    assert!(
+        said.contains("libsmall.a is an archive") && said.contains("libsmall.a:small.o; it has"),
+        "{said}"
+    );
+    let said = binscribe.fails(&["functions", &format!("{package}:usr/bin/other")]);
+    assert!(said.contains("no member `usr/bin/other`"), "{said}");
+
+    // The longest file that is there is the container.
+    let bytes = std::fs::read(package).expect("the package");
+    let odd = binscribe.file("odd:name.deb", &bytes);
+    binscribe.file("odd", b"text");
+    binscribe.ok(&["functions", &format!("{odd}:usr/bin/small")]);
+    // What is compressed and what lies in ZIP archives.
+    let zip = binscribe.file("a.apk", b"PK\x03\x04");
+    let said = binscribe.fails(&["functions", &zip]);
+    assert!(said.contains("a ZIP archive (zip, apk, jar)"), "{said}");
+    let bomb = binscribe.file("cut.xz", b"\xfd7zXZ\0\0\x04");
+    let said = binscribe.fails(&["functions", &bomb]);
+    assert!(said.contains("the xz data in it cannot be read"), "{said}");
+}
+
+/// Code without a format, where the user names the processor.
+#[test]
+fn raw_images_are_read_by_arch_and_base() {
+    let binscribe = Binscribe::new();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/small-fixed");
+    let file = std::fs::read(fixture).expect("the fixture");
+    let image = binscribe.file("firmware.bin", &file[0x1090..0x133b]);
+    let said = binscribe.fails(&["functions", &image]);
+    assert!(
+        said.contains("if it is a raw image, name its processor and where it lies: --arch"),
+        "{said}"
+    );
+    let raw = ["--arch", "x86-64", "--base", "0x401090"];
+    let document = binscribe.json(&[&["functions", &image], &raw[..]].concat());
+    assert_eq!(document["binary"]["format"], "raw");
+    assert_eq!(document["binary"]["arch"], "x86-64");
+    assert_eq!(document["binary"]["image_base"], "0x401090");
+    assert_eq!(document["binary"]["entry"], Value::Null);
+    let functions = document["functions"].as_array().expect("functions");
+    assert!(functions.iter().any(|f| f["address"] == "0x401193"));
+    // Decimal means the same.
+    let raw = ["--arch", "x86-64", "--base", "4198544"];
+    let again = binscribe.json(&[&["functions", &image], &raw[..]].concat());
+    assert_eq!(document, again);
+    let said = binscribe.ok(&[&["listing", &image, "0x401193"], &raw[..]].concat());
+    assert!(said.contains("push    rbp"), "{said}");
+    for wrong in [
+        &["functions", &image, "--base", "0x1000"][..],
+        &["functions", &image, "--arch", "z80"],
+        &["functions", &image, "--arch", "x86", "--base", "here"],
+    ] {
+        assert_eq!(binscribe.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    let high = ["--arch", "x86", "--base", "0xffffffff"];
+    let said = binscribe.fails(&[&["functions", &image], &high[..]].concat());
+    assert!(said.contains("ends beyond the last address"), "{said}");
 }
 
 #[test]

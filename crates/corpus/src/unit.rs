@@ -126,7 +126,7 @@ pub(crate) fn rows(
             continue;
         }
         let text = listing.text();
-        let listing_hash = listing_hash(&text);
+        let listing_hash = listing_hash(text);
         if !seen.insert(listing_hash.clone()) {
             continue;
         }
@@ -147,7 +147,7 @@ pub(crate) fn rows(
             name: name.clone(),
             file: file.clone(),
             line: *line,
-            listing: text,
+            listing: text.to_owned(),
             instructions: listing.facts.instructions as u32,
             blocks: listing.facts.blocks as u32,
             source: definition.text,

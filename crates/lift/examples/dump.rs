@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Some("--lines") => {
             for function in program.functions() {
-                for line in program.listing(function).lines {
+                for line in program.listing(function).lines() {
                     writeln!(out, "@{:x} {}", line.address, line.text)?;
                 }
             }
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let function = program.find(name).ok_or("no such function")?;
             let listing = program.listing(function);
             writeln!(out, "{}", head(function))?;
-            for (at, line) in listing.lines.iter().enumerate() {
+            for (at, line) in listing.lines().enumerate() {
                 writeln!(out, "{:#x} {:5} {}", line.address, at + 1, line.text)?;
             }
             writeln!(out, "{:#?}", listing.facts)?;

@@ -7,16 +7,22 @@
 //! found in that way has no stated end and is followed as far as its own jumps
 //! lead.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
-use crate::image::Image;
+mod noreturn;
+mod switch;
+
+use switch::Named;
+pub(crate) use switch::targets;
+
+use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Reference, Steps, absolute_operand, reference};
+use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +33,17 @@ pub(crate) const MAX_INSTRUCTIONS: usize = 1 << 16;
 const MAX_TABLE: usize = 1024;
 /// Jump tables of one function that are told apart.
 const MAX_TABLES: usize = 64;
+/// Functions are no longer looked for behind others when there are more than
+/// so many, and their mean size is less than this.
+const MIN_FOLLOWERS: u64 = 1 << 16;
+const SMALLEST_MEAN: u64 = 32;
+/// Bytes that are passed over between a call that does not return and the next
+/// function.
+const MAX_PADDING: u64 = 32;
+/// Bytes of a stub of x86 that jumps to an import.
+const STUB: u64 = 6;
+/// Functions start at multiples of this, if they are aligned at all.
+const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
@@ -34,7 +51,7 @@ type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, RunTimeEndian
 type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
 
 /// A function in the making; its start is its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Body {
     end: u64,
     source: Source,
@@ -61,18 +78,39 @@ struct Discovery<'i, 'd> {
     edges: Vec<Edge>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
+    /// Where 32-bit code has jump tables with whole addresses, ascending.
+    address_tables: Vec<u64>,
     /// Work that may still be done where a file could ask for the same again and
     /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
+    /// Functions, stubs and slots that calls do not come back from.
+    no_return: HashSet<u64>,
+    /// Those of them that are known by name.
+    declared: HashSet<u64>,
     diagnostics: Vec<Diagnostic>,
 }
 
-pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
+/// What is found in a file.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Ascending by address.
+    pub(crate) functions: Vec<Function>,
+    /// Which function calls which, by index, ascending.
+    pub(crate) calls: Vec<(u32, u32)>,
+    /// Functions, stubs and slots that calls do not come back from.
+    pub(crate) no_return: HashSet<u64>,
+}
+
+pub(crate) fn functions(image: &mut Image<'_>) -> Found {
+    let declared = noreturn::imports(image);
     let mut discovery = Discovery {
         image,
+        no_return: declared.clone(),
+        declared,
         bodies: BTreeMap::new(),
         edges: Vec::new(),
         tables: Vec::new(),
+        address_tables: Vec::new(),
         budget: image
             .regions
             .iter()
@@ -81,19 +119,36 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Vec<Function> {
             .sum(),
         diagnostics: Vec::new(),
     };
-    discovery.budget = discovery.budget.saturating_mul(8);
+    let budget = discovery.budget.saturating_mul(8);
+    discovery.budget = budget;
     discovery.unwind_table();
     discovery.known();
     discovery.symbols();
     discovery.separate();
+    let stated = discovery.bodies.clone();
     discovery.follow();
+    if discovery.spread_no_return() && discovery.bodies.values().any(|body| !body.bounded) {
+        // What was followed past a call that does not come back ends there.
+        discovery.bodies = stated;
+        discovery.edges.clear();
+        discovery.tables.clear();
+        discovery.budget = budget;
+        discovery.follow();
+        discovery.spread_no_return();
+    }
+    discovery.name_known();
     discovery.name_main();
     discovery.jump_tables();
     let parts = discovery.cold_parts();
     let functions = discovery.finish(&parts);
-    let diagnostics = discovery.diagnostics;
+    let calls = discovery.calls(&functions);
+    let (diagnostics, no_return) = (discovery.diagnostics, discovery.no_return);
     image.diagnostics.extend(diagnostics);
-    functions
+    Found {
+        functions,
+        calls,
+        no_return,
+    }
 }
 
 impl<'i> Discovery<'i, '_> {
@@ -196,10 +251,20 @@ impl<'i> Discovery<'i, '_> {
 
     fn symbols(&mut self) {
         let image = self.image;
+        self.name(&image.functions, |symbol| match symbol.dynamic {
+            true => Source::DynamicSymbol,
+            false => Source::Symbol,
+        });
+        self.name(&image.pdb, |_| Source::Pdb);
+    }
+
+    /// Takes in functions that have names; those of later calls win.
+    fn name(&mut self, symbols: &[FunctionSymbol], source: fn(&FunctionSymbol) -> Source) {
+        let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
-        let mut best: BTreeMap<u64, &crate::image::FunctionSymbol> = BTreeMap::new();
-        let rank = |s: &crate::image::FunctionSymbol| {
+        let mut best: BTreeMap<u64, &FunctionSymbol> = BTreeMap::new();
+        let rank = |s: &FunctionSymbol| {
             (
                 !s.global,
                 s.name.starts_with('_'),
@@ -207,7 +272,7 @@ impl<'i> Discovery<'i, '_> {
                 s.dynamic,
             )
         };
-        for symbol in &image.functions {
+        for symbol in symbols {
             best.entry(symbol.address)
                 .and_modify(|held| {
                     let (new, old) = (rank(symbol), rank(held));
@@ -218,15 +283,16 @@ impl<'i> Discovery<'i, '_> {
                 .or_insert(symbol);
         }
         for (&address, symbol) in &best {
-            let source = if symbol.dynamic {
-                Source::DynamicSymbol
-            } else {
-                Source::Symbol
-            };
+            let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(symbol.name.clone());
                 body.source = source;
                 body.confidence = 1.0;
+                if !body.bounded && symbol.size > 0 {
+                    let end = image.code_region(address).map_or(0, |r| r.data_end());
+                    body.end = address.saturating_add(symbol.size).min(end);
+                    body.bounded = body.end > address;
+                }
                 continue;
             }
             let Some(region) = image.code_region(address) else {
@@ -270,6 +336,8 @@ impl<'i> Discovery<'i, '_> {
     /// Reads all bodies, and those that they lead to.
     fn follow(&mut self) {
         let image = self.image;
+        // Nothing tells where the code of a raw image ends.
+        let data_too = image.format == Format::Raw;
         let mut seeds: BTreeMap<u64, Source> = BTreeMap::new();
         for (&start, body) in &self.bodies {
             if !body.bounded {
@@ -279,8 +347,17 @@ impl<'i> Discovery<'i, '_> {
         for &root in image.entry.iter().chain(&image.roots) {
             seeds.insert(root, Source::EntryPoint);
         }
-        for &(_, target) in &image.pointers {
-            seeds.entry(target).or_insert(Source::Reference);
+        if image.arch == Arch::X86 {
+            self.address_tables = step::tables_of_addresses(image);
+        }
+        // What data points to may be the labels of a jump table, too, and comes
+        // last: then the functions around those are known.
+        let mut stored: BTreeSet<u64> = BTreeSet::new();
+        let labels = self.slots_of_labels();
+        for &(slot, target) in &image.pointers {
+            if !labels.contains(&slot) && !image.modes.is_label(target) {
+                stored.insert(target);
+            }
         }
         // What it calls comes before what is only pointed at.
         if let Some((isa, entry)) = isa(image.arch).zip(image.entry)
@@ -288,9 +365,7 @@ impl<'i> Discovery<'i, '_> {
         {
             seeds.insert(main, Source::CallTarget);
         }
-        for target in self.linked_pointers() {
-            seeds.entry(target).or_insert(Source::Reference);
-        }
+        stored.extend(self.linked_pointers());
         let mut unread: Vec<u64> = self
             .bodies
             .iter()
@@ -300,7 +375,7 @@ impl<'i> Discovery<'i, '_> {
         let mut refused = HashSet::new();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
-        let mut cursor = 0;
+        let (mut cursor, mut aligned) = (0, false);
         loop {
             let first_edge = self.edges.len();
             for start in unread.drain(..) {
@@ -311,9 +386,14 @@ impl<'i> Discovery<'i, '_> {
             }
             for edge in &self.edges[first_edge..] {
                 let source = match edge.how {
+                    // Between parts of one function, not to another.
+                    Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
                     Reference::Call | Reference::Jump => Source::CallTarget,
+                    Reference::Address if data_too && !image.looks_like_code(edge.target) => {
+                        continue;
+                    }
                     Reference::Address => Source::Reference,
-                    Reference::Branch => continue,
+                    Reference::Branch | Reference::Through => continue,
                 };
                 // A jump is less than a call; a second look may raise it.
                 let held = seeds.entry(edge.target).or_insert(source);
@@ -324,6 +404,7 @@ impl<'i> Discovery<'i, '_> {
             seeds.retain(|&seed, _| refused.insert(seed));
             seeds.retain(|&seed, _| {
                 image.may_start(seed)
+                    && !image.complete.contains(&seed)
                     && match self.around(seed) {
                         Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
                         None => true,
@@ -336,16 +417,43 @@ impl<'i> Discovery<'i, '_> {
                 waiting.extend(seeds.extract_if(.., |_, source| weak(source)));
             } else {
                 seeds.append(&mut waiting);
+                // Pointers to labels look like those to functions, but that no
+                // function begins there.
+                if image.arch == Arch::Arm {
+                    let begins = |seed: &u64| {
+                        let bytes = image.bytes_at(*seed).unwrap_or(&[]);
+                        step::is_prologue(image, bytes, *seed)
+                    };
+                    if seeds.keys().any(begins) {
+                        waiting.extend(seeds.extract_if(.., |seed, _| !begins(seed)));
+                    }
+                }
                 seeds.retain(|&seed, _| {
                     let inside = self.around(seed).is_some_and(|(start, _)| start != seed);
                     image.may_start(seed) && !inside
                 });
             }
             if seeds.is_empty() {
+                let unknown = std::mem::take(&mut stored).into_iter().filter(|&target| {
+                    image.may_start(target)
+                        && !image.complete.contains(&target)
+                        && self.around(target).is_none()
+                        && refused.insert(target)
+                });
+                seeds.extend(unknown.map(|target| (target, Source::Reference)));
+            }
+            if seeds.is_empty() {
                 // What nothing leads to follows something else.
-                let Some(seed) = self.next_gap(&scanned, &mut cursor) else {
+                if cursor == 0 {
+                    aligned = self.are_aligned();
+                }
+                let Some(seed) = self.next_gap(&scanned, aligned, &mut cursor) else {
                     break;
                 };
+                if aligned && seed % ALIGNMENT != 0 {
+                    unread.extend(self.go_on(seed));
+                    continue;
+                }
                 seeds.insert(seed, Source::Gap);
                 refused.insert(seed);
             }
@@ -387,19 +495,45 @@ impl<'i> Discovery<'i, '_> {
         let size = image.arch.pointer_size() as usize;
         let words = regions.flat_map(move |r| r.data.chunks_exact(size));
         words
-            .map(|word| image.arch.number(word))
+            .map(|word| image.code_address(image.arch.number(word)))
             .filter(move |&word| {
                 // Labels of an interpreter's instructions are pointed at too.
                 let bytes = image.bytes_in(word, word.saturating_add(64));
                 let aligned = isa.is_some_and(|isa| word % isa.alignment() == 0);
-                aligned && image.may_start(word) && step::is_prologue(image, bytes, word)
+                aligned
+                    && image.may_start(word)
+                    && !image.modes.is_label(word)
+                    && step::is_prologue(image, bytes, word)
             })
     }
 
+    /// The slots of jump tables, which lead to places inside of functions.
+    fn slots_of_labels(&self) -> HashSet<u64> {
+        let image = self.image;
+        let mut labels = HashSet::new();
+        for &table in &self.address_tables {
+            let first = image.pointers.partition_point(|p| p.0 < table);
+            let places = (table..next_table(&self.address_tables, table)).step_by(4);
+            let slots = image.pointers[first..].iter().zip(places);
+            let entries = slots.take_while(|((slot, target), expected)| {
+                slot == expected && image.code_region(*target).is_some()
+            });
+            labels.extend(entries.map(|((slot, _), _)| *slot));
+        }
+        labels
+    }
+
     /// The code that no table of functions covers, as far as half of it: such a
-    /// table lists all functions, and what lies between them is no code.
+    /// table lists all functions, and what lies between them is no code. The
+    /// unwind tables of macOS leave out some.
     fn without_table(&self) -> Vec<Range<u64>> {
         let image = self.image;
+        // For Windows that is true of x86-64 alone: on AArch64 functions without
+        // a frame are left out, and what 32-bit programs have is of one compiler.
+        let partial = match image.format {
+            Format::MachO => image.stripped && image.known.iter().all(|known| known.end.is_none()),
+            _ => image.is_windows() && image.arch != Arch::X86_64,
+        };
         let regions = image.regions.iter().filter(|r| r.executable && !r.plt);
         let listed = |region: &Range<u64>| -> u64 {
             let bodies = self.bodies.range(region.clone());
@@ -408,14 +542,20 @@ impl<'i> Discovery<'i, '_> {
         };
         regions
             .map(|region| region.start..region.data_end())
-            .filter(|region| listed(region) * 2 < region.end - region.start)
+            .filter(|region| partial || listed(region) * 2 < region.end - region.start)
             .collect()
     }
 
     /// The next place in `regions`, from `cursor` on, that belongs to no function
     /// and looks like code.
-    fn next_gap(&self, regions: &[Range<u64>], cursor: &mut u64) -> Option<u64> {
+    fn next_gap(&self, regions: &[Range<u64>], aligned: bool, cursor: &mut u64) -> Option<u64> {
         let image = self.image;
+        // Code of two bytes a function is no code, and a function takes more
+        // memory than that.
+        let code: u64 = regions.iter().map(|r| r.end - r.start).sum();
+        if self.bodies.len() as u64 > MIN_FOLLOWERS + code / SMALLEST_MEAN {
+            return None;
+        }
         for region in regions {
             let mut at = region.start.max(*cursor);
             while at < region.end {
@@ -432,10 +572,27 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 };
                 *cursor = start + 1;
-                // A stub between functions.
+                // A stub between functions, or an entry of a jump table.
                 if image.imports.contains_key(&start) {
-                    let last = self.steps(start, next).find(|step| step.ends);
-                    at = last.map_or(next, |last| last.next());
+                    at = match isa(image.arch) {
+                        Some(_) => {
+                            let last = self.steps(start, next).find(|step| step.ends);
+                            last.map_or(next, |last| last.next())
+                        }
+                        None => start.saturating_add(STUB),
+                    };
+                    continue;
+                }
+                if image.arch == Arch::X86 && image.address_fields.contains(&start) {
+                    at = start.saturating_add(4);
+                    continue;
+                }
+                // Among aligned functions, code elsewhere is a part of that which it
+                // stands right behind.
+                let before = self.bodies.range(..start).next_back();
+                let behind = before.is_some_and(|(_, body)| body.end == start && !body.bounded);
+                if aligned && start % ALIGNMENT != 0 && !behind {
+                    at = start.next_multiple_of(ALIGNMENT);
                     continue;
                 }
                 let mut steps = self.steps(start, next).take(PLAUSIBLE);
@@ -447,6 +604,7 @@ impl<'i> Discovery<'i, '_> {
                         None => break true,
                     }
                 };
+                let code = code && (image.format != Format::Raw || image.looks_like_code(start));
                 if code && image.may_start(start) {
                     return Some(start);
                 }
@@ -455,6 +613,28 @@ impl<'i> Discovery<'i, '_> {
             *cursor = (*cursor).max(region.end);
         }
         None
+    }
+
+    /// Whether nearly all functions start where compilers put them for speed.
+    /// Not their cold parts, and not where they save space.
+    fn are_aligned(&self) -> bool {
+        let (mut all, mut aligned) = (0usize, 0usize);
+        for (&start, _) in self.bodies.iter().filter(|(_, b)| b.source != Source::Gap) {
+            all += 1;
+            aligned += usize::from(start % ALIGNMENT == 0);
+        }
+        isa(self.image.arch).is_none() && all > 0 && aligned * 10 >= all * 8
+    }
+
+    /// Adds the code at `seed` to the body that ends there: what only exceptions
+    /// lead to, or nothing at all. Returns the start of that body.
+    fn go_on(&mut self, seed: u64) -> Option<u64> {
+        let next = self.bodies.range(seed..).next();
+        let limit = next.map_or(u64::MAX, |(&start, _)| start);
+        let end = self.extent(seed, limit);
+        let (&start, body) = self.bodies.range_mut(..seed).next_back()?;
+        body.end = end;
+        Some(start)
     }
 
     fn place(&mut self, seed: u64, source: Source) {
@@ -490,7 +670,7 @@ impl<'i> Discovery<'i, '_> {
         let mut open = vec![start];
         // Jumps over code that nothing has led to yet, lowest first.
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
-        let mut tables: Vec<u64> = Vec::new();
+        let mut named = Named::default();
         let mut end = start;
         let copies = self.copies(start, limit);
         loop {
@@ -499,22 +679,20 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
-                let (mut restored, mut most, mut entry) = (false, None, (0, 0));
+                let mut restored = false;
+                (named.most, named.entry, named.offset) = (None, 0, 0);
+                let mut called = false;
                 for step in self.part_steps(at, limit, copies).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
-                    if step.invalid || self.budget == 0 || !seen.insert(step.address) {
+                    // The call did not return, and the next function follows.
+                    let next =
+                        called && (step.saves || self.begins_after_call(step.address, limit));
+                    if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
+                    called = matches!(step.reference, Some((_, Reference::Call)));
                     end = end.max(step.next());
-                    most = step.compares.or(most);
-                    if step.entry > 0 {
-                        entry = (step.entry, step.offset);
-                    }
-                    if let Some(table) = step.table.filter(|table| !tables.contains(table))
-                        && tables.len() < MAX_TABLES
-                    {
-                        tables.push(table);
-                    }
+                    named.follow(&step);
                     if let Some(target) = step.branch_target()
                         && (start..limit).contains(&target)
                         && !self.image.imports.contains_key(&target)
@@ -525,18 +703,29 @@ impl<'i> Discovery<'i, '_> {
                             open.push(target);
                         }
                     }
-                    if step.indirect {
+                    if let Some(targets) = self.image.modes.targets(step.address) {
+                        open.extend(targets);
+                    } else if step.indirect {
                         let within = start..limit;
-                        open.extend(self.cases(&tables, &within, most, entry));
+                        let tables = std::mem::take(&mut self.address_tables);
+                        open.extend(switch::cases(
+                            self.image,
+                            &mut self.budget,
+                            &named,
+                            &within,
+                            |table| next_table(&tables, table),
+                        ));
+                        self.address_tables = tables;
                     }
                     restored = step.restores;
-                    if step.ends {
+                    if step.ends || self.leaves(&step, limit) {
                         break;
                     }
                 }
             }
             let Some((target, restored)) = held.pop_first() else {
-                return end;
+                // What the code has beside it belongs to it.
+                return self.with_data(end, limit);
             };
             // A jump to another function is its last deed: the frame is gone, or
             // there never was one and a new one begins there.
@@ -548,68 +737,58 @@ impl<'i> Discovery<'i, '_> {
         }
     }
 
-    /// Where a jump by one of `tables` may lead, inside of `within`: at most to
-    /// `most` + 1 places, by entries of so many bytes, which begin at the table or
-    /// so far behind it.
-    fn cases(
-        &mut self,
-        tables: &[u64],
-        within: &Range<u64>,
-        most: Option<u64>,
-        (entry, offset): (u64, i64),
-    ) -> Vec<u64> {
-        let image = self.image;
-        let most = most.map_or(MAX_TABLE, |most| (most as usize).saturating_add(1));
-        let most = most.min(MAX_TABLE);
-        let mut found = Vec::new();
-        let behind = tables.iter().filter(|_| offset != 0);
-        let behind = behind.map(|table| table.wrapping_add_signed(offset));
-        for table in tables.iter().copied().chain(behind) {
-            let Some(region) = image.region(table) else {
-                continue;
-            };
-            if within.contains(&table) && isa(image.arch).is_some() {
-                continue;
-            }
-            let before = found.len();
-            let bytes = image.bytes_at(table).unwrap_or(&[]);
-            if entry == 4 && !region.writable {
-                let relative = bytes.chunks_exact(4).take(most).map(|entry| {
-                    let from = match image.arch {
-                        Arch::X86 => image.got.unwrap_or(table),
-                        Arch::Mips | Arch::Mipsel => image.global.unwrap_or(table),
-                        _ => table,
-                    };
-                    from.wrapping_add_signed(image.arch.signed(entry))
-                });
-                found.extend(relative.take_while(|target| within.contains(target)));
-            } else if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-                // Counted in instructions, from a label that the code names too.
-                let labels = tables.iter().filter(|label| within.contains(label));
-                for &label in labels {
-                    let entries = bytes.chunks_exact(entry as usize).take(most);
-                    let targets = entries.map(|raw| {
-                        let high = raw.get(1).copied().unwrap_or(0);
-                        label + 4 * u64::from(u16::from_le_bytes([raw[0], high]))
-                    });
-                    found.extend(targets.take_while(|target| within.contains(target)));
-                }
-            }
-            if found.len() == before {
-                let size = image.arch.pointer_size();
-                // Whole addresses vouch for themselves, and a comparison before a
-                // jump that threads an interpreter is of something else.
-                let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
-                let targets = slots.map_while(|slot| image.pointer(slot));
-                found.extend(targets.take_while(|target| within.contains(target)));
-                // Two pointers in a row into one function may be chance.
-                if found.len() < before + 3 {
-                    found.truncate(before);
-                }
+    /// The end of code together with the data that follows, which may be
+    /// aligned.
+    fn with_data(&self, end: u64, limit: u64) -> u64 {
+        let modes = &self.image.modes;
+        let mut at = end;
+        if let Some(isa) = isa(self.image.arch) {
+            let bytes = self.image.bytes_in(end, limit.min(end.saturating_add(8)));
+            let codes = Codes::new(isa, self.image, bytes, end);
+            for (code, _) in codes.take_while(|(code, _)| isa.is_nop(code)) {
+                at = code.address + u64::from(code.length);
             }
         }
-        self.budget = self.budget.saturating_sub(found.len() as u64);
-        found
+        if !modes.is_data(at) {
+            return end;
+        }
+        while at < limit && modes.is_data(at) {
+            at = modes.at(at).1.min(limit);
+        }
+        at
+    }
+
+    /// Whether another function begins behind a call, which then does not return.
+    fn begins_after_call(&self, address: u64, limit: u64) -> bool {
+        let (image, arch) = (self.image, self.image.arch);
+        let padding = image.bytes_in(address, limit.min(address.saturating_add(MAX_PADDING)));
+        let Some(start) = step::after_padding(image, padding, address) else {
+            return false;
+        };
+        // Code for x86 pushes arguments after a call, and aligns its functions.
+        let apart = match arch {
+            Arch::X86_64 => start % 16 == 0,
+            Arch::X86 => start % 16 == 0 && start > address,
+            _ => true,
+        };
+        apart && step::is_prologue(image, image.bytes_in(start, limit), start)
+    }
+
+    /// Whether a call does not come back. The compiler knows that of functions
+    /// that are declared so; of others only where it looked: then another
+    /// function follows.
+    fn leaves(&self, step: &Step, limit: u64) -> bool {
+        let Some((target, Reference::Call | Reference::Through)) = step.reference else {
+            return false;
+        };
+        if !self.no_return.contains(&target) {
+            return false;
+        }
+        let next = step.next();
+        let bytes = self.image.bytes_in(next, limit);
+        self.declared.contains(&target)
+            || step::after_padding(self.image, bytes, next) != Some(next)
+            || step::is_prologue(self.image, bytes, next)
     }
 
     /// The instructions from `start` to `end`.
@@ -625,10 +804,7 @@ impl<'i> Discovery<'i, '_> {
 
     /// The registers in which the function at `start` copies the global one.
     fn copies(&self, start: u64, end: u64) -> u32 {
-        let image = self.image;
-        isa(image.arch).map_or(0, |isa| {
-            Codes::new(isa, image, image.bytes_in(start, end), start).copies()
-        })
+        copies(self.image, start, end)
     }
 
     /// Notes what a body refers to outside of itself.
@@ -649,7 +825,13 @@ impl<'i> Discovery<'i, '_> {
             }
             if let Some((target, how)) = step.reference
                 && !(start..end).contains(&target)
-                && self.image.code_region(target).is_some()
+                && match how {
+                    // Of these only what does not come back matters.
+                    Reference::Through => self.no_return.contains(&target),
+                    _ => {
+                        self.image.code_region(target).is_some() || self.no_return.contains(&target)
+                    }
+                }
             {
                 self.edges.push(Edge {
                     from: start,
@@ -703,8 +885,16 @@ impl<'i> Discovery<'i, '_> {
             self.edges.extend(outside.map(|target| Edge {
                 from,
                 target,
-                how: Reference::Jump,
+                how: Reference::Branch,
             }));
+        }
+    }
+
+    /// Names that other tables than the symbols have.
+    fn name_known(&mut self) {
+        for (start, body) in &mut self.bodies {
+            let known = || self.image.known_names.get(start).cloned();
+            body.name = body.name.take().or_else(known);
         }
     }
 
@@ -772,8 +962,18 @@ impl<'i> Discovery<'i, '_> {
                 self.image.pointer(table.wrapping_add(size))
             };
             match code.op {
-                Op::Address { to, .. } | Op::Add { to, .. } if to == isa.argument() => main = whole,
+                Op::Address { to, .. }
+                | Op::Add { to, .. }
+                | Op::Number { to, .. }
+                | Op::Sum { to, .. }
+                    if to == isa.argument() =>
+                {
+                    main = whole.map(|main| self.image.code_address(main));
+                }
                 Op::Add { to, .. } if Some(to) == table => main = whole.and_then(second),
+                Op::SumMemory { loads, .. } if loads == Some(isa.argument()) => {
+                    main = whole.and_then(|slot| self.image.pointer(slot));
+                }
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }
@@ -810,16 +1010,20 @@ impl<'i> Discovery<'i, '_> {
             parent: Option<u64>,
             other_parents: bool,
             taken: bool,
+            /// By a jump on a condition, as to a part more often than to a function.
+            branched: bool,
         }
         let mut incoming: HashMap<u64, Seen> = HashMap::new();
         for edge in &self.edges {
             let seen = incoming.entry(edge.target).or_default();
+            seen.branched |= edge.how == Reference::Branch;
             match edge.how {
                 Reference::Jump | Reference::Branch => match seen.parent {
                     None => seen.parent = Some(edge.from),
                     Some(parent) => seen.other_parents |= parent != edge.from,
                 },
                 Reference::Call | Reference::Address => seen.taken = true,
+                Reference::Through => {}
             }
         }
         for &(_, target) in &self.image.pointers {
@@ -837,11 +1041,7 @@ impl<'i> Discovery<'i, '_> {
         }
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
-        let aligned = self.bodies.keys().filter(|&&start| start % 16 == 0).count();
-        // On 64-bit PowerPC local functions are not aligned either.
-        let arch = self.image.arch;
-        let alignment_tells = aligned * 10 >= self.bodies.len() * 8
-            && !matches!(arch, Arch::PowerPc64 | Arch::PowerPc64Le);
+        let alignment_tells = self.are_aligned();
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
@@ -870,9 +1070,10 @@ impl<'i> Discovery<'i, '_> {
             if !cold_name && (seen.taken || seen.other_parents || named.is_some()) {
                 continue;
             }
-            let unaligned = alignment_tells && start % 16 != 0 && parent % 16 == 0;
+            let unaligned = alignment_tells && start % ALIGNMENT != 0 && parent % ALIGNMENT == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
-            if cold_name || unwound || returns.contains(&(start, parent)) {
+            let unlisted = body.source == Source::Gap && (seen.branched || unaligned);
+            if cold_name || unwound || unlisted || returns.contains(&(start, parent)) {
                 parts.insert(start, parent);
             }
         }
@@ -919,6 +1120,32 @@ impl<'i> Discovery<'i, '_> {
             });
         }
         functions
+    }
+
+    /// Which of `functions` calls which, or jumps to it.
+    fn calls(&self, functions: &[Function]) -> Vec<(u32, u32)> {
+        let mut owners: Vec<(u64, u32)> = Vec::new();
+        for (index, function) in (0..).zip(functions) {
+            owners.extend(function.ranges.iter().map(|range| (range.start, index)));
+        }
+        owners.sort_unstable();
+        let owner = |start: u64| {
+            let at = owners.binary_search_by_key(&start, |owner| owner.0).ok()?;
+            Some(owners[at].1)
+        };
+        let direct = self.edges.iter().filter(|edge| {
+            matches!(
+                edge.how,
+                Reference::Call | Reference::Jump | Reference::Branch
+            )
+        });
+        let mut calls: Vec<(u32, u32)> = direct
+            .filter_map(|edge| Some((owner(edge.from)?, owner(edge.target)?)))
+            .filter(|(from, to)| from != to)
+            .collect();
+        calls.sort_unstable();
+        calls.dedup();
+        calls
     }
 
     fn kind(&self, start: u64, end: u64) -> Kind {
@@ -971,6 +1198,20 @@ impl<'i> Discovery<'i, '_> {
         }
         Kind::Normal
     }
+}
+
+/// The registers in which the function from `start` to `end` copies the global
+/// one.
+fn copies(image: &Image<'_>, start: u64, end: u64) -> u32 {
+    isa(image.arch).map_or(0, |isa| {
+        Codes::new(isa, image, image.bytes_in(start, end), start).copies()
+    })
+}
+
+/// Where the next of `tables` begins, which ends that at `table`.
+fn next_table(tables: &[u64], table: u64) -> u64 {
+    let next = tables.partition_point(|&t| t <= table);
+    tables.get(next).copied().unwrap_or(u64::MAX)
 }
 
 /// Whether an unwind entry begins with the stack in another state than a call

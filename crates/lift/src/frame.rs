@@ -5,6 +5,8 @@
 //! flow first. Where it cannot be known (after `alloca`, say) operands keep
 //! their plain form.
 
+use std::collections::BTreeMap;
+
 use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
 /// How the stack lies at each instruction of a function.
@@ -21,7 +23,7 @@ pub(crate) struct Frame {
 }
 
 /// A stack variable as an operand names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// `var_X`: X bytes below the base.
     Local(u64),
@@ -32,12 +34,14 @@ pub(crate) enum Slot {
 impl Frame {
     /// Follows the stack pointer through `code`; `target` gives the index of
     /// the instruction that a direct jump leads to, `returns` tells whether a
-    /// call comes back.
+    /// call comes back, and `purges` how many bytes of arguments the call at an
+    /// index takes off the stack.
     pub(crate) fn new(
         code: &[Instruction],
         word: i64,
         target: impl Fn(&Instruction) -> Option<usize>,
         returns: impl Fn(&Instruction) -> bool,
+        purges: impl Fn(usize) -> i64,
     ) -> Frame {
         let mut frame = Frame {
             word,
@@ -49,7 +53,8 @@ impl Frame {
         let mut open = vec![(0, Some(0))];
         let mut probe = None;
         // The depth at the last jump whose targets are unknown, such as a jump
-        // table's, is the best guess for code that nothing else leads to.
+        // table's, is the best guess for code that nothing else leads to; then
+        // that of most of the code.
         let mut guess = None;
         let mut first_unseen = 0;
         loop {
@@ -59,6 +64,7 @@ impl Frame {
                     while first_unseen < code.len() && seen[first_unseen] {
                         first_unseen += 1;
                     }
+                    guess = guess.or_else(|| most_common(&frame.depth));
                     (first_unseen, guess)
                 }
             };
@@ -88,11 +94,9 @@ impl Frame {
                         if instruction.near_branch_target() == instruction.next_ip() {
                             depth = depth.map(|depth| depth.wrapping_add(word));
                         }
+                        depth = depth.map(|depth| depth.wrapping_sub(purges(at)));
                     }
                     _ => depth = frame.step(at, code, depth, &mut probe),
-                }
-                if guess.is_none() && depth.is_some_and(|d| d > 8) {
-                    guess = depth;
                 }
                 at += 1;
             }
@@ -227,6 +231,16 @@ impl Frame {
         };
         Some((slot, distance))
     }
+}
+
+/// The depth of most instructions.
+fn most_common(depths: &[Option<i64>]) -> Option<i64> {
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for depth in depths.iter().flatten() {
+        *counts.entry(*depth).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(_, count)| count);
+    most.map(|(depth, _)| depth)
 }
 
 /// Whether the last change of the stack in `before` is `push rbp`.

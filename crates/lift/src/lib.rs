@@ -12,8 +12,10 @@
 //! * [`Listing`] — its instructions as text, and [`Facts`] for search and
 //!   display: calls, strings, distinctive constants.
 //!
-//! [`members`] takes an archive of object files apart, each of which is a
-//! program of its own.
+//! [`open`] takes a program out of what it comes in: compressed files, packages
+//! and archives. [`members`] takes an archive of object files apart, or a
+//! universal file of macOS, each part of which is a program of its own. [`Program::parse_raw`] reads code without any
+//! format, as it lies in a device.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +23,7 @@
 //! let program = binscribe_lift::Program::parse(&bytes)?;
 //! for function in program.functions() {
 //!     let listing = program.listing(function);
-//!     let first = listing.lines.first().map_or("", |line| &line.text);
+//!     let first = listing.lines().next().map_or("", |line| line.text);
 //!     println!("{:#x} {} {first}", function.address, function.display_name());
 //! }
 //! # Ok(())
@@ -34,26 +36,35 @@
 //! that a file claims: sections are slices of the file, functions never
 //! overlap, so that all listings together cover each byte of code once at most,
 //! and a string or name that a file brings is cut and cleaned when it is read.
+//! What is unpacked is bounded by the size of the file.
 //! The crate knows no file system, network, clock or environment: it cannot
 //! fail for a reason outside its arguments.
 
 #![forbid(unsafe_code)]
 
 mod archive;
+mod demangle;
 mod discover;
 mod error;
+mod flow;
 mod frame;
 mod image;
 mod listing;
+mod masm;
 mod names;
 mod program;
 mod risc;
+mod stdcall;
 mod step;
 mod strings;
+mod tables;
 
-pub use archive::{Member, members};
+pub use archive::{Contents, Member, is_archive, members, open};
+pub use demangle::demangle;
 pub use error::Error;
+pub use flow::Block;
 pub use listing::{Call, Facts, Line, Listing};
 pub use program::{
     Arch, BinaryInfo, BinaryKind, Diagnostic, Format, Function, Kind, Program, Source,
 };
+pub use tables::KnownTable;

@@ -7,40 +7,55 @@
 //! here.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use iced_x86::{
-    CC_ae, CC_e, CC_ne, Code, Decoder, DecoderOptions, FlowControl, Formatter, Instruction,
-    MasmFormatter, Mnemonic, OpKind, Register,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
-use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::flow::{Block, Exit, Flow};
 use crate::frame::{Frame, Slot};
+use crate::masm::{Form, Masm, hex, number};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
+use crate::stdcall;
 use crate::step::absolute_operand;
 use crate::strings;
+use crate::tables::{self, KnownTable};
 
 /// A function as text.
+///
+/// The instructions are in program order: the range of the entry first, then
+/// the parts that the compiler moved away.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
-    /// The instructions in program order: the range of the entry first, then
-    /// the parts that the compiler moved away.
-    pub lines: Vec<Line>,
+    /// All lines, joined by line feeds.
+    text: String,
+    places: Vec<Place>,
+    flow: Flow,
     /// What the function calls and mentions.
     pub facts: Facts,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    address: u64,
+    /// Where its line ends in the text.
+    end: u32,
+    len: u8,
+}
+
 /// One instruction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'l> {
     /// Where it is.
     pub address: u64,
     /// Bytes of machine code.
     pub len: u8,
     /// The text: `mov     eax, [rbp+var_18]`.
-    pub text: String,
+    pub text: &'l str,
 }
 
 /// What a function calls and mentions. Each thing is there once, in the order
@@ -49,7 +64,7 @@ pub struct Line {
 pub struct Facts {
     /// Number of instructions.
     pub instructions: usize,
-    /// Number of basic blocks, as far as direct jumps tell.
+    /// Number of basic blocks.
     pub blocks: usize,
     /// Functions called or jumped to.
     pub calls: Vec<Call>,
@@ -59,6 +74,8 @@ pub struct Facts {
     /// Immediates from 0x10000 that are no addresses and not just one bit or
     /// one mask: what tells a hash or a cipher apart.
     pub constants: Vec<u64>,
+    /// Tables of well-known algorithms mentioned.
+    pub tables: Vec<KnownTable>,
 }
 
 /// A function that another one calls.
@@ -76,29 +93,80 @@ pub struct Call {
 const MAX_FACTS: usize = 256;
 
 impl Listing {
+    pub(crate) fn with_capacity(instructions: usize) -> Listing {
+        Listing {
+            text: String::with_capacity(32 * instructions),
+            places: Vec::with_capacity(instructions),
+            flow: Flow::default(),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Appends an instruction whose text is what `write` writes.
+    pub(crate) fn push(&mut self, address: u64, len: u8, write: impl FnOnce(&mut String)) {
+        if !self.places.is_empty() {
+            self.text.push('\n');
+        }
+        write(&mut self.text);
+        self.places.push(Place {
+            address,
+            end: self.text.len() as u32,
+            len,
+        });
+    }
+
+    /// Number of instructions.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none, as in a function without bytes in the file.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The instructions.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.places.iter().map(move |place| {
+            let text = &self.text[start..place.end as usize];
+            start = place.end as usize + 1;
+            Line {
+                address: place.address,
+                len: place.len,
+                text,
+            }
+        })
+    }
+
+    /// The basic blocks, and how control flows between them: the control-flow
+    /// graph. The first one is the entry.
+    pub fn blocks(&self) -> impl ExactSizeIterator<Item = Block<'_>> {
+        self.flow.blocks()
+    }
+
+    /// Notes how control flows.
+    pub(crate) fn set_flow(&mut self, flow: Flow) {
+        self.facts.blocks = flow.len();
+        self.flow = flow;
+    }
+
     /// The lines joined by line feeds: the form that rows store and models
     /// read.
-    pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.lines.iter().map(|l| l.text.len() + 1).sum());
-        for (at, line) in self.lines.iter().enumerate() {
-            if at > 0 {
-                text.push('\n');
-            }
-            text.push_str(&line.text);
-        }
-        text
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text alone.
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// The object that CLAP's tokenizer reads: `{"1": "endbr64", "2": …}`.
     pub fn to_clap_json(&self) -> serde_json::Value {
-        let numbered = self.lines.iter().enumerate();
+        let numbered = self.lines().enumerate();
         let object: serde_json::Map<_, _> = numbered
-            .map(|(at, line)| {
-                (
-                    (at + 1).to_string(),
-                    serde_json::Value::from(line.text.as_str()),
-                )
-            })
+            .map(|(at, line)| ((at + 1).to_string(), line.text.into()))
             .collect();
         object.into()
     }
@@ -110,19 +178,26 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     }
     let code = decode(program, function);
     let mut writer = Writer::new(program, &code);
-    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = std::mem::take(&mut writer.facts);
-    FORMATTER.set(Some(writer.formatter));
-    facts.instructions = code.len();
-    facts.blocks = writer.leaders;
-    Listing { lines, facts }
+    let mut listing = Listing::with_capacity(code.len());
+    for (at, instruction) in code.iter().enumerate() {
+        let len = instruction.len() as u8;
+        listing.push(instruction.ip(), len, |text| writer.line(at, text));
+    }
+    listing.facts = std::mem::take(&mut writer.facts);
+    listing.facts.instructions = code.len();
+    let flow = writer.flow(function);
+    listing.set_flow(flow);
+    MASM.set(Some(writer.masm));
+    listing
 }
 
 /// The instructions of a function, up to the limits: beyond them is data that
 /// was taken for code, and [`Program::diagnostics`] says so.
 fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     let bits = program.image.arch.bits();
-    let mut code = Vec::new();
+    // An instruction has four bytes or so.
+    let expected = (function.size / 4).min(MAX_INSTRUCTIONS as u64) as usize;
+    let mut code = Vec::with_capacity(expected + 1);
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
@@ -139,49 +214,15 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
     code
 }
 
-/// Imported functions that never return: what follows a call to them is
-/// reached in another way, with the stack in another state.
-const NEVER_RETURN: [&str; 29] = [
-    "?terminate@@YAXXZ",
-    "ExRaiseStatus",
-    "ExitProcess",
-    "ExitThread",
-    "FreeLibraryAndExitThread",
-    "KeBugCheck",
-    "KeBugCheckEx",
-    "RaiseFailFastException",
-    "RtlExitUserProcess",
-    "RtlExitUserThread",
-    "_CxxThrowException",
-    "_Exit",
-    "_Unwind_Resume",
-    "__assert_fail",
-    "__chk_fail",
-    "__cxa_rethrow",
-    "__cxa_throw",
-    "__fastfail",
-    "__fortify_fail",
-    "__longjmp_chk",
-    "__stack_chk_fail",
-    "__std_terminate",
-    "_exit",
-    "_invoke_watson",
-    "abort",
-    "exit",
-    "longjmp",
-    "quick_exit",
-    "terminate",
-];
-
 thread_local! {
     /// A formatter is costly to make, as functions go.
-    static FORMATTER: Cell<Option<MasmFormatter>> = const { Cell::new(None) };
+    static MASM: Cell<Option<Masm>> = const { Cell::new(None) };
 }
 
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     code: &'a [Instruction],
-    formatter: MasmFormatter,
+    masm: Masm,
     /// Index of the instruction at an address, ascending by address.
     order: Vec<(u64, u32)>,
     frame: Frame,
@@ -189,9 +230,10 @@ struct Writer<'a, 'd> {
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
     /// Width of each stack variable: that of its first access, as in IDA.
-    widths: HashMap<Slot, usize>,
+    widths: BTreeMap<Slot, usize>,
+    /// Registers that hold the address of an import.
+    held: Vec<(Register, String)>,
     facts: Facts,
-    leaders: usize,
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
@@ -201,118 +243,172 @@ impl<'a, 'd> Writer<'a, 'd> {
             .enumerate()
             .map(|(at, i)| (i.ip(), at as u32))
             .collect();
-        order.sort_unstable();
+        // Stable, because that is quick for a few ascending runs: the ranges.
+        order.sort();
         let find = |address: u64| -> Option<usize> {
             let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
             Some(order[at].1 as usize)
         };
         let target = |i: &Instruction| jump_target(i).and_then(find);
-        let returns = |i: &Instruction| {
-            let import = callee(program, i);
-            !import.is_some_and(|import| NEVER_RETURN.contains(&import))
-        };
+        let returns = |i: &Instruction| comes_back(program, i);
         let word = program.image.arch.pointer_size() as i64;
-        let frame = Frame::new(code, word, target, returns);
-        let mut leaders = vec![false; code.len()];
-        leaders.iter_mut().take(1).for_each(|first| *first = true);
-        for (at, instruction) in code.iter().enumerate() {
-            if let Some(target) = target(instruction) {
-                leaders[target] = true;
-            }
-            if ends_block(instruction) {
-                // What a block falls into is one; what it does not may be
-                // padding.
-                let falls = instruction.flow_control() == FlowControl::ConditionalBranch;
-                let padding = |i: &&Instruction| !falls && i.mnemonic() == Mnemonic::Nop;
-                let next = at + 1 + code[at + 1..].iter().take_while(padding).count();
-                if next < code.len() {
-                    leaders[next] = true;
-                }
-            }
-        }
-        let leaders = leaders.into_iter().filter(|&leader| leader).count();
+        let purges = |at: usize| stdcall::purged(program, code, at);
+        let frame = Frame::new(code, word, target, returns, purges);
         Writer {
             program,
             code,
-            formatter: FORMATTER.take().unwrap_or_else(formatter),
+            masm: MASM.take().unwrap_or_else(Masm::new),
             order,
             frame,
             got: got_registers(program, code),
-            widths: HashMap::new(),
+            widths: BTreeMap::new(),
+            held: Vec::new(),
             facts: Facts::default(),
-            leaders,
         }
     }
 
-    fn line(&mut self, at: usize) -> Line {
+    /// How control flows from block to block.
+    fn flow(&self, function: &Function) -> Flow {
+        let program = self.program;
+        let find = |address: u64| {
+            let at = self.order.binary_search_by_key(&address, |o| o.0).ok()?;
+            Some(self.order[at].1 as usize)
+        };
+        let by_table = self
+            .code
+            .iter()
+            .any(|i| i.flow_control() == FlowControl::IndirectBranch);
+        let tables = match by_table {
+            true => discover::targets(&program.image, function),
+            false => HashMap::new(),
+        };
+        let exit = |at: usize| {
+            let instruction: &Instruction = &self.code[at];
+            let falls = match instruction.flow_control() {
+                FlowControl::ConditionalBranch => true,
+                FlowControl::Call | FlowControl::IndirectCall
+                    if !comes_back(program, instruction) =>
+                {
+                    false
+                }
+                _ if ends_block(instruction) => false,
+                _ => return None,
+            };
+            let table = tables.get(&instruction.ip()).into_iter().flatten();
+            let targets = jump_target(instruction).into_iter().chain(table.copied());
+            Some(Exit {
+                jumps: targets.filter_map(find).collect(),
+                falls,
+            })
+        };
+        let fills = |at: usize| self.code[at].mnemonic() == Mnemonic::Nop;
+        Flow::new(self.code.len(), exit, fills)
+    }
+
+    fn line(&mut self, at: usize, text: &mut String) {
         let instruction = &self.code[at];
-        let mut text = String::with_capacity(40);
         if instruction.is_invalid() {
             let ip = instruction.ip();
             text.push_str("db      ");
             let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
             for (i, byte) in bytes.iter().enumerate() {
                 text.push_str(if i > 0 { ", " } else { "" });
-                number(&mut text, (*byte).into());
+                number(text, (*byte).into());
             }
         } else {
-            self.write(at, instruction, &mut text);
-        }
-        Line {
-            address: instruction.ip(),
-            len: instruction.len() as u8,
-            text,
+            self.write(at, instruction, text);
         }
     }
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
-        self.formatter.format_mnemonic(instruction, out);
+        let start = out.len();
+        let form = self.masm.form(instruction);
+        let count = self.masm.mnemonic(form, instruction, out);
         if out.ends_with("ret") {
             out.push('n');
         }
-        let count = self.formatter.operand_count(instruction);
         let mut comment = None;
         for operand in 0..count {
             if operand == 0 {
-                let padding = 8usize.saturating_sub(out.len()).max(1);
+                let padding = (start + 8).saturating_sub(out.len()).max(1);
                 out.push_str(&"        "[..padding]);
             } else {
                 out.push_str(", ");
             }
-            let native = self
-                .formatter
-                .get_instruction_operand(instruction, operand)
-                .ok()
-                .flatten();
-            let kind = native.map(|n| instruction.op_kind(n));
-            match kind {
+            let native = self.masm.native(form, instruction, operand);
+            match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.branch(instruction, out);
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, operand, out, &mut comment);
+                    self.memory(at, (instruction, form), operand, out, &mut comment);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
-                    self.immediate(instruction, operand, value, out, &mut comment);
+                    self.immediate((instruction, form), operand, value, out, &mut comment);
                 }
-                Some(OpKind::Register) if !instruction.has_op_mask() => {
-                    let register = native.map_or(Register::None, |n| instruction.op_register(n));
-                    if register.is_gpr() || register.is_xmm() {
-                        out.push_str(self.formatter.format_register(register));
-                    } else {
-                        let _ = self.formatter.format_operand(instruction, out, operand);
-                    }
-                }
-                _ => {
-                    let _ = self.formatter.format_operand(instruction, out, operand);
-                }
+                _ => self.masm.operand(form, instruction, operand, out),
             }
         }
         if let Some(text) = comment {
             out.push_str("; ");
             strings::quote(out, &text);
             remember(&mut self.facts.strings, text);
+        }
+        if self.program.image.is_windows() {
+            self.through_register(instruction, out);
+        }
+    }
+
+    /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
+    /// Windows do that where they call one twice.
+    fn through_register(&mut self, instruction: &Instruction, out: &mut String) {
+        let flow = instruction.flow_control();
+        let register = (instruction.op0_kind() == OpKind::Register)
+            .then(|| instruction.op0_register().full_register());
+        match flow {
+            FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+                let held = self.held.iter().find(|(held, _)| Some(*held) == register);
+                if let Some((_, name)) = held {
+                    let _ = write!(out, " ; {name}");
+                    let call = Call {
+                        name: name.clone(),
+                        address: None,
+                        import: true,
+                    };
+                    remember(&mut self.facts.calls, call);
+                }
+            }
+            _ => {}
+        }
+        if matches!(flow, FlowControl::Call | FlowControl::IndirectCall) {
+            // What a call may change in all conventions of Windows.
+            self.held.retain(|(register, _)| {
+                !matches!(
+                    register,
+                    Register::RAX
+                        | Register::RCX
+                        | Register::RDX
+                        | Register::R8
+                        | Register::R9
+                        | Register::R10
+                        | Register::R11
+                )
+            });
+            return;
+        }
+        let keeps = matches!(
+            instruction.mnemonic(),
+            Mnemonic::Push | Mnemonic::Cmp | Mnemonic::Test
+        );
+        let Some(register) = register.filter(|_| !keeps) else {
+            return;
+        };
+        self.held.retain(|(held, _)| *held != register);
+        let loads = matches!(instruction.code(), Code::Mov_r32_rm32 | Code::Mov_r64_rm64);
+        let slot = absolute_operand(instruction).filter(|_| loads);
+        if let Some(name) = slot.and_then(|slot| self.program.image.slots.get(&slot)) {
+            self.held.push((register, name.clone()));
         }
     }
 
@@ -343,7 +439,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn memory(
         &mut self,
         at: usize,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         out: &mut String,
         comment: &mut Option<String>,
@@ -400,7 +496,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             if based || index != Register::None {
                 out.push('[');
                 if based {
-                    out.push_str(self.formatter.format_register(base));
+                    out.push_str(self.masm.register(base));
                 }
                 if index != Register::None {
                     out.push_str(if based { "+" } else { "" });
@@ -411,7 +507,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let start = out.len();
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(form, instruction, operand, out);
         let bracket = out[start..].find('[').map(|i| start + i);
         if let Some(bracket) = bracket {
             if thread && base == Register::None && index == Register::None {
@@ -449,7 +545,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let _ = write!(out, "({} - ", &name[width..]);
         number(out, got);
         out.push_str(")[");
-        out.push_str(self.formatter.format_register(instruction.memory_base()));
+        out.push_str(self.masm.register(instruction.memory_base()));
         if instruction.memory_index() != Register::None {
             out.push('+');
             self.scaled_index(instruction, out);
@@ -481,6 +577,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         out: &mut String,
         comment: &mut Option<String>,
     ) {
+        if let Some(table) = tables::at(&self.program.image, address) {
+            remember(&mut self.facts.tables, table);
+        }
         if is_lea(instruction) {
             self.program.address_name(address, out, comment);
             return;
@@ -526,21 +625,24 @@ impl<'a, 'd> Writer<'a, 'd> {
             .then(|| image.pointer(address))
             .flatten();
         if let Some(target) = pointer.filter(|&target| target != 0) {
-            let _ = write!(out, "{segment}off_{address:X}");
+            out.push_str(segment);
+            out.push_str("off_");
+            hex(out, address);
             *comment = self.program.string_at(target, 4);
             return;
         }
-        let prefix = match width {
-            1 => "byte",
-            2 => "word",
-            4 => "dword",
-            8 => "qword",
-            10 => "tbyte",
-            16 => "xmmword",
-            32 => "ymmword",
-            _ => "unk",
-        };
-        let _ = write!(out, "{segment}{prefix}_{address:X}");
+        out.push_str(segment);
+        out.push_str(match width {
+            1 => "byte_",
+            2 => "word_",
+            4 => "dword_",
+            8 => "qword_",
+            10 => "tbyte_",
+            16 => "xmmword_",
+            32 => "ymmword_",
+            _ => "unk_",
+        });
+        hex(out, address);
     }
 
     fn stack(
@@ -571,14 +673,17 @@ impl<'a, 'd> Writer<'a, 'd> {
             out.push('+');
             number(out, distance);
         }
-        let _ = match slot {
-            Slot::Local(offset) => write!(out, "+var_{offset:X}]"),
-            Slot::Argument(offset) => write!(out, "+arg_{offset:X}]"),
+        let (kind, offset) = match slot {
+            Slot::Local(offset) => ("+var_", offset),
+            Slot::Argument(offset) => ("+arg_", offset),
         };
+        out.push_str(kind);
+        hex(out, offset);
+        out.push(']');
     }
 
     fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
-        out.push_str(self.formatter.format_register(instruction.memory_index()));
+        out.push_str(self.masm.register(instruction.memory_index()));
         if instruction.memory_index_scale() > 1 {
             let _ = write!(out, "*{}", instruction.memory_index_scale());
         }
@@ -586,7 +691,7 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     fn immediate(
         &mut self,
-        instruction: &Instruction,
+        (instruction, form): (&Instruction, Option<Form>),
         operand: u32,
         value: u64,
         out: &mut String,
@@ -594,10 +699,13 @@ impl<'a, 'd> Writer<'a, 'd> {
     ) {
         if self.is_address(instruction, value, true) {
             out.push_str("offset ");
+            if let Some(table) = tables::at(&self.program.image, value) {
+                remember(&mut self.facts.tables, table);
+            }
             self.program.address_name(value, out, comment);
             return;
         }
-        let _ = self.formatter.format_operand(instruction, out, operand);
+        self.masm.operand(form, instruction, operand, out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
@@ -728,33 +836,6 @@ fn returned_address(program: &Program<'_>, address: u64) -> Option<Register> {
     (reads && second.code() == Code::Retnd).then(|| first.op0_register())
 }
 
-fn formatter() -> MasmFormatter {
-    let mut formatter = MasmFormatter::new();
-    let options = formatter.options_mut();
-    options.set_space_after_operand_separator(true);
-    options.set_cc_e(CC_e::z);
-    options.set_cc_ne(CC_ne::nz);
-    options.set_cc_ae(CC_ae::nb);
-    options.set_uppercase_hex(true);
-    options.set_add_leading_zero_to_hex_numbers(true);
-    options.set_small_hex_numbers_in_decimal(true);
-    formatter
-}
-
-/// A number as MASM writes it: `9`, `0Ah`, `28h`.
-pub(crate) fn number(out: &mut String, value: u64) {
-    let _ = if value < 10 {
-        write!(out, "{value}")
-    } else {
-        let start = out.len();
-        let written = write!(out, "{value:X}h");
-        if out.as_bytes()[start].is_ascii_alphabetic() {
-            out.insert(start, '0');
-        }
-        written
-    };
-}
-
 fn width_name(width: usize) -> &'static str {
     match width {
         1 => "byte ptr ",
@@ -793,6 +874,15 @@ pub(crate) fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
+/// Whether what follows a call is reached from it.
+fn comes_back(program: &Program<'_>, instruction: &Instruction) -> bool {
+    let callee = match near(instruction) {
+        true => Some(instruction.near_branch_target()),
+        false => absolute_operand(instruction),
+    };
+    !callee.is_some_and(|callee| program.no_return.contains(&callee))
+}
+
 /// The target of a direct jump.
 fn jump_target(instruction: &Instruction) -> Option<u64> {
     match instruction.flow_control() {
@@ -803,7 +893,7 @@ fn jump_target(instruction: &Instruction) -> Option<u64> {
     }
 }
 
-fn near(instruction: &Instruction) -> bool {
+pub(crate) fn near(instruction: &Instruction) -> bool {
     let kind = instruction.op0_kind();
     matches!(
         kind,
@@ -824,17 +914,4 @@ fn ends_block(instruction: &Instruction) -> bool {
         instruction.flow_control(),
         FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall | FlowControl::Interrupt
     )
-}
-
-/// The import that a call leads to.
-fn callee<'p>(program: &'p Program<'_>, instruction: &Instruction) -> Option<&'p str> {
-    let image = &program.image;
-    if near(instruction) {
-        return image
-            .imports
-            .get(&instruction.near_branch_target())
-            .map(|i| i.name.as_str());
-    }
-    let slot = absolute_operand(instruction)?;
-    image.slots.get(&slot).map(String::as_str)
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::image::Import;
-use crate::listing::{Call, Facts, number, remember};
+use crate::listing::{Call, Facts, remember};
+use crate::masm::{hex, number};
 use crate::program::Program;
 use crate::strings;
 
@@ -29,7 +30,8 @@ impl Program<'_> {
             };
             remember(&mut facts.calls, call);
         } else if call {
-            let _ = write!(out, "sub_{target:X}");
+            out.push_str("sub_");
+            hex(out, target);
             let call = Call {
                 name: format!("sub_{target:X}"),
                 address: Some(target),
@@ -37,7 +39,8 @@ impl Program<'_> {
             };
             remember(&mut facts.calls, call);
         } else {
-            let _ = write!(out, "loc_{target:X}");
+            out.push_str("loc_");
+            hex(out, target);
         }
     }
 
@@ -67,14 +70,17 @@ impl Program<'_> {
             match strings::auto_name(&text) {
                 Some(name) => out.push_str(&name),
                 None => {
-                    let _ = write!(out, "asc_{address:X}");
+                    out.push_str("asc_");
+                    hex(out, address);
                 }
             }
             *comment = Some(text);
         } else if image.code_region(address).is_some() {
-            let _ = write!(out, "loc_{address:X}");
+            out.push_str("loc_");
+            hex(out, address);
         } else {
-            let _ = write!(out, "unk_{address:X}");
+            out.push_str("unk_");
+            hex(out, address);
         }
     }
 

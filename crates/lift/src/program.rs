@@ -1,10 +1,13 @@
 //! A file as we understood it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use crate::image::Image;
-use crate::{Error, Listing, discover, listing};
+use crate::masm::hex;
+use crate::{Error, Listing, demangle, discover, listing, strings};
 
 /// One executable, shared object or relocatable file.
 #[derive(Debug)]
@@ -13,6 +16,12 @@ pub struct Program<'d> {
     functions: Vec<Function>,
     /// Starts of `functions`, close together for searching.
     starts: Vec<u64>,
+    /// Functions, stubs and slots that calls do not come back from.
+    pub(crate) no_return: HashSet<u64>,
+    /// Which function calls which, by index, ascending.
+    callees: Vec<(u32, u32)>,
+    /// The same, by who is called: (callee, caller).
+    callers: Vec<(u32, u32)>,
     info: BinaryInfo,
 }
 
@@ -48,16 +57,19 @@ pub enum Format {
     Coff,
     /// macOS and iOS.
     MachO,
+    /// Code without any format, as it lies in a device.
+    Raw,
 }
 
 impl Format {
-    /// `elf`, `pe`, `coff` or `macho`: the word that JSON has for it.
+    /// `elf`, `pe`, `coff`, `macho` or `raw`: the word that JSON has for it.
     pub fn id(self) -> &'static str {
         match self {
             Format::Elf => "elf",
             Format::Pe => "pe",
             Format::Coff => "coff",
             Format::MachO => "macho",
+            Format::Raw => "raw",
         }
     }
 
@@ -88,6 +100,7 @@ impl fmt::Display for Format {
             Format::Pe => "PE file",
             Format::Coff => "COFF object file",
             Format::MachO => "Mach-O file",
+            Format::Raw => "raw image",
         })
     }
 }
@@ -103,6 +116,8 @@ pub enum Arch {
     X86,
     /// 64-bit ARM.
     Aarch64,
+    /// 32-bit ARM, A32 and T32 (Thumb).
+    Arm,
     /// 64-bit RISC-V.
     Riscv64,
     /// 32-bit MIPS, the most significant byte first.
@@ -118,12 +133,27 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// Every processor that is read.
+    pub const ALL: &'static [Arch] = &[
+        Arch::X86_64,
+        Arch::X86,
+        Arch::Aarch64,
+        Arch::Arm,
+        Arch::Riscv64,
+        Arch::Mips,
+        Arch::Mipsel,
+        Arch::PowerPc,
+        Arch::PowerPc64,
+        Arch::PowerPc64Le,
+    ];
+
     /// `x86-64`, `aarch64`, `mipsel`: the word that JSON and rows have for it.
     pub fn id(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86-64",
             Arch::X86 => "x86",
             Arch::Aarch64 => "aarch64",
+            Arch::Arm => "arm",
             Arch::Riscv64 => "riscv64",
             Arch::Mips => "mips",
             Arch::Mipsel => "mipsel",
@@ -136,7 +166,7 @@ impl Arch {
     /// Bits of an address.
     pub(crate) fn bits(self) -> u32 {
         match self {
-            Arch::X86 | Arch::Mips | Arch::Mipsel | Arch::PowerPc => 32,
+            Arch::X86 | Arch::Arm | Arch::Mips | Arch::Mipsel | Arch::PowerPc => 32,
             _ => 64,
         }
     }
@@ -181,6 +211,18 @@ impl Arch {
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())
+    }
+}
+
+/// By its [`Arch::id`].
+impl FromStr for Arch {
+    type Err = Error;
+
+    fn from_str(id: &str) -> Result<Arch, Error> {
+        let known = Arch::ALL.iter().find(|arch| arch.id() == id);
+        known.copied().ok_or_else(|| Error::UnknownArchitecture {
+            id: strings::clean(id.as_bytes()),
+        })
     }
 }
 
@@ -258,12 +300,18 @@ pub enum Source {
     Symbol,
     /// In the dynamic symbol table.
     DynamicSymbol,
+    /// In the PDB that belongs to a PE file.
+    Pdb,
     /// In the unwind table, `.eh_frame`.
     UnwindTable,
     /// In the exception table of a PE file, `.pdata`.
     ExceptionTable,
     /// In the list of function starts of a Mach-O file.
     FunctionStarts,
+    /// In the compact unwind table of a Mach-O file.
+    CompactUnwind,
+    /// In the table that the runtime of a Go program walks stacks by.
+    GoTable,
     /// Started by the loader: the entry point, `.init_array` and their like.
     EntryPoint,
     /// Called or jumped to by a known function.
@@ -279,9 +327,12 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Source::Symbol => "symbol",
             Source::DynamicSymbol => "dynamic symbol",
+            Source::Pdb => "pdb",
             Source::UnwindTable => "eh_frame",
             Source::ExceptionTable => "pdata",
             Source::FunctionStarts => "function starts",
+            Source::CompactUnwind => "unwind info",
+            Source::GoTable => "pclntab",
             Source::EntryPoint => "entry",
             Source::CallTarget => "call",
             Source::Reference => "reference",
@@ -315,9 +366,21 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        self.name
-            .clone()
-            .unwrap_or_else(|| format!("sub_{:X}", self.address))
+        self.name.clone().unwrap_or_else(|| {
+            let mut name = String::from("sub_");
+            hex(&mut name, self.address);
+            name
+        })
+    }
+
+    /// The name as its writer knows it, where the file has it mangled.
+    pub fn demangled(&self) -> Option<String> {
+        demangle(self.name.as_deref()?)
+    }
+
+    /// The name for people: demangled, or as the file has it, or `sub_401A30`.
+    pub fn readable_name(&self) -> String {
+        self.demangled().unwrap_or_else(|| self.display_name())
     }
 
     /// Whether `address` is in one of the ranges.
@@ -329,23 +392,59 @@ impl Function {
 impl<'d> Program<'d> {
     /// Reads a file and finds its functions.
     pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
+        Ok(Program::of(Image::parse(bytes)?, bytes.len()))
+    }
+
+    /// Reads code without any format, as it lies in the memory of a device: one
+    /// region at `base`, for the processor `arch`.
+    ///
+    /// Nothing in such an image says where code is. Functions are found by calls
+    /// and by pointers to them, and where code follows code.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use binscribe_lift::{Arch, Program};
+    /// let bytes = std::fs::read("firmware.bin")?;
+    /// let program = Program::parse_raw(&bytes, Arch::Aarch64, 0x800_0000)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn parse_raw(bytes: &'d [u8], arch: Arch, base: u64) -> Result<Program<'d>, Error> {
+        Ok(Program::of(Image::raw(bytes, arch, base)?, bytes.len()))
+    }
+
+    /// Reads a PE file together with the PDB that the linker wrote beside it,
+    /// which has the names that the program has lost. It is refused if it
+    /// belongs to another build.
+    pub fn parse_with_pdb(bytes: &'d [u8], pdb: &[u8]) -> Result<Program<'d>, Error> {
         let mut image = Image::parse(bytes)?;
-        let functions = discover::functions(&mut image);
+        image.add_pdb(pdb)?;
+        Ok(Program::of(image, bytes.len()))
+    }
+
+    fn of(mut image: Image<'d>, size: usize) -> Program<'d> {
+        let found = discover::functions(&mut image);
+        let functions = found.functions;
+        let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
+        callers.sort_unstable();
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,
             arch: image.arch,
             image_base: image.base,
-            size: bytes.len() as u64,
+            size: size as u64,
             stripped: image.stripped,
             entry: image.entry,
         };
-        Ok(Program {
+        Program {
             image,
             starts: functions.iter().map(|f| f.address).collect(),
             functions,
+            no_return: found.no_return,
+            callees: found.calls,
+            callers,
             info,
-        })
+        }
     }
 
     /// What kind of file it is.
@@ -364,7 +463,8 @@ impl<'d> Program<'d> {
     }
 
     /// The function with this name, or at (or around) this address: `main`,
-    /// `sub_401A30`, `0x401a30`.
+    /// `sub_401A30`, `0x401a30`. A demangled name will do, without its arguments
+    /// where only one function has it.
     pub fn find(&self, name_or_address: &str) -> Option<&Function> {
         let wanted = name_or_address.trim();
         if let Some(named) = self
@@ -374,12 +474,65 @@ impl<'d> Program<'d> {
         {
             return Some(named);
         }
+        if wanted.contains("::") || wanted.contains('(') {
+            return self.find_demangled(wanted);
+        }
         let digits = ["sub_", "0x", "0X"]
             .iter()
             .find_map(|prefix| wanted.strip_prefix(prefix))?;
         let address = u64::from_str_radix(digits, 16).ok()?;
         self.function_at(address)
             .or_else(|| self.functions.iter().find(|f| f.contains(address)))
+    }
+
+    fn find_demangled(&self, wanted: &str) -> Option<&Function> {
+        let mut without_arguments = Vec::new();
+        for function in &self.functions {
+            let Some(name) = function.demangled() else {
+                continue;
+            };
+            if name == wanted {
+                return Some(function);
+            }
+            if name
+                .strip_prefix(wanted)
+                .is_some_and(|rest| rest.starts_with('('))
+            {
+                without_arguments.push(function);
+            }
+        }
+        match without_arguments[..] {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The functions of this program that `function` calls, or jumps to at its
+    /// end: directly, not through a pointer. Ascending by address.
+    pub fn callees(&self, function: &Function) -> impl Iterator<Item = &Function> {
+        self.along(&self.callees, function)
+    }
+
+    /// The functions of this program that call `function` so.
+    pub fn callers(&self, function: &Function) -> impl Iterator<Item = &Function> {
+        self.along(&self.callers, function)
+    }
+
+    fn along<'p>(
+        &'p self,
+        edges: &'p [(u32, u32)],
+        function: &Function,
+    ) -> impl Iterator<Item = &'p Function> {
+        let at = self.starts.binary_search(&function.address);
+        let at = at.map_or(u32::MAX, |at| at as u32);
+        let first = edges.partition_point(|&(from, _)| from < at);
+        let here = edges[first..].iter().take_while(move |edge| edge.0 == at);
+        here.filter_map(|&(_, to)| self.functions.get(to as usize))
+    }
+
+    /// Whether calls to `function` never come back.
+    pub fn never_returns(&self, function: &Function) -> bool {
+        self.no_return.contains(&function.address)
     }
 
     /// The text and the facts of one of this program's functions.

@@ -1,12 +1,14 @@
 //! What discovery must know of an instruction, whatever the processor.
 
+use std::collections::HashSet;
+
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
 use crate::image::Image;
-use crate::program::Arch;
-use crate::risc::{self, Codes, isa};
+use crate::program::{Arch, Format};
+use crate::risc::{Codes, isa};
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,8 @@ pub(crate) struct Step {
     pub(crate) invalid: bool,
     /// The next instruction is not reached from this one.
     pub(crate) ends: bool,
+    /// Nothing is reached from this one: `ud2`, `hlt`, `brk`.
+    pub(crate) traps: bool,
     /// Jumps to where a register or a table says.
     pub(crate) indirect: bool,
     /// The address that it refers to, if that may be code.
@@ -25,12 +29,16 @@ pub(crate) struct Step {
     pub(crate) table: Option<u64>,
     /// Takes down the stack frame, or a part of it.
     pub(crate) restores: bool,
+    /// Saves the return address, which a function does before it calls.
+    pub(crate) saves: bool,
     /// The number that something is compared with.
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
     pub(crate) entry: u64,
     /// How far from the address that the code has the entries begin.
     pub(crate) offset: i64,
+    /// Takes what was loaded for a number with a sign, and adds it.
+    pub(crate) adds_signed: bool,
 }
 
 /// How an instruction refers to an address.
@@ -40,6 +48,8 @@ pub(crate) enum Reference {
     Jump,
     Branch,
     Address,
+    /// A call or a jump to where a pointer at the address leads.
+    Through,
 }
 
 impl Step {
@@ -70,9 +80,10 @@ pub(crate) enum Steps<'b> {
         absolute: bool,
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
+        /// Where relocations say that 32-bit code has addresses.
+        fields: Option<&'b HashSet<u64>>,
     },
     Risc {
-        isa: &'static dyn risc::Isa,
         codes: Codes<'b>,
         /// The instruction behind a jump that takes place after it.
         slot: Option<Step>,
@@ -91,13 +102,13 @@ impl<'b> Steps<'b> {
         let arch = image.arch;
         if let Some(isa) = isa(arch) {
             let codes = Codes::new(isa, image, bytes, address).with_copies(copies);
-            let slot = None;
-            return Steps::Risc { isa, codes, slot };
+            return Steps::Risc { codes, slot: None };
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
             absolute: image.absolute,
             got: image.got.filter(|_| arch == Arch::X86),
+            fields: (arch == Arch::X86).then_some(&image.address_fields),
         }
     }
 }
@@ -111,6 +122,7 @@ impl Iterator for Steps<'_> {
                 decoder,
                 absolute,
                 got,
+                fields,
             } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
                 let mut step = x86(&instruction, *absolute);
@@ -122,14 +134,21 @@ impl Iterator for Steps<'_> {
                     let table = got.wrapping_add(instruction.memory_displacement64());
                     step.table = Some(table & 0xffff_ffff);
                 }
+                if let Some(fields) = fields
+                    && step.reference.is_none()
+                    && let Some(value) = last_number(&instruction)
+                    && fields.contains(&instruction.next_ip().wrapping_sub(4))
+                {
+                    step.reference = Some((value, Reference::Address));
+                }
                 Some(step)
             }
-            Steps::Risc { isa, codes, slot } => {
+            Steps::Risc { codes, slot } => {
                 if slot.is_some() {
                     return slot.take();
                 }
-                let (first, delays) = risc_step(*isa, codes)?;
-                if delays && let Some((second, false)) = risc_step(*isa, codes) {
+                let (first, delays) = codes.step()?;
+                if delays && let Some((second, false)) = codes.step() {
                     let (first, second) = delayed(first, second);
                     *slot = Some(second);
                     return Some(first);
@@ -138,18 +157,6 @@ impl Iterator for Steps<'_> {
             }
         }
     }
-}
-
-/// The next instruction, and whether it jumps only behind the one after it.
-fn risc_step(isa: &dyn risc::Isa, codes: &mut Codes<'_>) -> Option<(Step, bool)> {
-    let (code, whole) = codes.next()?;
-    let mut step = risc::step(isa, &code, whole);
-    step.compares = step.compares.or_else(|| codes.compared(&code));
-    // A table that code adds its index to before it loads.
-    if matches!(code.op, risc::Op::Memory { .. }) && step.entry > 0 {
-        step.table = codes.further();
-    }
-    Some((step, isa.delays(&code)))
 }
 
 /// A jump and the instruction behind it, which runs first: the latter is where
@@ -179,6 +186,8 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         length: instruction.len() as u64,
         invalid: instruction.is_invalid(),
         ends: ends_block(instruction),
+        traps: instruction.flow_control() == FlowControl::Exception
+            || instruction.code() == Code::Hlt,
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),
@@ -187,10 +196,15 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             Mnemonic::Add => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
             _ => false,
         },
-        compares: (instruction.mnemonic() == Mnemonic::Cmp && is_immediate(instruction.op1_kind()))
-            .then(|| instruction.immediate(1)),
+        saves: false,
+        // Code that is not optimised compares by taking away.
+        compares: (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
+            && is_immediate(instruction.op1_kind())
+            && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
+        .then(|| instruction.immediate(1)),
         entry: 4,
         offset: 0,
+        adds_signed: false,
     }
 }
 
@@ -203,6 +217,17 @@ fn is_immediate(kind: OpKind) -> bool {
             | OpKind::Immediate8to64
             | OpKind::Immediate32to64
     )
+}
+
+/// The last four bytes of an instruction, where they are a number or what `lea`
+/// takes for one.
+fn last_number(instruction: &Instruction) -> Option<u64> {
+    let last = instruction.op_count().checked_sub(1)?;
+    match instruction.op_kind(last) {
+        OpKind::Immediate32 => Some(instruction.immediate(last)),
+        _ if instruction.code() == Code::Lea_r32_m => absolute_operand(instruction),
+        _ => None,
+    }
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
@@ -229,6 +254,9 @@ pub(crate) fn reference(instruction: &Instruction, absolute: bool) -> Option<(u6
         FlowControl::Call => Some((near_target(instruction)?, Reference::Call)),
         FlowControl::UnconditionalBranch => Some((near_target(instruction)?, Reference::Jump)),
         FlowControl::ConditionalBranch => Some((near_target(instruction)?, Reference::Branch)),
+        FlowControl::IndirectCall | FlowControl::IndirectBranch => {
+            Some((absolute_operand(instruction)?, Reference::Through))
+        }
         FlowControl::Next => match instruction.code() {
             Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
                 Some((instruction.ip_rel_memory_address(), Reference::Address))
@@ -261,6 +289,14 @@ fn jump_table(instruction: &Instruction) -> Option<u64> {
         Code::Jmp_rm64 | Code::Jmp_rm32 if instruction.memory_index() != Register::None => {
             Some(instruction.memory_displacement64())
         }
+        // The same in two steps.
+        Code::Mov_r32_rm32
+            if instruction.memory_index_scale() == 4
+                && instruction.memory_index() != Register::None
+                && instruction.memory_base() == Register::None =>
+        {
+            Some(instruction.memory_displacement64())
+        }
         _ => None,
     }
 }
@@ -277,6 +313,41 @@ pub(crate) fn absolute_operand(instruction: &Instruction) -> Option<u64> {
     plain.then(|| instruction.memory_displacement64())
 }
 
+/// Where 32-bit code has the tables that it jumps by: `jmp table[eax*4]`, or the
+/// same in two steps. Ascending.
+pub(crate) fn tables_of_addresses(image: &Image<'_>) -> Vec<u64> {
+    let mut tables = Vec::new();
+    for region in image.regions.iter().filter(|r| r.executable) {
+        for (at, code) in region.data.windows(7).enumerate() {
+            let &[
+                opcode,
+                operand,
+                0x85 | 0x8d | 0x95 | 0x9d | 0xad | 0xb5 | 0xbd,
+                ref table @ ..,
+            ] = code
+            else {
+                continue;
+            };
+            let register = operand >> 3;
+            let jumps = match opcode {
+                0xff => operand == 0x24,
+                0x8b if operand & 0xc7 == 4 => {
+                    region.data[at + 7..].starts_with(&[0xff, 0xe0 | register])
+                }
+                _ => false,
+            };
+            let field = region.start + at as u64 + 3;
+            if jumps && (image.absolute || image.address_fields.contains(&field)) {
+                let table = table.first_chunk().map(|table| u32::from_le_bytes(*table));
+                tables.extend(table.map(u64::from));
+            }
+        }
+    }
+    tables.sort_unstable();
+    tables.dedup();
+    tables
+}
+
 /// Where code begins at or after `address`: behind what fills the space between
 /// functions.
 pub(crate) fn after_padding(image: &Image<'_>, bytes: &[u8], address: u64) -> Option<u64> {
@@ -286,7 +357,13 @@ pub(crate) fn after_padding(image: &Image<'_>, bytes: &[u8], address: u64) -> Op
         loop {
             let place = address + at as u64;
             let code = isa.decode(image, bytes.get(at..)?, place)?;
-            if !isa.is_padding(&code) {
+            // On macOS functions stand close together, and a linker that shortens
+            // one leaves it with a `NOP` at its start.
+            let padding = match image.format {
+                Format::MachO => code.word == 0,
+                _ => isa.is_padding(&code),
+            };
+            if !padding {
                 return Some(place);
             }
             at += usize::from(code.length);

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encodings: Vec<Encoding> = program
         .functions()
         .iter()
-        .map(|f| model.tokenizer().encode(&program.listing(f).text()))
+        .map(|f| model.tokenizer().encode(&program.listing(f).into_text()))
         .collect();
     let ids: Vec<_> = encodings
         .iter()

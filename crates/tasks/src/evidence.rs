@@ -636,7 +636,38 @@ pub fn facts(facts: &Facts) -> Vec<Fact> {
         })
         .collect();
     found.extend(constants(facts));
+    found.extend(tables(facts));
     found
+}
+
+/// The tables of well-known algorithms that a function uses.
+pub(crate) fn tables(facts: &Facts) -> Vec<Fact> {
+    facts
+        .tables
+        .iter()
+        .map(|table| Fact {
+            tag: match table.algorithm {
+                "AES"
+                | "DES"
+                | "Blowfish"
+                | "Twofish"
+                | "CAST-128"
+                | "Camellia"
+                | "SM4"
+                | "SEED"
+                | "RC2"
+                | "ChaCha20 or Salsa20" => "cipher",
+                "CRC-16" | "CRC-24" | "CRC-32" | "CRC-32C" | "CRC-64" => "checksum",
+                "DEFLATE" => "compression",
+                "JPEG" => "image",
+                "SipHash" => "mac",
+                "P-256" => "public-key",
+                "Base32" | "Base64" => "base64",
+                _ => "hash",
+            },
+            why: format!("{} at {:#x}", table.name, table.address),
+        })
+        .collect()
 }
 
 /// The well-known constants that a function holds, once for each meaning.

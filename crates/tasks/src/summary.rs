@@ -53,6 +53,15 @@ pub fn summary(facts: &Facts, resemblance: Option<Resemblance<'_>>) -> String {
     for constant in evidence::constants(facts).iter().take(2) {
         sentences.push(format!("Holds the {}.", constant.why));
     }
+    let tables: Vec<String> = facts
+        .tables
+        .iter()
+        .take(3)
+        .map(|table| table.name.to_owned())
+        .collect();
+    if !tables.is_empty() {
+        sentences.push(format!("Uses the {}.", list(&tables)));
+    }
     let strings = telling_strings(facts);
     if !strings.is_empty() {
         sentences.push(format!("Mentions {}.", list(&strings)));

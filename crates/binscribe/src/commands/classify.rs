@@ -15,7 +15,7 @@ const TEMPERATURE: f32 = 0.07;
 
 pub(crate) fn run(args: &Classify) -> Result<()> {
     let labels = labels(&args.labels)?;
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let engine = Engine::open(&args.model)?;
     let mut candidates = Candidates::of(&input, &program, &engine, None)?;

@@ -13,7 +13,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::args::Embed;
+use crate::args::{Embed, RawArgs};
 use crate::engine::{Candidates, Engine};
 use crate::input::Input;
 use crate::output::{self, note};
@@ -38,10 +38,12 @@ pub(crate) fn run(args: &Embed) -> Result<()> {
     };
     let engine = Engine::open(&args.model)?;
     let single = files.len() == 1 && !args.path.is_dir();
+    // What a directory was searched for has a format.
+    let raw = if single { args.raw } else { RawArgs::default() };
     let mut columns = Columns::default();
     let mut left_out = 0;
     for path in &files {
-        if let Err(error) = columns.add(path, &engine) {
+        if let Err(error) = columns.add(path, raw, &engine) {
             if single {
                 return Err(error);
             }
@@ -103,8 +105,8 @@ fn is_program(path: &Path) -> bool {
 }
 
 impl Columns {
-    fn add(&mut self, path: &Path, engine: &Engine) -> Result<()> {
-        let input = Input::read(path)?;
+    fn add(&mut self, path: &Path, raw: RawArgs, engine: &Engine) -> Result<()> {
+        let input = Input::read(path)?.or_raw(raw);
         let program = input.program()?;
         let candidates = Candidates::of(&input, &program, engine, None)?;
         let hash = input.hash();

@@ -13,7 +13,9 @@ use crate::json::{self, Binary, ExplainedFunction, FunctionEntry};
 use crate::output::{self, Field, Format, Table};
 
 pub(crate) fn run(args: &Explain) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let wanted = match &args.function {
         Some(wanted) => Some(input::find(&program, &input.path, wanted)?.address),
@@ -38,7 +40,10 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let judged: Vec<usize> = (0..subjects.len())
         .filter(|&index| subjects[index].undecidable().is_none())
         .collect();
-    let texts: Vec<String> = judged.iter().map(|&index| listings[index].text()).collect();
+    let texts: Vec<String> = judged
+        .iter()
+        .map(|&index| listings[index].text().to_owned())
+        .collect();
     let hash = input.hash();
     let judged_vectors = engine.embed_listings(&hash, &texts)?;
     // Those that are not judged need no vector; a row of zeros stands for it.
@@ -175,7 +180,7 @@ fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()
             .collect();
         table.row(vec![
             Field::Address(function.address),
-            function.display_name().into(),
+            function.readable_name().into(),
             names.join(", ").into(),
             tags(explanation).into(),
             explanation.summary.as_str().into(),
@@ -199,7 +204,7 @@ fn details(function: &Function, explanation: &Explanation<'_>) -> Result<()> {
     let line = |text: String| output::print_line(&text);
     line(format!(
         "{} at {:#x} (RVA {:#x}), {} bytes, found by {}",
-        function.display_name(),
+        function.readable_name(),
         function.address,
         function.rva,
         function.size,

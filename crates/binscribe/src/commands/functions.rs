@@ -8,7 +8,9 @@ use crate::json::{self, Binary, FunctionEntry};
 use crate::output::{Field, Table};
 
 pub(crate) fn run(args: &Functions) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let mut table = Table::new(&["ADDRESS", "RVA", "SIZE", "NAME", "KIND", "FOUND BY", "SURE"]);
     for function in program.functions() {
@@ -16,7 +18,7 @@ pub(crate) fn run(args: &Functions) -> Result<()> {
             Field::Address(function.address),
             Field::Address(function.rva),
             Field::Count(function.size),
-            function.display_name().into(),
+            function.readable_name().into(),
             function.kind.to_string().into(),
             function.source.to_string().into(),
             Field::Number(f64::from(function.confidence), 2),

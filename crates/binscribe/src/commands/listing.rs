@@ -8,7 +8,9 @@ use crate::json::{self, Binary, FunctionEntry};
 use crate::output::{self, Field, Format, Table, hex};
 
 pub(crate) fn run(args: &Listing) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?
+        .or_raw(args.raw)
+        .with_pdb(&args.pdb)?;
     let program = input.program()?;
     let function = input::find(&program, &input.path, &args.function)?;
     let listing = program.listing(function);
@@ -19,12 +21,12 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
         Format::Table => {
             output::print_line(&format!(
                 "{} at {:#x}, {} instructions",
-                function.display_name(),
+                function.readable_name(),
                 function.address,
-                listing.lines.len()
+                listing.len()
             ))?;
-            let width = listing.lines.len().to_string().len();
-            for (index, line) in listing.lines.iter().enumerate() {
+            let width = listing.len().to_string().len();
+            for (index, line) in listing.lines().enumerate() {
                 let number = index + 1;
                 output::print_line(&format!(
                     "{number:width$}  {:#x}  {}",
@@ -35,25 +37,21 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
         }
         Format::Csv => {
             let mut table = Table::new(&["NUMBER", "ADDRESS", "TEXT"]);
-            for (index, line) in listing.lines.iter().enumerate() {
+            for (index, line) in listing.lines().enumerate() {
                 table.row(vec![
                     Field::Count(index as u64 + 1),
                     Field::Address(line.address),
-                    line.text.as_str().into(),
+                    line.text.into(),
                 ]);
             }
             table.print_csv()
         }
         Format::Json => {
-            let lines = listing
-                .lines
-                .iter()
-                .enumerate()
-                .map(|(index, line)| json::Line {
-                    number: index + 1,
-                    address: hex(line.address),
-                    text: line.text.clone(),
-                });
+            let lines = listing.lines().enumerate().map(|(index, line)| json::Line {
+                number: index + 1,
+                address: hex(line.address),
+                text: line.text.to_owned(),
+            });
             let calls = listing.facts.calls.iter().map(|call| json::Call {
                 name: call.name.clone(),
                 address: call.address.map(hex),
@@ -67,6 +65,26 @@ pub(crate) fn run(args: &Listing) -> Result<()> {
                 calls: calls.collect(),
                 strings: listing.facts.strings.clone(),
                 constants: listing.facts.constants.iter().copied().map(hex).collect(),
+                tables: listing
+                    .facts
+                    .tables
+                    .iter()
+                    .map(|table| json::KnownTable {
+                        address: hex(table.address),
+                        name: table.name,
+                        algorithm: table.algorithm,
+                    })
+                    .collect(),
+                blocks: listing
+                    .blocks()
+                    .map(|block| json::Block {
+                        first: block.lines.start + 1,
+                        last: block.lines.end,
+                        next: block.next.iter().map(|&to| to as usize + 1).collect(),
+                    })
+                    .collect(),
+                callers: program.callers(function).map(json::Place::new).collect(),
+                returns: !program.never_returns(function),
             })
         }
     }

@@ -12,7 +12,7 @@ pub(crate) fn run(args: &Search) -> Result<()> {
     if args.english.trim().is_empty() {
         bail!("the text to search for is empty: say in English what the function does");
     }
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let engine = Engine::open(&args.model)?;
     let candidates = Candidates::of(&input, &program, &engine, None)?;

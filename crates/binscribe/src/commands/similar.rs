@@ -10,11 +10,11 @@ use crate::input::{self, Input};
 use crate::json::{Place, Query};
 
 pub(crate) fn run(args: &Similar) -> Result<()> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let example = input::find(&program, &input.path, &args.function)?;
     let listing = program.listing(example);
-    if example.kind != Kind::Normal || listing.lines.len() < SMALLEST {
+    if example.kind != Kind::Normal || listing.len() < SMALLEST {
         bail!(
             "{} is a thunk or has fewer than {SMALLEST} instructions: too small to be told from \
              others; take a bigger one",
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
         );
     }
     let engine = Engine::open(&args.model)?;
-    let query = engine.embed_listings(&input.hash(), &[listing.text()])?;
+    let query = engine.embed_listings(&input.hash(), &[listing.into_text()])?;
     let calibration = engine.calibration()?;
     let calibrated = calibration
         .as_ref()
@@ -34,7 +34,10 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
     let format = args.format.format;
     match &args.within {
         Some(path) => {
-            let other = Input::read(path)?;
+            let mut other = Input::read(path)?;
+            if !other.has_format() {
+                other = other.or_raw(args.raw);
+            }
             let other_program = other.program()?;
             let candidates = Candidates::of(&other, &other_program, &engine, None)?;
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);

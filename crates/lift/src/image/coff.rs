@@ -1,4 +1,4 @@
-//! COFF object files for x86-64, and what PE files have in common with them:
+//! COFF object files for x86 and AArch64, and what PE files have in common with them:
 //! section headers, symbols and names.
 
 use std::borrow::Cow;
@@ -12,9 +12,12 @@ use object::pe::{
 use object::pod::Pod;
 use object::read::ReadRef;
 
+use super::fix::Fix;
 use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, Region, within};
-use crate::program::{BinaryKind, Format};
+use crate::program::{Arch, BinaryKind, Format};
 use crate::{Error, strings};
+
+const IMPORT: &str = "an entry of an import library";
 
 /// The start of an object file, in either of its two forms.
 #[derive(Debug)]
@@ -42,15 +45,21 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         format: Format::Coff,
         what: "its header makes no sense",
     })?;
-    check_machine(Format::Coff, header.machine)?;
     let mut image = Image {
         format: Format::Coff,
+        arch: check_machine(Format::Coff, header.machine)?,
         kind: BinaryKind::Relocatable,
         stripped: header.symbols.len() == 0,
         ..Image::default()
     };
     image.load_object(&header, bytes)?;
     Ok(image)
+}
+
+/// Whether `bytes` are an entry of an import library: the name of a function and
+/// of the library that has it.
+pub(crate) fn is_import(bytes: &[u8]) -> bool {
+    special(bytes) == Some(IMPORT)
 }
 
 /// Files that begin like a large object file but hold no machine code.
@@ -61,7 +70,7 @@ fn special(bytes: &[u8]) -> Option<&'static str> {
         && is_known(start.machine.get(LE));
     match start.version.get(LE) {
         _ if !anonymous => None,
-        0 => Some("an entry of an import library"),
+        0 => Some(IMPORT),
         _ => {
             let start: &AnonObjectHeader = bytes.read_at(0).ok()?;
             let big = start.class_id.0 == pe::ANON_OBJECT_HEADER_BIGOBJ_CLASS_ID.0;
@@ -108,10 +117,10 @@ fn header(bytes: &[u8]) -> Option<Header<'_>> {
     })
 }
 
-/// Refuses code for processors that are not read.
-pub(super) fn check_machine(format: Format, machine: Machine) -> Result<(), Error> {
-    if machine == pe::IMAGE_FILE_MACHINE_AMD64 {
-        return Ok(());
+/// The processor, or a refusal of one that is not read.
+pub(super) fn check_machine(format: Format, machine: Machine) -> Result<Arch, Error> {
+    if let Some(arch) = arch(machine) {
+        return Ok(arch);
     }
     let architecture = match machine_name(machine) {
         Some(name) => name.into(),
@@ -123,16 +132,24 @@ pub(super) fn check_machine(format: Format, machine: Machine) -> Result<(), Erro
     })
 }
 
+fn arch(machine: Machine) -> Option<Arch> {
+    Some(match machine {
+        pe::IMAGE_FILE_MACHINE_AMD64 => Arch::X86_64,
+        pe::IMAGE_FILE_MACHINE_I386 => Arch::X86,
+        pe::IMAGE_FILE_MACHINE_ARM64 => Arch::Aarch64,
+        _ => return None,
+    })
+}
+
 fn is_known(machine: Machine) -> bool {
-    machine == pe::IMAGE_FILE_MACHINE_AMD64 || machine_name(machine).is_some()
+    arch(machine).is_some() || machine_name(machine).is_some()
 }
 
 fn machine_name(machine: Machine) -> Option<&'static str> {
     Some(match machine {
-        pe::IMAGE_FILE_MACHINE_I386 => "32-bit x86",
-        pe::IMAGE_FILE_MACHINE_ARM64
-        | pe::IMAGE_FILE_MACHINE_ARM64EC
-        | pe::IMAGE_FILE_MACHINE_ARM64X => "AArch64",
+        pe::IMAGE_FILE_MACHINE_ARM64EC | pe::IMAGE_FILE_MACHINE_ARM64X => {
+            "AArch64 beside x86-64 (ARM64EC)"
+        }
         pe::IMAGE_FILE_MACHINE_ARM
         | pe::IMAGE_FILE_MACHINE_THUMB
         | pe::IMAGE_FILE_MACHINE_ARMNT => "32-bit ARM",
@@ -478,6 +495,10 @@ impl<'d> Image<'d> {
             next += 8;
             places[index] = Some(address);
             if let Some(function) = name.strip_prefix("__imp_").filter(|f| !f.is_empty()) {
+                let function = match self.arch {
+                    Arch::X86 => undecorated(function),
+                    _ => function,
+                };
                 self.slots.insert(address, function.into());
             } else if symbol.value > 0 {
                 // Its value is the size of what the linker makes room for.
@@ -501,20 +522,17 @@ impl<'d> Image<'d> {
         first: u32,
         places: &[Option<u64>],
     ) {
-        let region = &mut self.regions[at];
+        let (arch, region) = (self.arch, &mut self.regions[at]);
         let (start, in_code) = (region.start, region.executable);
         for r in relocations {
             let index = r.symbol_table_index.get(LE) as usize;
             let Some(target) = places.get(index).copied().flatten() else {
                 continue;
             };
-            let offset = r.virtual_address.get(LE).wrapping_sub(first) as usize;
-            let kind = r.typ.get(LE);
-            let width = if kind == pe::IMAGE_REL_AMD64_ADDR64 {
-                8
-            } else {
-                4
+            let Some(Field { width, value }) = field(arch, r.typ.get(LE)) else {
+                continue;
             };
+            let offset = r.virtual_address.get(LE).wrapping_sub(first) as usize;
             let Some(end) = offset
                 .checked_add(width)
                 .filter(|&end| end <= region.data.len())
@@ -531,33 +549,113 @@ impl<'d> Image<'d> {
                 i64::from(held as i32)
             };
             let place = target.wrapping_add_signed(addend);
-            let value = match kind {
-                pe::IMAGE_REL_AMD64_ADDR64 | pe::IMAGE_REL_AMD64_ADDR32 => {
+            let value = match value {
+                Value::Address => {
                     if in_code {
                         self.address_fields.insert(field);
-                    } else if width == 8 {
+                    } else if width as u64 == arch.pointer_size() {
                         self.pointers.push((field, place));
                     }
                     place
                 }
                 // Addresses count from 0 here, as from the base of an image.
-                pe::IMAGE_REL_AMD64_ADDR32NB => place,
-                _ => match distance(kind) {
-                    Some(distance) => place.wrapping_sub(field).wrapping_sub(distance),
-                    None => continue,
-                },
+                Value::Relative => place,
+                Value::Distance(behind) => place.wrapping_sub(field).wrapping_sub(behind),
+                Value::Instruction(fix) => {
+                    let word = held as u32;
+                    let fix = fix.unwrap_or_else(|| Fix::low(access_size(word), false));
+                    let place = target.wrapping_add_signed(fix.addend(word));
+                    match fix.instruction(word, place, field) {
+                        Some(word) => word.into(),
+                        None => continue,
+                    }
+                }
             };
             region.data.to_mut()[offset..end].copy_from_slice(&value.to_le_bytes()[..width]);
         }
     }
 }
 
-/// How far behind its field the instruction of a relative relocation ends.
-fn distance(kind: RelocationType) -> Option<u64> {
-    let last = pe::IMAGE_REL_AMD64_REL32_5.0;
-    (pe::IMAGE_REL_AMD64_REL32.0..=last)
-        .contains(&kind.0)
-        .then(|| u64::from(kind.0))
+/// What a relocation is for.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    /// Its bytes.
+    width: usize,
+    value: Value,
+}
+
+/// What a relocation puts into its field.
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    Address,
+    /// An address that counts from the base of the image.
+    Relative,
+    /// How far the symbol is from so many bytes behind the start of the field.
+    Distance(u64),
+    /// Some bits of an instruction. Which they are, a load or a store tells
+    /// itself.
+    Instruction(Option<Fix>),
+}
+
+fn field(arch: Arch, kind: RelocationType) -> Option<Field> {
+    let value = match arch {
+        Arch::X86_64 => match kind {
+            pe::IMAGE_REL_AMD64_ADDR64 | pe::IMAGE_REL_AMD64_ADDR32 => Value::Address,
+            pe::IMAGE_REL_AMD64_ADDR32NB => Value::Relative,
+            // The number says how far the instruction goes on behind the field.
+            _ => {
+                let last = pe::IMAGE_REL_AMD64_REL32_5.0;
+                let relative = (pe::IMAGE_REL_AMD64_REL32.0..=last).contains(&kind.0);
+                Value::Distance(relative.then(|| u64::from(kind.0))?)
+            }
+        },
+        Arch::X86 => match kind {
+            pe::IMAGE_REL_I386_DIR32 => Value::Address,
+            pe::IMAGE_REL_I386_DIR32NB => Value::Relative,
+            pe::IMAGE_REL_I386_REL32 => Value::Distance(4),
+            _ => return None,
+        },
+        Arch::Aarch64 => match kind {
+            pe::IMAGE_REL_ARM64_ADDR64 | pe::IMAGE_REL_ARM64_ADDR32 => Value::Address,
+            pe::IMAGE_REL_ARM64_ADDR32NB => Value::Relative,
+            pe::IMAGE_REL_ARM64_REL32 => Value::Distance(4),
+            pe::IMAGE_REL_ARM64_PAGEOFFSET_12L => Value::Instruction(None),
+            _ => Value::Instruction(Some(match kind {
+                pe::IMAGE_REL_ARM64_BRANCH26 => Fix::Words { low: 0, bits: 26 },
+                pe::IMAGE_REL_ARM64_BRANCH19 => Fix::Words { low: 5, bits: 19 },
+                pe::IMAGE_REL_ARM64_BRANCH14 => Fix::Words { low: 5, bits: 14 },
+                pe::IMAGE_REL_ARM64_REL21 => Fix::Near,
+                pe::IMAGE_REL_ARM64_PAGEBASE_REL21 => Fix::Page { got: false },
+                pe::IMAGE_REL_ARM64_PAGEOFFSET_12A => Fix::low(0, false),
+                _ => return None,
+            })),
+        },
+        _ => return None,
+    };
+    let wide = match arch {
+        Arch::X86_64 => kind == pe::IMAGE_REL_AMD64_ADDR64,
+        Arch::Aarch64 => kind == pe::IMAGE_REL_ARM64_ADDR64,
+        _ => false,
+    };
+    let width = if wide { 8 } else { 4 };
+    Some(Field { width, value })
+}
+
+/// The number of bits that the offset of an AArch64 load or store leaves out.
+fn access_size(word: u32) -> u32 {
+    let vector = word & 0x0480_0000 == 0x0480_0000;
+    (word >> 30) + if vector { 4 } else { 0 }
+}
+
+/// What a name of 32-bit code stands for: `_WinMain@16` is `WinMain`.
+fn undecorated(name: &str) -> &str {
+    let Some(plain) = name.strip_prefix(['_', '@']) else {
+        return name;
+    };
+    match plain.rsplit_once('@') {
+        Some((plain, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => plain,
+        _ => plain,
+    }
 }
 
 fn alignment(flags: SectionFlags) -> u64 {

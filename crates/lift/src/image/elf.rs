@@ -12,10 +12,14 @@ use object::read::elf::{
 };
 use object::{BigEndian, LittleEndian};
 
+use super::fix::Fix;
 use super::relocation::{self, Form, Of, Patch};
-use super::{DataSymbol, FunctionSymbol, Image, Import, MAX_LAYOUT, MAX_REGIONS, Region, within};
-use crate::program::{Arch, BinaryKind, Format};
-use crate::risc::isa;
+use super::{
+    DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region, arm,
+    within,
+};
+use crate::program::{Arch, BinaryKind, Format, Source};
+use crate::risc::{Modes, isa};
 use crate::step::absolute_operand;
 use crate::{Error, strings};
 
@@ -55,12 +59,16 @@ fn wide(word: impl Into<u64>) -> u64 {
 /// Reads an ELF file.
 pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     let arch = check_header(bytes)?;
-    match (arch.bits(), arch.is_big_endian()) {
+    let mut image = match (arch.bits(), arch.is_big_endian()) {
         (32, false) => read::<FileHeader32<LittleEndian>>(bytes, arch),
         (32, true) => read::<FileHeader32<BigEndian>>(bytes, arch),
         (_, false) => read::<FileHeader64<LittleEndian>>(bytes, arch),
         (_, true) => read::<FileHeader64<BigEndian>>(bytes, arch),
+    }?;
+    if arch == Arch::Arm {
+        image.settle_modes();
     }
+    Ok(image)
 }
 
 fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> {
@@ -153,6 +161,57 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
 }
 
 impl<'d> Image<'d> {
+    // ---- 32-bit ARM ------------------------------------------------------
+
+    /// Finds out what the code is, and takes the bit for its state out of
+    /// addresses.
+    fn settle_modes(&mut self) {
+        self.roots.extend(self.entry);
+        for &address in &self.roots {
+            self.modes.start(address);
+        }
+        self.entry = self.entry.map(|entry| self.code_address(entry));
+        self.roots = self
+            .roots
+            .iter()
+            .map(|&root| self.code_address(root))
+            .collect();
+        let mut pointers = std::mem::take(&mut self.pointers);
+        let mut even = Vec::new();
+        for (_, target) in &mut pointers {
+            if self.code_address(*target) == *target {
+                even.push(*target);
+            } else {
+                self.modes.start(*target);
+                *target -= 1;
+            }
+        }
+        self.pointers = pointers;
+        self.modes = Modes::infer(self, even);
+    }
+
+    /// The index of functions for unwinding: pairs of words, of which the first
+    /// is how far the function is, in 31 bits. The linker leaves out functions
+    /// that are unwound as the one before (Exception Handling ABI for the Arm
+    /// Architecture, 5).
+    fn read_exception_index(&mut self, start: u64, size: u64) {
+        let bytes = self.bytes_in(start, start.saturating_add(size));
+        let mut found = Vec::new();
+        for (at, entry) in bytes.chunks_exact(8).enumerate() {
+            let word = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+            let distance = i64::from((word << 1) as i32 >> 1);
+            let place = start.wrapping_add(at as u64 * 8);
+            found.push(place.wrapping_add_signed(distance) & 0xffff_fffe);
+        }
+        found.retain(|&address| self.code_region(address).is_some_and(|r| !r.plt));
+        self.known
+            .extend(found.into_iter().map(|address| KnownFunction {
+                address,
+                end: None,
+                source: Source::UnwindTable,
+            }));
+    }
+
     // ---- linked files ----------------------------------------------------
 
     fn load_linked<H: Header>(
@@ -231,6 +290,14 @@ impl<'d> Image<'d> {
                 .and_then(|s| self.eh_frame_of_header(wide(s.p_vaddr(H::ORDER))));
         }
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
+
+        if self.arch == Arch::Arm
+            && let Some(index) = segments
+                .iter()
+                .find(|s| s.p_type(H::ORDER) == elf::PT_ARM_EXIDX)
+        {
+            self.read_exception_index(wide(index.p_vaddr(H::ORDER)), wide(index.p_memsz(H::ORDER)));
+        }
 
         self.stripped = !sections
             .iter()
@@ -602,6 +669,9 @@ impl<'d> Image<'d> {
                 name: name.clone(),
                 local: symbol.is_local(),
             });
+            if let Some(address) = address.filter(|_| home.is_some()) {
+                self.mark(symbol, address, names);
+            }
             let (Some(address), Some(name)) = (address, name) else {
                 continue;
             };
@@ -649,9 +719,10 @@ impl<'d> Image<'d> {
             let target = place.address;
             let addend = match r.addend {
                 Some(addend) => addend,
-                None => match self.number_at(field, width as u64) {
-                    Some(addend) => addend,
-                    None => continue,
+                None => match (fix, self.number_at(field, width as u64)) {
+                    (Fix::Arm(form, _), Some(word)) => form.addend(word as u32),
+                    (_, Some(addend)) => addend,
+                    (_, None) => continue,
                 },
             };
             let value = match (fix, target) {
@@ -666,6 +737,15 @@ impl<'d> Image<'d> {
                     target
                 }
                 (Fix::Distance, Some(target)) => target.wrapping_sub(field),
+                (Fix::Arm(form, distance), Some(target)) => {
+                    let state = u64::from(form.is_code() && self.code_address(target) != target);
+                    if distance {
+                        target.wrapping_sub(state).wrapping_sub(field)
+                    } else {
+                        self.address_fields.insert(field);
+                        target
+                    }
+                }
                 (Fix::FromGot, Some(target)) => target.wrapping_sub(got),
                 (
                     Fix::Words { .. } | Fix::Page { got: false } | Fix::Low { got: false, .. },
@@ -843,6 +923,7 @@ impl<'d> Image<'d> {
             if home == elf::SHN_UNDEF || home == elf::SHN_ABS {
                 continue;
             }
+            self.mark(symbol, wide(symbol.st_value(S::Endian::default())), names);
             if let Some(name) = names.symbol(symbol) {
                 self.add_symbol(
                     symbol,
@@ -854,8 +935,21 @@ impl<'d> Image<'d> {
         }
     }
 
+    /// Remembers what a symbol tells of the code's states.
+    fn mark<S: Sym>(&mut self, symbol: &S, address: u64, names: Names<'d>) {
+        if self.arch == Arch::Arm {
+            if symbol.st_type() == elf::STT_NOTYPE {
+                let name = names.get(symbol.st_name(S::Endian::default()));
+                self.modes.mark(name, address);
+            } else if symbol.st_type() == elf::STT_FUNC {
+                self.modes.start(address);
+            }
+        }
+    }
+
     fn add_symbol<S: Sym>(&mut self, symbol: &S, address: u64, name: String, dynamic: bool) {
         let size = wide(symbol.st_size(S::Endian::default()));
+        let address = self.code_address(address);
         match symbol.st_type() {
             elf::STT_FUNC | elf::STT_GNU_IFUNC
                 if self.code_region(address).is_some_and(|r| !r.plt) =>
@@ -869,16 +963,23 @@ impl<'d> Image<'d> {
                     dynamic,
                 });
             }
-            // Names of the compiler's own say less than what is there.
-            elf::STT_OBJECT if !name.starts_with(".L") && !name.starts_with('$') => {
-                self.objects.push(DataSymbol {
-                    address,
-                    size,
-                    name,
-                })
-            }
+            elf::STT_OBJECT if !self.is_compilers_own(&name) => self.objects.push(DataSymbol {
+                address,
+                size,
+                name,
+            }),
             _ => {}
         }
+    }
+
+    /// Whether a label is the compiler's, which says less than what is there.
+    /// Assemblers of these processors keep them for the linker.
+    fn is_compilers_own(&self, name: &str) -> bool {
+        let kept = !matches!(
+            self.arch,
+            Arch::X86_64 | Arch::X86 | Arch::Aarch64 | Arch::Arm
+        );
+        kept && (name.starts_with(".L") || name.starts_with('$'))
     }
 }
 
@@ -985,60 +1086,6 @@ impl<'d, H: Header> Relocations<'d, H> {
     }
 }
 
-/// What a relocation puts into its field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fix {
-    /// An address of this file.
-    Relative,
-    /// A symbol's address, in a slot of the GOT.
-    Slot,
-    /// MIPS: a symbol's address, or one of this file without a symbol.
-    RelativeOrSlot,
-    /// A symbol's address.
-    Absolute,
-    /// How far a symbol is from the field.
-    Distance,
-    /// How far a symbol's slot in the GOT is from the field.
-    GotDistance,
-    /// How far a symbol's slot is from the start of the GOT.
-    GotOffset,
-    /// How far the GOT is from the field.
-    GotBase,
-    /// How far a symbol is from the GOT.
-    FromGot,
-    /// AArch64: how far a symbol is, in words, in some bits of the instruction.
-    Words { low: u32, bits: u32 },
-    /// How far a symbol's page is, or its slot's, in an `ADRP`.
-    Page { got: bool },
-    /// The last twelve bits of a symbol's address, or its slot's, counted in
-    /// units of so many bits.
-    Low { shift: u32, got: bool },
-}
-
-impl Fix {
-    fn low(shift: u32, got: bool) -> Fix {
-        Fix::Low { shift, got }
-    }
-
-    /// `word` with the field set, for those that are part of an instruction.
-    fn instruction(self, word: u32, target: u64, place: u64) -> Option<u32> {
-        let put = |value: u64, low: u32, bits: u32| {
-            let mask = ((1u32 << bits) - 1) << low;
-            (word & !mask) | (((value as u32) << low) & mask)
-        };
-        match self {
-            Fix::Words { low, bits } => Some(put(target.wrapping_sub(place) >> 2, low, bits)),
-            Fix::Page { .. } => {
-                let pages = (target & !0xfff).wrapping_sub(place & !0xfff) >> 12;
-                let word = put(pages >> 2, 5, 19);
-                Some((word & !(3 << 29)) | ((pages as u32 & 3) << 29))
-            }
-            Fix::Low { shift, .. } => Some(put((target & 0xfff) >> shift, 10, 12)),
-            _ => None,
-        }
-    }
-}
-
 fn fix(arch: Arch, kind: u32) -> Option<Fix> {
     let kind = elf::RelocationType(kind);
     Some(match arch {
@@ -1085,6 +1132,20 @@ fn fix(arch: Arch, kind: u32) -> Option<Fix> {
             elf::R_AARCH64_LDST128_ABS_LO12_NC => Fix::low(4, false),
             elf::R_AARCH64_LD64_GOT_LO12_NC => Fix::low(3, true),
             _ => return None,
+        },
+        Arch::Arm => match kind {
+            elf::R_ARM_RELATIVE | elf::R_ARM_IRELATIVE => Fix::Relative,
+            elf::R_ARM_GLOB_DAT | elf::R_ARM_JUMP_SLOT => Fix::Slot,
+            elf::R_ARM_ABS32 | elf::R_ARM_TARGET1 => Fix::Absolute,
+            elf::R_ARM_REL32 => Fix::Distance,
+            elf::R_ARM_GOT_PREL | elf::R_ARM_TARGET2 => Fix::GotDistance,
+            elf::R_ARM_GOT32 => Fix::GotOffset,
+            elf::R_ARM_GOTPC => Fix::GotBase,
+            elf::R_ARM_GOTOFF => Fix::FromGot,
+            kind => {
+                let (form, distance) = arm::field(kind)?;
+                Fix::Arm(form, distance)
+            }
         },
         Arch::Riscv64 => match kind {
             elf::R_RISCV_RELATIVE | elf::R_RISCV_IRELATIVE => Fix::Relative,
@@ -1242,6 +1303,7 @@ fn check_header(bytes: &[u8]) -> Result<Arch, Error> {
         (62, true, 2) => Some(Arch::X86_64),
         (3, true, 1) => Some(Arch::X86),
         (183, true, 2) => Some(Arch::Aarch64),
+        (40, true, 1) => Some(Arch::Arm),
         (243, true, 2) => Some(Arch::Riscv64),
         (8, true, 1) => Some(Arch::Mipsel),
         (8, false, 1) => Some(Arch::Mips),
@@ -1261,7 +1323,7 @@ fn check_header(bytes: &[u8]) -> Result<Arch, Error> {
         62 => "x86-64 with 32-bit pointers (x32)".into(),
         3 => "x86 in the other byte order".into(),
         183 => "AArch64 in the other byte order, or with 32-bit pointers".into(),
-        40 => "32-bit ARM".into(),
+        40 => "32-bit ARM in the other byte order".into(),
         243 => "RISC-V of 32 bits".into(),
         8 => "64-bit MIPS".into(),
         20 => "PowerPC in the other byte order".into(),

@@ -1,4 +1,4 @@
-//! Mach-O for x86-64: programs, libraries, bundles, kernel extensions, object
+//! Mach-O for x86-64 and AArch64: programs, libraries, bundles, kernel extensions, object
 //! files, and the universal files that hold several of them.
 //!
 //! Object files keep the addresses that their sections have: those never
@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions};
 use object::macho::{
     self, DataInCodeEntry, DyldInfoCommand, DysymtabCommand, LinkeditDataCommand, MachHeader64,
     Nlist64, Relocation, Section64, SegmentCommand64,
@@ -17,18 +17,27 @@ use object::read::macho::{
 };
 use object::{LittleEndian as LE, U32};
 
+use super::bounds::Padding;
+use super::fix::Fix;
 use super::{
     DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region,
-    within,
+    objc, within,
 };
-use crate::program::{BinaryKind, Format, Source};
+use crate::program::{Arch, BinaryKind, Format, Source};
+use crate::risc::{Codes, Op, isa};
 use crate::{Error, strings};
 
 /// Segments that are read; real files have at most a few dozen.
 const MAX_SEGMENTS: usize = 128;
+/// Bytes of the longest stub.
+const MAX_STUB: u64 = 32;
 /// A universal file and a Java class begin alike; then the one has the number
 /// of its parts and the other its version, which is no smaller than this.
 const FIRST_JAVA_VERSION: u32 = 45;
+/// Parts of a universal file that are looked at; real ones have five at most.
+const MAX_PARTS: usize = 64;
+/// AArch64 with signed pointers.
+const ARM64E: u32 = 2;
 
 type Header = MachHeader64<LE>;
 
@@ -42,20 +51,38 @@ pub(super) fn is_macho(bytes: &[u8]) -> bool {
     })
 }
 
-/// The part of a universal file that is for x86-64; other bytes as they are.
-pub(crate) fn x86_64_part(bytes: &[u8]) -> Result<&[u8], Error> {
+/// One program of a universal file, or one library.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'d> {
+    /// Its processor as `lipo` has it.
+    pub(crate) name: &'static str,
+    pub(crate) bytes: &'d [u8],
+}
+
+/// The parts of a universal file that can be read, the one that is read where
+/// none is named before the others. `None` for any other file.
+pub(crate) fn parts(bytes: &[u8]) -> Result<Option<Vec<Part<'_>>>, Error> {
     let word = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
     let (Some(magic), Some(count)) = (word(0), word(4)) else {
-        return Ok(bytes);
+        return Ok(None);
     };
     match magic {
-        macho::FAT_MAGIC if count < FIRST_JAVA_VERSION => part::<macho::FatArch32>(bytes, count),
-        macho::FAT_MAGIC_64 => part::<macho::FatArch64>(bytes, count),
-        _ => Ok(bytes),
+        macho::FAT_MAGIC if count < FIRST_JAVA_VERSION => {
+            parts_by::<macho::FatArch32>(bytes, count).map(Some)
+        }
+        macho::FAT_MAGIC_64 => parts_by::<macho::FatArch64>(bytes, count).map(Some),
+        _ => Ok(None),
     }
 }
 
-fn part<F: FatArch>(bytes: &[u8], count: u32) -> Result<&[u8], Error> {
+/// The part of a universal file that is read where none is named; other bytes
+/// as they are.
+pub(crate) fn first_part(bytes: &[u8]) -> Result<&[u8], Error> {
+    let parts = parts(bytes)?;
+    Ok(parts.map_or(bytes, |parts| parts[0].bytes))
+}
+
+fn parts_by<F: FatArch>(bytes: &[u8], count: u32) -> Result<Vec<Part<'_>>, Error> {
     let cut = |what, needed| Error::Truncated {
         format: Format::MachO,
         what,
@@ -66,37 +93,56 @@ fn part<F: FatArch>(bytes: &[u8], count: u32) -> Result<&[u8], Error> {
         let table = u64::from(count) * size_of::<F>() as u64;
         cut("the table of architectures", 8 + table)
     })?;
-    let mut found: Vec<&'static str> = Vec::new();
-    for part in file.arches() {
-        if part.cputype() == macho::CPU_TYPE_X86_64 {
-            let (offset, size): (u64, u64) = part.file_range();
-            return part
-                .data(bytes)
-                .map_err(|_| cut("the part for x86-64", offset.saturating_add(size)));
-        }
-        let name = processor(part.cputype());
-        if !found.contains(&name) {
-            found.push(name);
+    let mut parts: Vec<(usize, Part<'_>)> = Vec::new();
+    let mut others: Vec<&'static str> = Vec::new();
+    let mut first_cut = None;
+    for part in file.arches().iter().take(MAX_PARTS) {
+        let place = match (
+            part.cputype(),
+            part.cpusubtype().0 & !macho::CPU_SUBTYPE_MASK,
+        ) {
+            (macho::CPU_TYPE_X86_64, _) => 0,
+            (macho::CPU_TYPE_ARM64, ARM64E) => 2,
+            (macho::CPU_TYPE_ARM64, _) => 1,
+            (cpu, _) => {
+                let name = processor(cpu);
+                if !others.contains(&name) {
+                    others.push(name);
+                }
+                continue;
+            }
+        };
+        let name = ["x86_64", "arm64", "arm64e"][place];
+        match part.data(bytes) {
+            Ok(bytes) => parts.push((place, Part { name, bytes })),
+            Err(_) => {
+                let (offset, size): (u64, u64) = part.file_range();
+                first_cut.get_or_insert(cut("a part", offset.saturating_add(size)));
+            }
         }
     }
-    if found.is_empty() {
-        return Err(Error::Malformed {
+    parts.sort_by_key(|part| part.0);
+    parts.dedup_by_key(|part| part.0);
+    if !parts.is_empty() {
+        return Ok(parts.into_iter().map(|(_, part)| part).collect());
+    }
+    Err(match (first_cut, others.is_empty()) {
+        (Some(cut), _) => cut,
+        (None, true) => Error::Malformed {
             format: Format::MachO,
             what: "it is universal and has no parts",
-        });
-    }
-    Err(Error::UnsupportedArchitecture {
-        format: Format::MachO,
-        architecture: found.join(" and "),
+        },
+        (None, false) => Error::UnsupportedArchitecture {
+            format: Format::MachO,
+            architecture: others.join(" and "),
+        },
     })
 }
 
 fn processor(cpu: macho::CpuType) -> &'static str {
     match cpu {
-        macho::CPU_TYPE_X86_64 => "x86-64",
         macho::CPU_TYPE_X86 => "32-bit x86",
         macho::CPU_TYPE_ARM => "32-bit ARM",
-        macho::CPU_TYPE_ARM64 => "AArch64",
         macho::CPU_TYPE_ARM64_32 => "AArch64 with 32-bit pointers",
         macho::CPU_TYPE_POWERPC => "PowerPC",
         macho::CPU_TYPE_POWERPC64 => "64-bit PowerPC",
@@ -104,7 +150,7 @@ fn processor(cpu: macho::CpuType) -> &'static str {
     }
 }
 
-fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
+fn check_header(bytes: &[u8]) -> Result<(&Header, Arch), Error> {
     let word = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
     let cut = Error::Truncated {
         format: Format::MachO,
@@ -121,24 +167,29 @@ fn check_header(bytes: &[u8]) -> Result<&Header, Error> {
     } else {
         u32::from_be_bytes(*cpu)
     });
-    if cpu != macho::CPU_TYPE_X86_64 {
-        return Err(Error::UnsupportedArchitecture {
-            format: Format::MachO,
-            architecture: processor(cpu).into(),
-        });
-    }
+    let arch = match cpu {
+        macho::CPU_TYPE_X86_64 => Arch::X86_64,
+        macho::CPU_TYPE_ARM64 => Arch::Aarch64,
+        other => {
+            return Err(Error::UnsupportedArchitecture {
+                format: Format::MachO,
+                architecture: processor(other).into(),
+            });
+        }
+    };
     if u32::from_le_bytes(*magic) != macho::MH_MAGIC_64 {
         return Err(Error::Malformed {
             format: Format::MachO,
             what: "its header is not that of a 64-bit little-endian file",
         });
     }
-    Header::parse(bytes, 0).map_err(|_| cut)
+    let header = Header::parse(bytes, 0).map_err(|_| cut)?;
+    Ok((header, arch))
 }
 
 /// Reads a Mach-O file for one processor.
 pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-    let header = check_header(bytes)?;
+    let (header, arch) = check_header(bytes)?;
     let unsupported = |kind: String| Error::UnsupportedKind {
         format: Format::MachO,
         kind,
@@ -155,7 +206,7 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         macho::MH_FILESET => return Err(unsupported("a collection of files".into())),
         other => return Err(unsupported(format!("of type {}", other.0))),
     };
-    let mut loader = Loader::new(header, kind, bytes);
+    let mut loader = Loader::new(header, arch, kind, bytes);
     loader.read_commands()?;
     loader.check_segments()?;
     loader.map()?;
@@ -165,10 +216,10 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     loader.read_fixups();
     loader.read_indirect_symbols();
     loader.read_roots();
-    let mut image = loader.image;
-    image.pointers.sort_unstable();
-    image.pointers.dedup_by_key(|p| p.0);
-    Ok(image)
+    loader.image.pointers.sort_unstable();
+    loader.image.pointers.dedup_by_key(|p| p.0);
+    loader.read_objc();
+    Ok(loader.image)
 }
 
 /// An image that is being filled, and the tables that it is filled from.
@@ -186,6 +237,8 @@ struct Loader<'d> {
     opcodes: Option<&'d DyldInfoCommand<LE>>,
     chains: Option<&'d LinkeditDataCommand<LE>>,
     starts: &'d [u8],
+    /// `__unwind_info`.
+    unwind: &'d [u8],
     data_in_code: &'d [DataInCodeEntry<LE>],
     /// Offset of the entry point in the file.
     main: Option<u64>,
@@ -204,11 +257,12 @@ struct Loader<'d> {
 }
 
 impl<'d> Loader<'d> {
-    fn new(header: &'d Header, kind: BinaryKind, bytes: &'d [u8]) -> Self {
+    fn new(header: &'d Header, arch: Arch, kind: BinaryKind, bytes: &'d [u8]) -> Self {
         let position_independent = header.flags(LE).contains(macho::MH_PIE);
         Loader {
             image: Image {
                 format: Format::MachO,
+                arch,
                 kind,
                 absolute: kind == BinaryKind::Executable && !position_independent,
                 ..Image::default()
@@ -223,6 +277,7 @@ impl<'d> Loader<'d> {
             opcodes: None,
             chains: None,
             starts: &[],
+            unwind: &[],
             data_in_code: &[],
             main: None,
             places: Vec::new(),
@@ -283,7 +338,7 @@ impl<'d> Loader<'d> {
             } else if let Ok(Some(main)) = command.entry_point() {
                 self.main = Some(main.entryoff.get(LE));
             } else if let Ok(Some((_, state))) = command.unix_thread() {
-                self.image.entry = entry_of_thread(state);
+                self.image.entry = entry_of_thread(self.image.arch, state);
             } else {
                 match command.cmd() {
                     macho::LC_FUNCTION_STARTS => {
@@ -408,6 +463,9 @@ impl<'d> Loader<'d> {
             if section.name() == b"__eh_frame" {
                 eh_frame = Some(region.start);
             }
+            if let (b"__unwind_info", Cow::Borrowed(data)) = (section.name(), &region.data) {
+                self.unwind = data;
+            }
             self.next = self.next.max(region.end);
             self.add_pieces(region, &holes);
         }
@@ -468,7 +526,8 @@ impl<'d> Loader<'d> {
             data: Cow::Borrowed(data),
             executable: code || (segment_name == b"__TEXT" && name == b"__text"),
             writable,
-            plt: kind == macho::S_SYMBOL_STUBS || name == b"__stub_helper",
+            plt: kind == macho::S_SYMBOL_STUBS
+                || matches!(name, b"__stub_helper" | b"__objc_stubs"),
             section: index as u32 + 1,
         })
     }
@@ -589,7 +648,11 @@ impl<'d> Loader<'d> {
             local && !self.image.stripped
         };
         if self.image.known.is_empty() && whole {
-            let ends: HashMap<u64, u64> = self.bounded(bounds).into_iter().collect();
+            let ends: HashMap<u64, u64> = self
+                .image
+                .bounded(bounds, u64::MAX, Padding::Any)
+                .into_iter()
+                .collect();
             for function in &mut self.image.functions {
                 let end = ends.get(&function.address).copied();
                 function.size = end.map_or(0, |end| end - function.address);
@@ -629,7 +692,8 @@ impl<'d> Loader<'d> {
                 let address = symbol.n_value.get(LE);
                 let raw = strings::terminated(self.strings, symbol.n_strx.get(LE) as usize);
                 // Names of the compiler's own, which a linker leaves out.
-                if raw.starts_with(b"L") || raw.starts_with(b"l_") {
+                let own = [&b"L"[..], b"l_", b"ltmp"];
+                if own.iter().any(|mark| raw.starts_with(mark)) {
                     return Some(address);
                 }
                 let name = self.name(raw)?;
@@ -702,7 +766,10 @@ impl<'d> Loader<'d> {
                 (delta, shift) = (0, 0);
             }
         }
-        let known = self.bounded(starts).into_iter();
+        let known = self
+            .image
+            .bounded(starts, u64::MAX, Padding::Any)
+            .into_iter();
         self.image.known = known
             .map(|(address, end)| KnownFunction {
                 address,
@@ -710,21 +777,25 @@ impl<'d> Loader<'d> {
                 source: Source::FunctionStarts,
             })
             .collect();
+        if self.image.known.is_empty() {
+            self.read_unwind_info();
+        }
     }
 
-    /// Starts of functions with their ends: each goes on to the next one, less
-    /// the padding between them.
-    fn bounded(&self, mut starts: Vec<u64>) -> Vec<(u64, u64)> {
-        let code = |address: &u64| self.image.code_region(*address).is_some_and(|r| !r.plt);
-        starts.retain(code);
-        starts.sort_unstable();
-        starts.dedup();
-        let ends = starts.iter().copied().skip(1).chain([u64::MAX]);
-        let bound = |(start, limit): (u64, u64)| {
-            let bytes = self.image.bytes_in(start, limit);
-            (start, start.saturating_add(without_padding(bytes)))
-        };
-        starts.iter().copied().zip(ends).map(bound).collect()
+    /// Starts of functions by the table that exceptions are unwound by. Linkers
+    /// leave out functions that are unwound like the one before them, so that
+    /// it does not tell where one ends.
+    fn read_unwind_info(&mut self) {
+        let starts = unwind_starts(self.unwind);
+        let starts = starts.map(|offset| self.image.base.wrapping_add(offset.into()));
+        self.image.known = starts
+            .filter(|&address| self.image.may_start(address))
+            .map(|address| KnownFunction {
+                address,
+                end: None,
+                source: Source::CompactUnwind,
+            })
+            .collect();
     }
 
     // ---- what the loader changes -----------------------------------------
@@ -757,10 +828,22 @@ impl<'d> Loader<'d> {
 
     /// Applies relocations to copies of the sections.
     fn apply(&mut self, base: u64, relocations: &[Relocation<LE>]) {
-        let mut subtrahend = None;
+        let (mut subtrahend, mut addend) = (None, 0);
         for relocation in within(&mut self.budget, relocations) {
             let r = relocation.info(LE);
-            let minus = subtrahend.take();
+            let (minus, more) = (subtrahend.take(), std::mem::take(&mut addend));
+            let field = base.wrapping_add(r.r_address.into());
+            let width = 1 << r.r_length;
+            let Some(held) = self.field(field, width) else {
+                continue;
+            };
+            let Some(how) = use_of(self.image.arch, r.r_type, held as u32) else {
+                continue;
+            };
+            if how == Use::Addend {
+                addend = i64::from((r.r_symbolnum << 8) as i32 >> 8);
+                continue;
+            }
             let target = if r.r_extern {
                 let place = self.places.get(r.r_symbolnum as usize);
                 let Some(target) = place.copied().flatten() else {
@@ -770,43 +853,46 @@ impl<'d> Loader<'d> {
             } else {
                 0
             };
-            let field = base.wrapping_add(r.r_address.into());
-            let width = 1 << r.r_length;
-            let Some(held) = self.field(field, width) else {
-                continue;
-            };
-            // A displacement counts from the end of its field, and one to a
-            // section is right as it is.
-            let distance = |to: u64| to.wrapping_add(held).wrapping_sub(field.wrapping_add(4));
-            let value = match r.r_type {
-                macho::X86_64_RELOC_SUBTRACTOR => {
+            let value = match how {
+                Use::Addend => continue,
+                Use::Subtracted => {
                     subtrahend = Some(target);
                     continue;
                 }
-                macho::X86_64_RELOC_UNSIGNED => {
+                Use::Pointer | Use::SignedPointer => {
+                    let held = match how {
+                        Use::SignedPointer => held & 0xffff_ffff,
+                        _ => held,
+                    };
                     let value = target.wrapping_add(held).wrapping_sub(minus.unwrap_or(0));
                     if width == 8 && minus.is_none() {
                         self.keep_pointer(field, value, r.r_extern.then_some(target));
                     }
                     value
                 }
-                macho::X86_64_RELOC_SIGNED
-                | macho::X86_64_RELOC_SIGNED_1
-                | macho::X86_64_RELOC_SIGNED_2
-                | macho::X86_64_RELOC_SIGNED_4
-                | macho::X86_64_RELOC_BRANCH
-                    if r.r_extern =>
-                {
-                    distance(target)
+                // What refers to a section is right as it is.
+                _ if !r.r_extern => continue,
+                Use::Distance | Use::GotDistance | Use::GotOffset => {
+                    let (to, from) = match how {
+                        Use::Distance => (target, field.wrapping_add(4)),
+                        Use::GotDistance => {
+                            (self.got_slot(r.r_symbolnum, target), field.wrapping_add(4))
+                        }
+                        _ => (self.got_slot(r.r_symbolnum, target), field),
+                    };
+                    to.wrapping_add(held).wrapping_sub(from)
                 }
-                macho::X86_64_RELOC_GOT_LOAD
-                | macho::X86_64_RELOC_GOT
-                | macho::X86_64_RELOC_TLV
-                    if r.r_extern =>
-                {
-                    distance(self.got_slot(r.r_symbolnum, target))
+                Use::Instruction(fix) => {
+                    let to = match fix {
+                        Fix::Page { got: true } | Fix::Low { got: true, .. } => {
+                            self.got_slot(r.r_symbolnum, target)
+                        }
+                        _ => target,
+                    };
+                    let to = to.wrapping_add_signed(more);
+                    let word = fix.instruction(held as u32, to, field);
+                    word.map_or(held, u64::from)
                 }
-                _ => continue,
             };
             self.patch(field, &value.to_le_bytes()[..width]);
         }
@@ -994,7 +1080,7 @@ impl<'d> Loader<'d> {
                         self.image.slots.extend(name.map(|name| (address, name)));
                     }
                 } else if self.image.region(address).is_some_and(|r| r.plt) {
-                    let name = name.or_else(|| self.slot_of_stub(address));
+                    let name = name.or_else(|| self.name_of_stub(address, stride));
                     let import = name.map(|name| Import { name, stub: true });
                     self.image.imports.extend(import.map(|i| (address, i)));
                 }
@@ -1002,12 +1088,9 @@ impl<'d> Loader<'d> {
         }
     }
 
-    /// The name of the slot that a stub jumps through.
-    fn slot_of_stub(&mut self, address: u64) -> Option<String> {
-        let bytes = self.image.bytes_in(address, address.checked_add(16)?);
-        let instruction = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode();
-        let jump = instruction.code() == Code::Jmp_rm64 && instruction.is_ip_rel_memory_operand();
-        let slot = jump.then(|| instruction.ip_rel_memory_address())?;
+    /// The name of the slot that a stub of `size` bytes jumps through.
+    fn name_of_stub(&mut self, address: u64, size: u64) -> Option<String> {
+        let slot = slot_of_stub(&self.image, address, size)?;
         let name = self.image.slots.get(&slot)?.clone();
         self.names = self.names.checked_sub(name.len())?;
         Some(name)
@@ -1028,6 +1111,26 @@ impl<'d> Loader<'d> {
             self.image.entry_name = Some("main");
         } else if self.image.entry.is_some() {
             self.image.entry_name = Some("start");
+        }
+    }
+
+    /// What the runtime of Objective-C knows.
+    fn read_objc(&mut self) {
+        let mut budget = objc::Budget {
+            entries: self.budget,
+            names: self.names,
+        };
+        for index in 0..self.sections.len() {
+            let (_, section) = self.sections[index];
+            let start = section.addr(LE);
+            let end = start.saturating_add(section.size(LE));
+            let image = &mut self.image;
+            match section.name() {
+                b"__objc_classlist" => image.read_objc_classes(start, end, &mut budget),
+                b"__objc_catlist" => image.read_objc_categories(start, end, &mut budget),
+                b"__objc_stubs" => image.read_objc_stubs(start, end, &mut budget),
+                _ => {}
+            }
         }
     }
 
@@ -1106,36 +1209,139 @@ impl<'d> ChainedImports<'d> {
     }
 }
 
-/// Where a thread begins: the 17th register of the state of an x86-64 thread.
-fn entry_of_thread(state: &[u8]) -> Option<u64> {
-    const X86_THREAD_STATE64: u32 = 4;
-    let flavor = u32::from_le_bytes(*state.first_chunk()?);
-    let rip = state.get(8 + 16 * 8..)?.first_chunk()?;
-    (flavor == X86_THREAD_STATE64).then(|| u64::from_le_bytes(*rip))
-}
-
-/// The length of a function without what follows it to align the next one:
-/// instructions without effect, traps or zeroes.
-fn without_padding(bytes: &[u8]) -> u64 {
-    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NONE);
-    let mut end = 0;
-    while decoder.can_decode() {
-        let at = decoder.position();
-        let instruction = decoder.decode();
-        let padding = match instruction.mnemonic() {
-            Mnemonic::Nop | Mnemonic::Int3 => true,
-            Mnemonic::Add => bytes[at..decoder.position()] == [0, 0],
-            _ => false,
-        };
-        if !padding {
-            end = decoder.position();
+/// The slot that a stub of `size` bytes jumps through.
+fn slot_of_stub(image: &Image<'_>, address: u64, size: u64) -> Option<u64> {
+    let end = address.checked_add(size.min(MAX_STUB))?;
+    let bytes = image.bytes_in(address, end);
+    let Some(isa) = isa(image.arch) else {
+        let instruction = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode();
+        let jump = instruction.code() == Code::Jmp_rm64 && instruction.is_ip_rel_memory_operand();
+        return jump.then(|| instruction.ip_rel_memory_address());
+    };
+    // `ADRP`, `LDR`, `BR`; with signed pointers `ADRP`, `ADD`, `LDR`,
+    // `BRAA`; and where the slot is near, `NOP`, `LDR`, `BR`.
+    let mut slot = None;
+    for (code, whole) in Codes::new(isa, image, bytes, address) {
+        match code.op {
+            Op::Literal { address, .. } => slot = Some(address),
+            Op::Jump(_) => return slot,
+            _ => slot = whole.or(slot),
         }
     }
-    if end == 0 {
-        bytes.len() as u64
-    } else {
-        end as u64
-    }
+    None
+}
+
+/// Offsets of functions from the start of the program, in the order of
+/// `__unwind_info`: an index leads to pages of entries, plain ones or ones of
+/// four bytes.
+fn unwind_starts(table: &[u8]) -> impl Iterator<Item = u32> {
+    const REGULAR: u32 = 2;
+    const COMPRESSED: u32 = 3;
+    const INDEX_ENTRY: usize = 12;
+    let word = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    let half = |bytes: &[u8], at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    let index = word(table, 20).and_then(|at| table.get(at as usize..));
+    let count = word(table, 24).unwrap_or(0) as usize;
+    let index = index.unwrap_or(&[]).chunks_exact(INDEX_ENTRY).take(count);
+    // Pages may lie over each other in a file that is made to be slow.
+    let mut budget = table.len() / 4;
+    let pages = index.map_while(move |entry| {
+        let (first, offset) = (word(entry, 0)?, word(entry, 4)?);
+        let page = table.get(offset as usize..).filter(|_| offset > 0);
+        let page = page.unwrap_or(&[]);
+        let kind = word(page, 0).unwrap_or(0);
+        let width = if kind == REGULAR { 8 } else { 4 };
+        let entries = half(page, 4).and_then(|at| page.get(usize::from(at)..));
+        let entries = entries.unwrap_or(&[]).chunks_exact(width);
+        let count = match kind {
+            REGULAR | COMPRESSED => usize::from(half(page, 6)?).min(budget),
+            _ => 0,
+        };
+        budget -= count;
+        Some(entries.take(count).filter_map(move |entry| {
+            let value = word(entry, 0)?;
+            Some(match kind {
+                REGULAR => value,
+                _ => first.wrapping_add(value & 0xff_ffff),
+            })
+        }))
+    });
+    pages.flatten()
+}
+
+/// Where a thread begins: the 17th register of the state of an x86-64 thread,
+/// the 33rd of an AArch64 one.
+fn entry_of_thread(arch: Arch, state: &[u8]) -> Option<u64> {
+    const X86_THREAD_STATE64: u32 = 4;
+    const ARM_THREAD_STATE64: u32 = 6;
+    let (wanted, register) = match arch {
+        Arch::Aarch64 => (ARM_THREAD_STATE64, 32),
+        _ => (X86_THREAD_STATE64, 16),
+    };
+    let flavor = u32::from_le_bytes(*state.first_chunk()?);
+    let counter = state.get(8 + register * 8..)?.first_chunk()?;
+    (flavor == wanted).then(|| u64::from_le_bytes(*counter))
+}
+
+/// What a relocation does with the address of its symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Takes it away from what the next one puts there.
+    Subtracted,
+    /// Adds to that of the next one.
+    Addend,
+    Pointer,
+    /// A pointer with the data of its signature where the highest bytes are.
+    SignedPointer,
+    /// How far it is from the end of the field.
+    Distance,
+    /// How far its slot in the GOT is from the end of the field.
+    GotDistance,
+    /// How far its slot is from the start of the field.
+    GotOffset,
+    /// In some bits of an instruction.
+    Instruction(Fix),
+}
+
+fn use_of(arch: Arch, kind: macho::RelocationType, word: u32) -> Option<Use> {
+    // An immediate counts in units of what is loaded or stored.
+    let shift = match word {
+        word if word & 0x3b00_0000 != 0x3900_0000 => 0,
+        word if word & 0xc480_0000 == 0x0480_0000 => 4,
+        word => word >> 30,
+    };
+    Some(match arch {
+        Arch::Aarch64 => match kind {
+            macho::ARM64_RELOC_UNSIGNED => Use::Pointer,
+            macho::ARM64_RELOC_AUTHENTICATED_POINTER => Use::SignedPointer,
+            macho::ARM64_RELOC_SUBTRACTOR => Use::Subtracted,
+            macho::ARM64_RELOC_ADDEND => Use::Addend,
+            macho::ARM64_RELOC_BRANCH26 => Use::Instruction(Fix::Words { low: 0, bits: 26 }),
+            macho::ARM64_RELOC_PAGE21 => Use::Instruction(Fix::Page { got: false }),
+            macho::ARM64_RELOC_PAGEOFF12 => Use::Instruction(Fix::low(shift, false)),
+            macho::ARM64_RELOC_GOT_LOAD_PAGE21 | macho::ARM64_RELOC_TLVP_LOAD_PAGE21 => {
+                Use::Instruction(Fix::Page { got: true })
+            }
+            macho::ARM64_RELOC_GOT_LOAD_PAGEOFF12 | macho::ARM64_RELOC_TLVP_LOAD_PAGEOFF12 => {
+                Use::Instruction(Fix::low(shift, true))
+            }
+            macho::ARM64_RELOC_POINTER_TO_GOT => Use::GotOffset,
+            _ => return None,
+        },
+        _ => match kind {
+            macho::X86_64_RELOC_UNSIGNED => Use::Pointer,
+            macho::X86_64_RELOC_SUBTRACTOR => Use::Subtracted,
+            macho::X86_64_RELOC_SIGNED
+            | macho::X86_64_RELOC_SIGNED_1
+            | macho::X86_64_RELOC_SIGNED_2
+            | macho::X86_64_RELOC_SIGNED_4
+            | macho::X86_64_RELOC_BRANCH => Use::Distance,
+            macho::X86_64_RELOC_GOT_LOAD | macho::X86_64_RELOC_GOT | macho::X86_64_RELOC_TLV => {
+                Use::GotDistance
+            }
+            _ => return None,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -1143,31 +1349,81 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thread_begins_at_its_instruction_pointer() {
-        let mut state = vec![4, 0, 0, 0, 42, 0, 0, 0];
-        state.extend((0..21u64).flat_map(|register| (register * 0x1000).to_le_bytes()));
-        assert_eq!(entry_of_thread(&state), Some(0x10000));
-        assert_eq!(entry_of_thread(&state[..140]), None);
-        state[0] = 7;
-        assert_eq!(entry_of_thread(&state), None);
+    fn stubs_jump_through_slots() {
+        let check = |arch, code: &[u8], expected| {
+            let image = Image {
+                arch,
+                regions: vec![Region {
+                    start: 0x1000,
+                    end: 0x1000 + code.len() as u64,
+                    data: Cow::Borrowed(code),
+                    executable: true,
+                    writable: false,
+                    plt: true,
+                    section: 1,
+                }],
+                ..Image::default()
+            };
+            assert_eq!(slot_of_stub(&image, 0x1000, code.len() as u64), expected);
+        };
+        let arm = |words: &[u32], expected| {
+            let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            check(Arch::Aarch64, &code, expected);
+        };
+        check(Arch::X86_64, &[0xff, 0x25, 0xfa, 0x0f, 0, 0], Some(0x2000));
+        // `ADRP X16; LDR X16, [X16,#8]; BR X16`
+        arm(&[0xb000_0010, 0xf940_0610, 0xd61f_0200], Some(0x2008));
+        // `ADRP X17; ADD X17, X17, #16; LDR X16, [X17]; BRAA X16, X17`
+        let signed = [0xb000_0011, 0x9100_4231, 0xf940_0230, 0xd71f_0a11];
+        arm(&signed, Some(0x2010));
+        // `NOP; LDR X16, 0x1104; BR X16`
+        arm(&[0xd503_201f, 0x5800_0810, 0xd61f_0200], Some(0x1104));
+        // Without its jump.
+        arm(&[0xb000_0010, 0xf940_0610], None);
     }
 
     #[test]
-    fn padding_is_no_part_of_a_function() {
-        // A return; a return before `nop` and zeroes; an immediate with zeroes.
-        assert_eq!(without_padding(&[0xc3]), 1);
-        assert_eq!(without_padding(&[0xc3, 0x66, 0x90, 0, 0, 0, 0]), 1);
-        assert_eq!(without_padding(&[0xe9, 0, 0, 0, 0, 0xcc, 0xcc]), 5);
-        assert_eq!(without_padding(&[0x90, 0x90]), 2);
+    fn unwind_table_has_pages_of_two_kinds() {
+        let words =
+            |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+        let mut table = words(&[1, 28, 0, 28, 0, 28, 3]);
+        table.extend(words(&[0x400, 64, 0, 0x10_0000, 88, 0, 0x20_0000, 0, 0]));
+        // A page of two plain entries.
+        table.extend(words(&[2, 8 | 2 << 16, 0x400, 0, 0x480, 7]));
+        // One of three short ones.
+        table.extend(words(&[3, 12 | 3 << 16, 0, 0, 0x0100_0010, 0x0200_0020]));
+        let starts: Vec<u32> = unwind_starts(&table).collect();
+        assert_eq!(starts, [0x400, 0x480, 0x10_0000, 0x10_0010, 0x10_0020]);
+        // It may be cut anywhere, and all pages may be one.
+        for end in 0..table.len() {
+            assert!(unwind_starts(&table[..end]).count() <= 5);
+        }
+        let mut table = words(&[1, 28, 0, 28, 0, 28, u32::MAX]);
+        for _ in 0..1000 {
+            table.extend(words(&[0, 28 + 12_000, 0]));
+        }
+        table.extend(words(&[3, 8 | 0xffff << 16]));
+        table.extend(words(&[0; 1000]));
+        assert!(unwind_starts(&table).count() <= table.len());
+    }
+
+    #[test]
+    fn thread_begins_at_its_instruction_pointer() {
+        let mut state = vec![4, 0, 0, 0, 42, 0, 0, 0];
+        state.extend((0..21u64).flat_map(|register| (register * 0x1000).to_le_bytes()));
+        assert_eq!(entry_of_thread(Arch::X86_64, &state), Some(0x10000));
+        assert_eq!(entry_of_thread(Arch::X86_64, &state[..140]), None);
+        state[0] = 7;
+        assert_eq!(entry_of_thread(Arch::X86_64, &state), None);
     }
 
     #[test]
     fn java_class_is_no_universal_file() {
         let class = b"\xca\xfe\xba\xbe\0\0\0\x34rest";
-        assert_eq!(x86_64_part(class), Ok(&class[..]));
+        assert_eq!(first_part(class), Ok(&class[..]));
         let universal = b"\xca\xfe\xba\xbe\0\0\0\x02";
         assert!(matches!(
-            x86_64_part(universal),
+            first_part(universal),
             Err(Error::Truncated { needed: 48, .. })
         ));
     }

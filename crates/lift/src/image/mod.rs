@@ -8,14 +8,23 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
+use crate::risc::Modes;
 use crate::{Error, archive};
 
-mod coff;
+mod arm;
+mod bounds;
+pub(crate) mod coff;
 mod elf;
+mod fix;
+mod gopclntab;
 pub(crate) mod macho;
+mod objc;
+mod pdb;
 mod pe;
+mod raw;
 mod relocation;
 
 /// A mapped section, or a segment where a file has no sections.
@@ -70,8 +79,16 @@ pub(crate) struct Image<'d> {
     /// Ascending, never overlapping.
     pub(crate) regions: Vec<Region<'d>>,
     pub(crate) functions: Vec<FunctionSymbol>,
+    /// Functions by the file of names that the linker wrote beside the program.
+    pub(crate) pdb: Vec<FunctionSymbol>,
+    /// Which such file that is.
+    pub(crate) build: Option<pdb::Build>,
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
+    /// Names of functions by other tables than the symbols.
+    pub(crate) known_names: HashMap<u64, String>,
+    /// Code in which `known` has every function.
+    pub(crate) complete: Range<u64>,
     /// Those of `known` that are parts of another function, by their start, and
     /// the function where the table tells it.
     pub(crate) parts: HashMap<u64, Option<u64>>,
@@ -95,6 +112,8 @@ pub(crate) struct Image<'d> {
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
     pub(crate) address_fields: HashSet<u64>,
+    /// What the bytes of the code are, for a processor of several states.
+    pub(crate) modes: Modes,
     /// Code that the loader calls: `DT_INIT`, `.init_array` and their like.
     pub(crate) roots: Vec<u64>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -125,8 +144,8 @@ const MAX_LAYOUT: u64 = 1 << 30;
 impl<'d> Image<'d> {
     /// Reads a file of any format that is known.
     pub(crate) fn parse(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-        let bytes = macho::x86_64_part(bytes)?;
-        let image = if bytes.starts_with(b"\x7fELF") {
+        let bytes = macho::first_part(bytes)?;
+        let mut image = if bytes.starts_with(b"\x7fELF") {
             elf::parse(bytes)?
         } else if macho::is_macho(bytes) {
             macho::parse(bytes)?
@@ -151,6 +170,7 @@ impl<'d> Image<'d> {
                 format: image.format,
             });
         }
+        image.read_go_table();
         Ok(image)
     }
 
@@ -275,7 +295,18 @@ impl<'d> Image<'d> {
     /// Whether a function may start at `address`: there is code, and no stub of
     /// the procedure linkage table.
     pub(crate) fn may_start(&self, address: u64) -> bool {
-        self.code_region(address).is_some_and(|r| !r.plt) && !self.imports.contains_key(&address)
+        self.code_region(address).is_some_and(|r| !r.plt)
+            && !self.imports.contains_key(&address)
+            && !self.modes.is_data(address)
+    }
+
+    /// An address without the bit that tells the state of code.
+    pub(crate) fn code_address(&self, address: u64) -> u64 {
+        let tells = self.arch == Arch::Arm
+            && address & 1 == 1
+            && self.code_region(address).is_some()
+            && self.modes.may_be_thumb(address - 1);
+        if tells { address - 1 } else { address }
     }
 
     /// The bytes of a range that lies inside one region.
@@ -292,7 +323,7 @@ impl<'d> Image<'d> {
         }
         let size = self.arch.pointer_size() as usize;
         let value = self.arch.number(self.bytes_at(slot)?.get(..size)?);
-        self.region(value).map(|_| value)
+        self.region(value).map(|_| self.code_address(value))
     }
 
     /// The data symbol that covers `address`, and how far inside it is.
@@ -329,12 +360,23 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     } else if starts(b"#!") {
         "a script"
     } else if starts(b"\x1f\x8b")
-        || starts(b"PK\x03\x04")
         || starts(b"\xfd7zXZ")
         || starts(b"BZh")
         || starts(b"\x28\xb5\x2f\xfd")
     {
         "compressed data"
+    } else if starts(b"PK\x03\x04") || starts(b"PK\x05\x06") {
+        "a ZIP archive (zip, apk, jar): unpack it and name a program in it"
+    } else if starts(b"\xed\xab\xee\xdb") {
+        "an RPM package: unpack it and name a program in it"
+    } else if starts(b"7z\xbc\xaf\x27\x1c") {
+        "a 7-Zip archive: unpack it and name a program in it"
+    } else if starts(b"070701") || starts(b"070702") {
+        "a cpio archive: unpack it and name a program in it"
+    } else if starts(b"hsqs") {
+        "a squashfs file system: unpack it and name a program in it"
+    } else if starts(b"\x02\x21\x4c\x18") || starts(b"\x04\x22\x4d\x18") {
+        "LZ4 data: unpack it first"
     } else if starts(b"dex\n") {
         "an Android (DEX) program"
     } else if bytes

@@ -1,20 +1,25 @@
-//! PE for x86-64: Windows programs, libraries and drivers.
+//! PE for x86, 64 and 32 bits, and AArch64: Windows programs, libraries and
+//! drivers.
 
 use std::borrow::Cow;
 use std::mem::offset_of;
 
 use object::LittleEndian as LE;
 use object::pe::{
-    self, ImageBaseRelocation, ImageDataDirectory, ImageDelayloadDescriptor, ImageExportDirectory,
-    ImageFileHeader, ImageImportDescriptor, ImageLoadConfigDirectory64, ImageOptionalHeader64,
-    ImageRuntimeFunctionEntry, ImageSectionHeader, ImageTlsDirectory64,
+    self, ImageArm64RuntimeFunctionEntry, ImageBaseRelocation, ImageDataDirectory,
+    ImageDebugDirectory, ImageDelayloadDescriptor, ImageExportDirectory, ImageFileHeader,
+    ImageImportDescriptor, ImageLoadConfigDirectory32, ImageLoadConfigDirectory64,
+    ImageNtHeaders32, ImageNtHeaders64, ImageRuntimeFunctionEntry, ImageSectionHeader,
 };
 use object::pod::Pod;
 use object::read::ReadRef;
+use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, ImageThunkData};
 
 use super::coff::{Symbols, check_machine, table};
+use super::pdb::Build;
 use super::{DataSymbol, FunctionSymbol, Image, Import, KnownFunction, Region};
-use crate::program::{BinaryKind, Format, Source};
+use crate::program::{Arch, BinaryKind, Format, Source};
+use crate::risc::{Op, aarch64};
 use crate::{Error, strings};
 
 /// Steps from a part of a function to the function; real ones take a few.
@@ -26,6 +31,9 @@ const PAGE: u32 = 4096;
 const CHAINED: u8 = 4;
 /// Unwind information that names a handler, of exceptions or of their end.
 const HANDLER: u8 = 3;
+/// AArch64: the unwind code that stands before those of a prologue which
+/// another part of the function has run.
+const END_C: u8 = 0xe5;
 
 /// Reads a file that begins with `MZ`.
 pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
@@ -37,45 +45,68 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         available,
     };
     let start = find_header(bytes)?;
-    let after = start + size_of::<ImageFileHeader>();
-    let header: &ImageFileHeader = bytes
-        .read_at(start as u64)
-        .map_err(|()| cut("the file header", after as u64))?;
-    check_machine(Format::Pe, header.machine.get(LE))?;
-    let optional: &ImageOptionalHeader64 = bytes.read_at(after as u64).map_err(|()| {
-        let size = size_of::<ImageOptionalHeader64>();
-        cut("the optional header", (after + size) as u64)
+    let header = start + size_of::<u32>();
+    let header: &ImageFileHeader = bytes.read_at(header as u64).map_err(|()| {
+        cut(
+            "the file header",
+            (header + size_of::<ImageFileHeader>()) as u64,
+        )
     })?;
-    let size = usize::from(header.size_of_optional_header.get(LE));
-    if optional.magic.get(LE) != pe::IMAGE_NT_OPTIONAL_HDR64_MAGIC
-        || size < size_of::<ImageOptionalHeader64>()
-    {
-        return Err(Error::Malformed {
-            format: Format::Pe,
-            what: "its optional header is not that of a 64-bit program",
-        });
+    let arch = check_machine(Format::Pe, header.machine.get(LE))?;
+    match arch.bits() {
+        32 => read::<ImageNtHeaders32>(bytes, start, arch),
+        _ => read::<ImageNtHeaders64>(bytes, start, arch),
     }
-    let base = optional.image_base.get(LE);
+}
+
+/// Reads a file of one width, whose headers begin at `start`.
+fn read<'d, H: ImageNtHeaders>(
+    bytes: &'d [u8],
+    start: usize,
+    arch: Arch,
+) -> Result<Image<'d>, Error> {
+    let cut = |what, needed| Error::Truncated {
+        format: Format::Pe,
+        what,
+        needed: needed as u64,
+        available: bytes.len() as u64,
+    };
+    let malformed = |what| Error::Malformed {
+        format: Format::Pe,
+        what,
+    };
+    let end = start + size_of::<H>();
+    let headers: &H = bytes
+        .read_at(start as u64)
+        .map_err(|()| cut("the optional header", end))?;
+    let (header, optional) = (headers.file_header(), headers.optional_header());
+    let size = usize::from(header.size_of_optional_header.get(LE));
+    let room = size.checked_sub(size_of::<H::ImageOptionalHeader>());
+    let Some(room) = room.filter(|_| headers.is_valid_optional_magic()) else {
+        return Err(malformed(match arch.bits() {
+            32 => "its optional header is not that of a 32-bit program",
+            _ => "its optional header is not that of a 64-bit program",
+        }));
+    };
+    let base = optional.image_base();
     // Addresses are the base and two numbers of 32 bits at most.
     if base > u64::MAX >> 1 {
-        return Err(Error::Malformed {
-            format: Format::Pe,
-            what: "its base is no address",
-        });
+        return Err(malformed("its base is no address"));
     }
     let count = usize::from(header.number_of_sections.get(LE));
-    let sections: &[ImageSectionHeader] = table(bytes, after + size, count).ok_or_else(|| {
-        let end = after + size + count * size_of::<ImageSectionHeader>();
-        cut("the table of sections", end as u64)
+    let sections: &[ImageSectionHeader] = table(bytes, end + room, count).ok_or_else(|| {
+        let end = end + room + count * size_of::<ImageSectionHeader>();
+        cut("the table of sections", end)
     })?;
     check_sections(sections, bytes)?;
-    let room = (size - size_of::<ImageOptionalHeader64>()) / size_of::<ImageDataDirectory>();
-    let directories = (optional.number_of_rva_and_sizes.get(LE) as usize).min(room);
+    let room = room / size_of::<ImageDataDirectory>();
+    let directories = (optional.number_of_rva_and_sizes() as usize).min(room);
     let flags = header.characteristics.get(LE);
     let library = flags.contains(pe::IMAGE_FILE_DLL);
-    let entry = optional.address_of_entry_point.get(LE);
+    let entry = optional.address_of_entry_point();
     let mut image = Image {
         format: Format::Pe,
+        arch,
         kind: if library {
             BinaryKind::SharedObject
         } else {
@@ -86,22 +117,25 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
         absolute: flags.contains(pe::IMAGE_FILE_RELOCS_STRIPPED),
         ..Image::default()
     };
-    image.map_sections(sections, optional.section_alignment.get(LE), bytes);
+    image.map_sections(sections, optional.section_alignment(), bytes);
     let symbols = Symbols::of_file(bytes, header).unwrap_or_else(|| {
         image.note("the symbol table lies outside the file and was ignored".into());
         Symbols::none()
     });
     image.stripped = symbols.len() == 0;
-    let after = after + size_of::<ImageOptionalHeader64>();
     let mut tables = Tables {
         image: &mut image,
-        directories: table(bytes, after, directories).unwrap_or(&[]),
+        directories: table(bytes, end, directories).unwrap_or(&[]),
         names: bytes.len(),
         slots: bytes.len() / 8,
     };
-    tables.imports();
-    tables.delayed_imports();
+    tables.imports::<H>();
+    tables.delayed_imports::<H>();
     tables.relocations();
+    // Code of 32 bits has its addresses in it: what lists none cannot be moved.
+    if arch == Arch::X86 && tables.image.address_fields.is_empty() {
+        tables.image.absolute = true;
+    }
     let exceptions = tables.directory(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION);
     let exceptions = exceptions.map_or(&[][..], |(start, size)| tables.image.mapped(start, size));
     tables.image.read_exception_table(exceptions);
@@ -109,6 +143,7 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     tables.exports();
     tables.thread_callbacks();
     tables.load_configuration();
+    tables.debug_entries(bytes);
     if tables
         .directory(pe::IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR)
         .is_some()
@@ -134,7 +169,7 @@ pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
     Ok(image)
 }
 
-/// Offset of the file header. What DOS runs stands before it.
+/// Offset of the headers. What DOS runs stands before them.
 fn find_header(bytes: &[u8]) -> Result<usize, Error> {
     let no_header = Error::NotProgram {
         looks_like: "a DOS program without a PE header",
@@ -144,7 +179,7 @@ fn find_header(bytes: &[u8]) -> Result<usize, Error> {
     };
     let offset = offset.get(LE) as usize;
     match bytes.get(offset..).and_then(|rest| rest.get(..4)) {
-        Some(b"PE\0\0") => Ok(offset + 4),
+        Some(b"PE\0\0") => Ok(offset),
         Some(_) => Err(no_header),
         // Linkers leave about 200 bytes to DOS.
         None if offset < 0x1000 => Err(Error::Truncated {
@@ -178,6 +213,7 @@ fn check_sections(sections: &[ImageSectionHeader], bytes: &[u8]) -> Result<(), E
 
 impl<'d> Image<'d> {
     fn map_sections(&mut self, sections: &[ImageSectionHeader], alignment: u32, bytes: &'d [u8]) {
+        let mut unwind = None;
         for (index, section) in sections.iter().enumerate() {
             let flags = section.characteristics.get(LE);
             let raw = section.size_of_raw_data.get(LE);
@@ -197,6 +233,11 @@ impl<'d> Image<'d> {
                 _ => bytes.get(first..).unwrap_or(&[]),
             };
             let start = self.base + u64::from(section.virtual_address.get(LE));
+            // What GCC's and Clang's 32-bit code is unwound by, in programs for
+            // Windows with its name cut off.
+            if section.name.starts_with(b".eh_fram") {
+                unwind = Some(start);
+            }
             self.add_region(Region {
                 start,
                 end: start + u64::from(size),
@@ -208,6 +249,7 @@ impl<'d> Image<'d> {
             });
         }
         self.settle_regions(bytes.len() as u64);
+        self.eh_frame = unwind.and_then(|address| self.locate(address));
     }
 
     /// The item at `address`, if the file holds all of it.
@@ -215,11 +257,28 @@ impl<'d> Image<'d> {
         table(self.bytes_at(address)?, 0, 1)?.first()
     }
 
+    /// The address or the size that stands at `address`.
+    fn word(&self, address: u64) -> Option<u64> {
+        Some(match self.arch.pointer_size() {
+            4 => self.item::<object::U32<LE>>(address)?.get(LE).into(),
+            _ => self.item::<object::U64<LE>>(address)?.get(LE),
+        })
+    }
+
     // ---- unwind information ----------------------------------------------
 
     /// `.pdata`: where functions begin and end. Entries that continue another
     /// one are parts of its function.
     pub(super) fn read_exception_table(&mut self, entries: &[u8]) {
+        match self.arch {
+            Arch::X86_64 => self.read_entries_x86_64(entries),
+            Arch::Aarch64 => self.read_entries_aarch64(entries),
+            // 32-bit code unwinds by chains on the stack.
+            _ => {}
+        }
+    }
+
+    fn read_entries_x86_64(&mut self, entries: &[u8]) {
         let count = entries.len() / size_of::<ImageRuntimeFunctionEntry>();
         let entries: &[ImageRuntimeFunctionEntry] = table(entries, 0, count).unwrap_or(&[]);
         let mut entries: Vec<Entry> = entries.iter().map(Entry::from).collect();
@@ -256,6 +315,96 @@ impl<'d> Image<'d> {
                 self.know(start, end);
             }
         }
+    }
+
+    /// Entries of 8 bytes, which hold all of their unwind information where it
+    /// is simple. Long functions have several, and parts that the compiler
+    /// moved away have their own.
+    fn read_entries_aarch64(&mut self, entries: &[u8]) {
+        let count = entries.len() / size_of::<ImageArm64RuntimeFunctionEntry>();
+        let entries: &[ImageArm64RuntimeFunctionEntry] = table(entries, 0, count).unwrap_or(&[]);
+        let mut entries: Vec<(u32, u32)> = entries
+            .iter()
+            .map(|e| (e.begin_address.get(LE), e.unwind_data.get(LE)))
+            .collect();
+        entries.sort_unstable();
+        entries.dedup_by_key(|e| e.0);
+        for (start, data) in entries {
+            let start = self.base + u64::from(start);
+            let Some(range) = self.range_aarch64(data) else {
+                continue;
+            };
+            let end = start + range.size;
+            if let Some(handler) = range.handler {
+                self.roots.push(self.base + u64::from(handler));
+            }
+            if range.part {
+                let runs_on = self.runs_on_to(start);
+                if let Some(last) = self.known.last_mut()
+                    && last.end == Some(start)
+                    && runs_on
+                {
+                    last.end = Some(end);
+                    continue;
+                }
+                self.parts.insert(start, None);
+            }
+            if range.size > 0 {
+                self.know(start, end);
+            }
+        }
+    }
+
+    /// Whether the instruction before `address` is followed by that at it.
+    fn runs_on_to(&self, address: u64) -> bool {
+        let before = address.saturating_sub(4);
+        let word = self.item(before).map(|w: &object::U32<LE>| w.get(LE));
+        let op = word.map(|word| aarch64::decode(word, before));
+        op.is_some_and(|op| {
+            !matches!(
+                op,
+                Op::Branch(_) | Op::Jump(_) | Op::Return | Op::Stop | Op::Undefined
+            )
+        })
+    }
+
+    /// What the second word of an entry says: how long the range is, or where
+    /// that is told.
+    fn range_aarch64(&self, data: u32) -> Option<Range> {
+        let words = |count: u32| u64::from(count) * 4;
+        match data & 3 {
+            0 => {}
+            1 | 2 => {
+                return Some(Range {
+                    size: words(data >> 2 & 0x7ff),
+                    part: data & 3 == 2,
+                    handler: None,
+                });
+            }
+            _ => return None,
+        }
+        let address = self.base + u64::from(data);
+        let word = |at: u64| self.item(at).map(|w: &object::U32<LE>| w.get(LE));
+        let header = word(address)?;
+        let (mut scopes, mut codes) = (header >> 22 & 0x1f, header >> 27);
+        let mut at = address + 4;
+        if scopes == 0 && codes == 0 {
+            let extended = word(at)?;
+            (scopes, codes) = (extended & 0xffff, extended >> 16 & 0xff);
+            at += 4;
+        }
+        // With this flag the number is something else: the only epilogue stands
+        // at the end.
+        if header >> 21 & 1 == 0 {
+            at += words(scopes);
+        }
+        let first: Option<&u8> = self.item(at);
+        let handler = word(at + words(codes)).filter(|_| header >> 20 & 1 == 1);
+        Some(Range {
+            size: words(header & 0x3_ffff),
+            part: first == Some(&END_C),
+            handler,
+        })
     }
 
     fn know(&mut self, address: u64, end: u64) {
@@ -317,14 +466,11 @@ impl<'d> Image<'d> {
     fn read_import_stubs(&mut self) {
         let mut found = Vec::new();
         for region in self.regions.iter().filter(|r| r.executable) {
-            for (offset, code) in region.data.windows(6).enumerate() {
-                let &[0xff, 0x25, a, b, c, d] = code else {
-                    continue;
-                };
+            let step = if self.arch == Arch::Aarch64 { 4 } else { 1 };
+            for offset in (0..region.data.len()).step_by(step) {
                 let address = region.start + offset as u64;
-                let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
-                let slot = address.wrapping_add(6).wrapping_add_signed(distance);
-                let Some(name) = self.slots.get(&slot) else {
+                let slot = stub(self.arch, &region.data[offset..], address);
+                let Some(name) = slot.and_then(|slot| self.slots.get(&slot)) else {
                     continue;
                 };
                 let before = self.known.partition_point(|k| k.address <= address);
@@ -338,6 +484,42 @@ impl<'d> Image<'d> {
             self.imports.insert(address, Import { name, stub: true });
         }
     }
+}
+
+/// The slot that the code at `address` jumps through, if it does nothing else:
+/// `jmp cs:slot`, or `ADRP X16`, `LDR X16, [X16,…]`, `BR X16`.
+fn stub(arch: Arch, code: &[u8], address: u64) -> Option<u64> {
+    if arch == Arch::Aarch64 {
+        let words: &[object::U32<LE>; 3] = table(code, 0, 1)?.first()?;
+        let [page, load, jump] = words.map(|word| aarch64::decode(word.get(LE), address));
+        let Op::Page { to: 16, address } = page else {
+            return None;
+        };
+        let Op::Memory { access } = load else {
+            return None;
+        };
+        let whole = access.loads == Some(16) && access.base == 16 && access.moves.is_none();
+        return (whole && jump == Op::Jump(16)).then(|| address.wrapping_add_signed(access.offset));
+    }
+    let &[0xff, 0x25, a, b, c, d] = code.first_chunk()? else {
+        return None;
+    };
+    let number = u32::from_le_bytes([a, b, c, d]);
+    Some(match arch {
+        Arch::X86 => number.into(),
+        _ => address
+            .wrapping_add(6)
+            .wrapping_add_signed(i64::from(number as i32)),
+    })
+}
+
+/// What the unwind information of an AArch64 range says about it.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    size: u64,
+    /// Another range of the function has run before this one.
+    part: bool,
+    handler: Option<u32>,
 }
 
 /// A range of `.pdata`, by relative addresses.
@@ -405,7 +587,7 @@ impl<'d> Tables<'_, 'd> {
 
     // ---- imports ---------------------------------------------------------
 
-    fn imports(&mut self) {
+    fn imports<H: ImageNtHeaders>(&mut self) {
         let Some((start, _)) = self.directory(pe::IMAGE_DIRECTORY_ENTRY_IMPORT) else {
             return;
         };
@@ -419,52 +601,62 @@ impl<'d> Tables<'_, 'd> {
                 0 => slots,
                 names => names,
             };
-            self.import(name, slots, names);
+            self.import::<H::ImageThunkData>(name, slots, names);
         }
     }
 
-    fn delayed_imports(&mut self) {
+    fn delayed_imports<H: ImageNtHeaders>(&mut self) {
         let Some((start, _)) = self.directory(pe::IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT) else {
             return;
         };
         let rva = (start - self.image.base) as u32;
         for library in self.items::<ImageDelayloadDescriptor>(rva, usize::MAX) {
-            let name = library.dll_name_rva.get(LE);
-            let slots = library.import_address_table_rva.get(LE);
+            // The oldest compilers wrote addresses that did not count from the
+            // base.
+            let whole = library.attributes.get(LE) & 1 == 0;
+            let base = if whole { self.image.base as u32 } else { 0 };
+            let [name, slots, names] = [
+                library.dll_name_rva,
+                library.import_address_table_rva,
+                library.import_name_table_rva,
+            ]
+            .map(|field| match field.get(LE) {
+                0 => 0,
+                address => address.wrapping_sub(base),
+            });
             if name == 0 || slots == 0 || self.slots == 0 {
                 break;
             }
-            self.import(name, slots, library.import_name_table_rva.get(LE));
+            self.import::<H::ImageThunkData>(name, slots, names);
         }
     }
 
     /// The slots of one library: a table of names beside that of the slots.
-    fn import(&mut self, library: u32, slots: u32, names: u32) {
+    fn import<T: ImageThunkData>(&mut self, library: u32, slots: u32, names: u32) {
         self.slots -= 1;
         let base = self.image.base;
         let library = self.text(base + u64::from(library));
         let end = library.iter().rposition(|&b| b == b'.');
         let library = &library[..end.unwrap_or(library.len())];
         let mut slot = base + u64::from(slots);
-        let names: &[object::U64<LE>] = self.items(names, self.slots);
-        for name in names {
-            let name = name.get(LE);
-            if name == 0 || self.slots == 0 {
+        let names: &[T] = self.items(names, self.slots);
+        for &name in names {
+            if name.raw() == 0 || self.slots == 0 {
                 break;
             }
             self.slots -= 1;
-            let name = if name & pe::IMAGE_ORDINAL_FLAG64 != 0 {
+            let name = if name.is_ordinal() {
                 let library = &library[..library.len().min(self.names)];
                 self.names -= library.len();
-                strings::plain_name(library).map(|l| format!("{l}_{}", name & 0xffff))
+                strings::plain_name(library).map(|l| format!("{l}_{}", name.ordinal()))
             } else {
                 // A hint for the loader comes first.
-                strings::plain_name(self.text(base + (name & 0x7fff_ffff) + 2))
+                strings::plain_name(self.text(base + u64::from(name.address()) + 2))
             };
             if let Some(name) = name {
                 self.image.slots.insert(slot, name);
             }
-            slot += 8;
+            slot += size_of::<T>() as u64;
         }
     }
 
@@ -545,7 +737,11 @@ impl<'d> Tables<'_, 'd> {
             let page = self.image.base + u64::from(block.virtual_address.get(LE));
             for entry in entries.chunks_exact(2) {
                 let entry = u16::from_le_bytes([entry[0], entry[1]]);
-                if entry >> 12 == pe::IMAGE_REL_BASED_DIR64.0 {
+                let kind = pe::BaseRelocationType(entry >> 12);
+                if matches!(
+                    kind,
+                    pe::IMAGE_REL_BASED_DIR64 | pe::IMAGE_REL_BASED_HIGHLOW
+                ) {
                     self.pointer(page + u64::from(entry & 0xfff));
                 }
             }
@@ -556,10 +752,9 @@ impl<'d> Tables<'_, 'd> {
     }
 
     fn pointer(&mut self, slot: u64) {
-        let Some(value) = self.image.item::<object::U64<LE>>(slot) else {
+        let Some(value) = self.image.word(slot) else {
             return;
         };
-        let value = value.get(LE);
         if self.image.region(value).is_none() {
             return;
         }
@@ -570,21 +765,31 @@ impl<'d> Tables<'_, 'd> {
         }
     }
 
+    fn debug_entries(&mut self, bytes: &[u8]) {
+        let Some((start, size)) = self.directory(pe::IMAGE_DIRECTORY_ENTRY_DEBUG) else {
+            return;
+        };
+        let rva = (start - self.image.base) as u32;
+        let count = size as usize / size_of::<ImageDebugDirectory>();
+        let entries: &[ImageDebugDirectory] = self.items(rva, count);
+        self.image.build = entries
+            .iter()
+            .find_map(|entry| Build::of_program(entry, bytes));
+    }
+
     fn thread_callbacks(&mut self) {
         let Some((start, _)) = self.directory(pe::IMAGE_DIRECTORY_ENTRY_TLS) else {
             return;
         };
-        let Some(&table) = self.image.item::<ImageTlsDirectory64>(start) else {
+        // Three other addresses come before that of the list.
+        let size = self.image.arch.pointer_size();
+        let Some(first) = self.image.word(start + 3 * size) else {
             return;
         };
-        let callbacks = self.image.bytes_at(table.address_of_call_backs.get(LE));
-        let callbacks: Vec<u64> = callbacks
-            .unwrap_or(&[])
-            .chunks_exact(8)
-            .take(self.slots)
-            .filter_map(|raw| Some(u64::from_le_bytes(raw.try_into().ok()?)))
-            .take_while(|&callback| callback != 0)
-            .collect();
+        let callbacks = (0..self.slots as u64)
+            .map_while(|at| self.image.word(first.checked_add(at.checked_mul(size)?)?))
+            .take_while(|&callback| callback != 0);
+        let callbacks: Vec<u64> = callbacks.collect();
         self.image.roots.extend(callbacks);
     }
 
@@ -594,62 +799,75 @@ impl<'d> Tables<'_, 'd> {
         let Some((start, _)) = self.directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG) else {
             return;
         };
-        // Older tables are shorter, and what follows them is something else.
-        let size = self.image.item::<object::U32<LE>>(start);
-        let size = size.map_or(0, |size| size.get(LE) as usize);
         let image = &self.image;
-        let wide = |at: usize| {
-            let field = image.item::<object::U64<LE>>(start + at as u64)?;
-            (at + 8 <= size).then(|| field.get(LE))
+        let width = image.arch.pointer_size();
+        macro_rules! offset {
+            ($field:ident) => {
+                match width {
+                    4 => offset_of!(ImageLoadConfigDirectory32, $field),
+                    _ => offset_of!(ImageLoadConfigDirectory64, $field),
+                }
+            };
+        }
+        // Older tables are shorter, and what follows them is something else.
+        let size = image.item::<object::U32<LE>>(start);
+        let size = size.map_or(0, |size| size.get(LE) as usize);
+        let word = |at: usize| {
+            let word = image.word(start + at as u64)?;
+            (at + width as usize <= size).then_some(word)
         };
         let named = [
+            (offset!(security_cookie), "__security_cookie"),
             (
-                offset_of!(ImageLoadConfigDirectory64, security_cookie),
-                "__security_cookie",
-            ),
-            (
-                offset_of!(ImageLoadConfigDirectory64, guard_cf_check_function_pointer),
+                offset!(guard_cf_check_function_pointer),
                 "__guard_check_icall_fptr",
             ),
             (
-                offset_of!(
-                    ImageLoadConfigDirectory64,
-                    guard_cf_dispatch_function_pointer
-                ),
+                offset!(guard_cf_dispatch_function_pointer),
                 "__guard_dispatch_icall_fptr",
             ),
         ];
-        let named = named.map(|(at, name)| (wide(at).unwrap_or(0), name));
-        let first = wide(offset_of!(
-            ImageLoadConfigDirectory64,
-            guard_cf_function_table
-        ));
-        let count = wide(offset_of!(
-            ImageLoadConfigDirectory64,
-            guard_cf_function_count
-        ));
-        let flags = offset_of!(ImageLoadConfigDirectory64, guard_flags);
+        let named = named.map(|(at, name)| (word(at).unwrap_or(0), name));
+        let flags = offset!(guard_flags);
         let flags = image
             .item::<object::U32<LE>>(start + flags as u64)
             .filter(|_| flags + 4 <= size);
         let mut targets = Vec::new();
-        if let (Some(first), Some(count), Some(flags)) = (first, count, flags) {
-            // Each address may have bytes of flags behind it.
-            let extra = (flags.get(LE) & pe::IMAGE_GUARD_CF_FUNCTION_TABLE_SIZE_MASK)
-                >> pe::IMAGE_GUARD_CF_FUNCTION_TABLE_SIZE_SHIFT;
-            let width = 4 + extra as usize;
+        let mut list = |first, count, extra: usize| {
+            let (Some(first), Some(count)) = (word(first), word(count)) else {
+                return;
+            };
+            let width = 4 + extra;
             let bytes = image.mapped(first, count.saturating_mul(width as u64));
             for entry in bytes.chunks_exact(width).take(self.slots) {
                 let target = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
                 targets.push(image.base + u64::from(target));
             }
+        };
+        if let Some(flags) = flags {
+            // Each address may have bytes of flags behind it.
+            let extra = (flags.get(LE) & pe::IMAGE_GUARD_CF_FUNCTION_TABLE_SIZE_MASK)
+                >> pe::IMAGE_GUARD_CF_FUNCTION_TABLE_SIZE_SHIFT;
+            list(
+                offset!(guard_cf_function_table),
+                offset!(guard_cf_function_count),
+                extra as usize,
+            );
+        }
+        // The handlers of exceptions that 32-bit code may have.
+        if width == 4 {
+            list(
+                offset_of!(ImageLoadConfigDirectory32, sehandler_table),
+                offset_of!(ImageLoadConfigDirectory32, sehandler_count),
+                0,
+            );
         }
         self.image.roots.extend(targets);
         for (address, name) in named {
             if self.image.region(address).is_some() {
                 self.image.objects.push(DataSymbol {
                     address,
-                    size: 8,
+                    size: width,
                     name: name.into(),
                 });
             }

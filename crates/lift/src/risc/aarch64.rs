@@ -30,6 +30,7 @@ impl Isa for Aarch64 {
             address,
             length: 4,
             word,
+            state: 0,
             op: decode(word, address),
         })
     }
@@ -64,7 +65,14 @@ impl Isa for Aarch64 {
     }
 
     fn compared(&self, code: &Code) -> Option<u64> {
-        (code.word & 0x7fc0_001f == 0x7100_001f).then(|| field(code.word, 10, 12).into())
+        let word = code.word;
+        if word & 0x7fc0_0000 == 0x7100_0000 {
+            return Some(field(word, 10, 12).into());
+        }
+        // `AND` with the lowest bits bounds a number as well.
+        let lowest = word & 0x7f80_0000 == 0x1200_0000 && field(word, 16, 6) == 0;
+        let ones = field(word, 10, 6) + 1;
+        (lowest && ones < 16).then(|| (1 << ones) - 1)
     }
 
     fn indexed_load(&self, code: &Code) -> u64 {
@@ -73,6 +81,11 @@ impl Isa for Aarch64 {
         } else {
             0
         }
+    }
+
+    /// `ADD Xd, Xn, Wm, SXTB #2`, `SXTH #2`.
+    fn adds_signed(&self, code: &Code) -> bool {
+        code.word & 0xffe0_0000 == 0x8b20_0000 && matches!(field(code.word, 13, 3), 4 | 5)
     }
 
     /// The hints, `BTI C` and `NOP` among them.
@@ -182,7 +195,7 @@ impl Isa for Aarch64 {
     }
 }
 
-fn decode(word: u32, address: u64) -> Op {
+pub(crate) fn decode(word: u32, address: u64) -> Op {
     let is = |mask: u32, value: u32| word & mask == value;
     let to = field(word, 0, 5) as u8;
     let from = field(word, 5, 5) as u8;

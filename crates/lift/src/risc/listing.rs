@@ -5,14 +5,13 @@
 
 use std::collections::HashMap;
 
-use super::{Access, Code, Codes, Isa, Moves, Op, Text};
-use crate::discover::{MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::listing::{Call, Facts, Line, Listing, remember};
+use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
+use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
+use crate::flow::{Exit, Flow};
+use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
-
-/// Instructions that may lie between the two halves of an address.
-const APART: usize = 24;
+use crate::tables;
 
 /// Instructions of the longest stub.
 const STUB: usize = 6;
@@ -43,12 +42,16 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         facts: Facts::default(),
         parts: HashMap::new(),
         uppers: HashMap::new(),
+        pools: pools(&code),
     };
-    let lines = (0..code.len()).map(|at| writer.line(at)).collect();
-    let mut facts = writer.facts;
-    facts.instructions = code.len();
-    facts.blocks = blocks(isa, &code, &index);
-    Listing { lines, facts }
+    let mut listing = Listing::with_capacity(code.len());
+    for (at, Item { code, .. }) in code.iter().enumerate() {
+        listing.push(code.address, code.length, |text| writer.line(at, text));
+    }
+    listing.facts = writer.facts;
+    listing.facts.instructions = code.len();
+    listing.set_flow(flow(isa, program, function, &code, &index));
+    listing
 }
 
 fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Vec<Item> {
@@ -74,30 +77,75 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     items
 }
 
-fn blocks(isa: &dyn Isa, code: &[Item], index: &HashMap<u64, usize>) -> usize {
-    let mut leaders = vec![false; code.len()];
-    leaders.iter_mut().take(1).for_each(|first| *first = true);
-    for (at, c) in code.iter().enumerate() {
-        if let Op::Branch(target) | Op::Conditional(target) = c.code.op
-            && let Some(&target) = index.get(&target)
+fn pools(code: &[Item]) -> HashMap<u64, (usize, u8)> {
+    let mut pools = HashMap::new();
+    for (at, item) in code.iter().enumerate() {
+        if let Op::Number {
+            to,
+            pool: Some(pool),
+            ..
+        } = item.code.op
         {
-            leaders[target] = true;
-        }
-        let ends = matches!(
-            c.code.op,
-            Op::Branch(_)
-                | Op::Conditional(_)
-                | Op::Jump(_)
-                | Op::JumpAt { .. }
-                | Op::Return
-                | Op::Stop
-        );
-        let next = at + 1 + usize::from(isa.delays(&c.code));
-        if ends && let Some(leader) = leaders.get_mut(next) {
-            *leader = true;
+            pools.entry(pool).or_insert((at, to));
         }
     }
-    leaders.into_iter().filter(|&leader| leader).count()
+    pools
+}
+
+/// How control flows from block to block. What runs behind a jump, before it
+/// takes place, belongs to the block of the jump and ends it.
+fn flow(
+    isa: &dyn Isa,
+    program: &Program<'_>,
+    function: &Function,
+    code: &[Item],
+    index: &HashMap<u64, usize>,
+) -> Flow {
+    let by_table = code
+        .iter()
+        .any(|item| matches!(item.code.op, Op::Jump(_) | Op::JumpAt { .. }));
+    let tables = match by_table {
+        true => discover::targets(&program.image, function),
+        false => HashMap::new(),
+    };
+    let returns = |target: &u64| !program.no_return.contains(target);
+    // Whether the instruction behind this one runs before it jumps.
+    let delays = |at: usize| {
+        let Code {
+            address, length, ..
+        } = code[at].code;
+        let next = address.wrapping_add(length.into());
+        let follows = code.get(at + 1).is_some_and(|c| c.code.address == next);
+        follows && isa.delays(&code[at].code)
+    };
+    let exit = |at: usize| {
+        let slot = at.checked_sub(1).filter(|&before| delays(before));
+        let item = &code[slot.unwrap_or(at)];
+        if slot.is_none() && delays(at) {
+            return None;
+        }
+        let (target, falls) = match item.code.op {
+            Op::Branch(target) => (Some(target), false),
+            Op::Conditional(target) => (Some(target), true),
+            Op::Call(target) if !returns(&target) => (None, false),
+            Op::CallRegister(_) | Op::CallAt { .. } if !item.whole.as_ref().is_none_or(returns) => {
+                (None, false)
+            }
+            Op::Switch { falls } => (None, falls),
+            Op::Jump(_) | Op::JumpAt { .. } => (item.whole, false),
+            Op::Return | Op::Stop | Op::Undefined => (None, false),
+            _ => return None,
+        };
+        let table = tables.get(&code[at].code.address).into_iter().flatten();
+        let switch = program.image.modes.targets(item.code.address).into_iter();
+        let targets = target.into_iter().chain(table.copied());
+        let targets = targets.chain(switch.flatten().copied());
+        Some(Exit {
+            jumps: targets.filter_map(|to| index.get(&to).copied()).collect(),
+            falls,
+        })
+    };
+    Flow::new(code.len(), exit, |_| false)
 }
 
 /// How far the stack pointer is below its value at the entry, before each
@@ -108,15 +156,22 @@ fn blocks(isa: &dyn Isa, code: &[Item], index: &HashMap<u64, usize>) -> usize {
 struct Frame {
     depth: Vec<i64>,
     pointer: Option<i64>,
+    register: Option<u8>,
 }
 
 impl Frame {
     fn new(isa: &dyn Isa, items: &[Item]) -> Frame {
-        let (sp, fp) = (isa.stack_pointer(), isa.frame_pointer());
+        let sp = isa.stack_pointer();
+        let fp = items
+            .first()
+            .and_then(|item| isa.frame_pointer_of(&item.code));
         let (mut now, mut deepest) = (0i64, 0i64);
+        // Go makes the new value of the stack pointer in another register.
+        let mut made: Option<(u8, i64)> = None;
         let mut frame = Frame {
             depth: Vec::with_capacity(items.len()),
             pointer: None,
+            register: fp,
         };
         let mut left = false;
         for item in items {
@@ -132,10 +187,21 @@ impl Frame {
                 Op::Add { to, from, value } if Some(to) == fp && from == sp => {
                     frame.pointer = frame.pointer.or(Some(now.saturating_sub(value)));
                 }
+                Op::Add { to, from, value } if from == sp => {
+                    made = Some((to, now.saturating_sub(value)));
+                }
+                Op::Add { to, from, value } if to == sp => {
+                    let depth = made.filter(|made| made.0 == from).map(|made| made.1);
+                    now = depth.unwrap_or(now).saturating_sub(value);
+                }
                 Op::Memory { access } if access.base == sp && access.moves.is_some() => {
                     now = now.saturating_sub(access.offset);
                 }
-                Op::Return | Op::Branch(_) | Op::Jump(_) | Op::JumpAt { .. } => {
+                Op::Return
+                | Op::Branch(_)
+                | Op::Jump(_)
+                | Op::JumpAt { .. }
+                | Op::Switch { falls: false } => {
                     left = isa.delays(&item.code);
                     if !left {
                         now = deepest;
@@ -157,7 +223,7 @@ impl Frame {
         let depth = if on_stack {
             *self.depth.get(at)?
         } else {
-            self.pointer.filter(|_| Some(base) == isa.frame_pointer())?
+            self.pointer.filter(|_| Some(base) == self.register)?
         };
         let place = offset.checked_sub(depth)?;
         let name = if place < 0 {
@@ -183,28 +249,32 @@ struct Writer<'a, 'd> {
     parts: HashMap<u8, u64>,
     /// Numbers whose lower half is added, by register.
     uppers: HashMap<u8, u64>,
+    /// Which instruction loads from a literal pool, and into which register.
+    pools: HashMap<u64, (usize, u8)>,
 }
 
 impl Writer<'_, '_> {
-    fn line(&mut self, at: usize) -> Line {
+    fn line(&mut self, at: usize, text: &mut String) {
         let code = &self.code[at].code;
         let mut comment = None;
-        let plain = self.isa.text(code).filter(|_| code.op != Op::Undefined);
-        let mut text = match plain {
-            Some(plain) => self.write(at, plain, &mut comment),
-            None => self.isa.data(code),
+        let plain = match code.op {
+            Op::Undefined | Op::Data => None,
+            _ => self.isa.text(code),
         };
+        text.push_str(&match plain {
+            Some(plain) => self.write(at, plain, &mut comment),
+            None => self.data(code, &mut comment),
+        });
         if let Some(string) = comment {
             text.push_str("; ");
-            strings::quote(&mut text, &string);
+            strings::quote(text, &string);
             remember(&mut self.facts.strings, string);
         }
-        self.constants(at);
-        Line {
-            address: code.address,
-            len: code.length,
-            text,
+        let whole = self.code[at].whole;
+        if let Some(table) = whole.and_then(|address| tables::at(&self.program.image, address)) {
+            remember(&mut self.facts.tables, table);
         }
+        self.constants(at);
     }
 
     fn write(&mut self, at: usize, plain: Text, comment: &mut Option<String>) -> String {
@@ -222,6 +292,11 @@ impl Writer<'_, '_> {
             whole,
             further,
         } = self.code[at];
+        let behind = whole
+            .filter(|_| {
+                isa.names_behind() && !matches!(code.op, Op::Number { .. } | Op::Address { .. })
+            })
+            .map(|address| self.behind(&code, address, comment));
         let last = match code.op {
             Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
                 Some(self.target(target, matches!(code.op, Op::Call(_))))
@@ -240,11 +315,17 @@ impl Writer<'_, '_> {
                 let name = self.target(target, matches!(code.op, Op::CallAt { .. }));
                 isa.memory_low(base, &name)
             }),
-            Op::Address { address, .. } | Op::Literal { address, .. } => {
-                Some(self.name(address, comment))
-            }
+            _ if behind.is_some() => None,
+            Op::Number {
+                to,
+                value,
+                keep,
+                pool,
+            } => self.moved(at, to, value, keep, pool, comment),
+            Op::Address { address, .. } => Some(self.name(address, comment)),
+            Op::Literal { address, .. } => Some(self.slot(address, comment)),
             Op::Add { to, from, value } => {
-                let frame = [Some(isa.stack_pointer()), isa.frame_pointer()];
+                let frame = [Some(isa.stack_pointer()), self.frame.register];
                 match whole {
                     Some(address) => Some(isa.low(&self.name(address, comment))),
                     None if further.is_some() => {
@@ -279,6 +360,10 @@ impl Writer<'_, '_> {
             out.push_str("; ");
             out.push_str(&self.callee(target));
         }
+        if let Some(name) = behind.flatten() {
+            out.push_str("; ");
+            out.push_str(&name);
+        }
         out
     }
 
@@ -297,6 +382,111 @@ impl Writer<'_, '_> {
         name.clone()
     }
 
+    /// What stands behind an instruction that makes `address` or reads there: a
+    /// name, unless a string does.
+    fn behind(
+        &mut self,
+        code: &Code,
+        address: u64,
+        comment: &mut Option<String>,
+    ) -> Option<String> {
+        let name = match code.op {
+            Op::Memory { .. } | Op::SumMemory { .. } => self.slot(address, comment),
+            _ => self.name(address, comment),
+        };
+        comment.is_none().then_some(name)
+    }
+
+    /// Data among the code: what is loaded from there has the name that the
+    /// load shows.
+    fn data(&self, code: &Code, comment: &mut Option<String>) -> String {
+        let text = self.isa.data(code);
+        let image = &self.program.image;
+        let name = match self.pools.get(&code.address) {
+            Some(&(at, to)) => match self.code[at].whole {
+                Some(address) => Some(self.name(address, comment)),
+                None => self.becomes(at, to),
+            },
+            None if image.address_fields.contains(&code.address) => {
+                Some(self.name(code.word.into(), comment))
+            }
+            None => None,
+        };
+        match (text.rfind(' '), name) {
+            (Some(at), Some(name)) if code.length == 4 && code.op == Op::Data => {
+                text[..=at].to_owned() + name.trim_matches(['(', ')'])
+            }
+            _ => text,
+        }
+    }
+
+    /// The number that an instruction moves, as a name if it is an address or
+    /// becomes one.
+    fn moved(
+        &self,
+        at: usize,
+        to: u8,
+        value: u64,
+        keep: bool,
+        pool: Option<u64>,
+        comment: &mut Option<String>,
+    ) -> Option<String> {
+        let isa = self.isa;
+        let name = match self.code[at].whole {
+            Some(address) => Some(self.name(address, comment)),
+            None => self.becomes(at, to),
+        };
+        match (pool, name) {
+            (Some(_), Some(name)) => Some(format!("={name}")),
+            (Some(_), None) => Some(format!("={}", isa.number(value as i64))),
+            (None, name) if keep => name.map(|name| isa.high(&name)),
+            (None, name) => name.map(|name| isa.low(&name)),
+        }
+    }
+
+    /// The address that a number in `register` will be part of: in the second
+    /// half of its move, or counted from the place of the code.
+    fn becomes(&self, at: usize, register: u8) -> Option<String> {
+        for Item { code, whole, .. } in self.code[at + 1..].iter().take(APART) {
+            let terms = match code.op {
+                Op::Number { to, keep: true, .. } if to == register => match whole {
+                    Some(address) => return Some(self.name(*address, &mut None)),
+                    None => continue,
+                },
+                Op::Number { to, .. } if to == register => return None,
+                Op::Sum { terms, .. } | Op::SumMemory { terms, .. } => terms,
+                Op::Other(Some(to)) if to == register => return None,
+                _ => continue,
+            };
+            let from = terms.contains(&Term::Register(register));
+            let here = terms.iter().find_map(|term| match term {
+                Term::Here(here) => Some(*here),
+                Term::Register(_) => None,
+            });
+            match (from, here, whole) {
+                (true, Some(here), Some(address)) => {
+                    let name = match code.op {
+                        Op::SumMemory { .. } => self.slot_name(*address),
+                        _ => self.name(*address, &mut None),
+                    };
+                    return Some(format!("({name} - {})", self.isa.number(here as i64)));
+                }
+                (true, None, Some(address)) => return Some(self.slot_name(*address)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The name of a slot, where it has one.
+    fn slot_name(&self, address: u64) -> String {
+        match self.program.image.slots.get(&address) {
+            Some(name) => format!("{name}_ptr"),
+            None if self.program.image.pointer(address).is_some() => format!("off_{address:X}"),
+            None => self.name(address, &mut None),
+        }
+    }
+
     fn memory(
         &mut self,
         at: usize,
@@ -307,7 +497,7 @@ impl Writer<'_, '_> {
     ) {
         let isa = self.isa;
         let base = access.base;
-        if let Some(address) = self.code[at].whole {
+        if let Some(address) = self.code[at].whole.filter(|_| !isa.names_behind()) {
             let global = self.program.image.global.filter(|_| access.moves.is_none());
             if isa.local_global() == Some(base)
                 || global.map(|global| global.wrapping_add_signed(access.offset)) == Some(address)
@@ -315,6 +505,16 @@ impl Writer<'_, '_> {
                 let name = self.global(at, access, address, comment);
                 operands[place] = isa.memory_global(access, &name);
                 return;
+            }
+            if let Some(name) = self.program.image.slots.get(&address)
+                && access.loads.is_some_and(|loads| self.is_called(at, loads))
+            {
+                let call = Call {
+                    name: name.clone(),
+                    address: None,
+                    import: true,
+                };
+                remember(&mut self.facts.calls, call);
             }
             operands[place] = isa.memory_low(base, &self.slot(address, comment));
             return;
@@ -360,6 +560,20 @@ impl Writer<'_, '_> {
             Some(target) if loaded.is_some() => self.name(target, comment),
             _ => self.slot(address, comment),
         }
+    }
+
+    /// Whether what `register` holds after instruction `at` is called: programs
+    /// for Windows reach their imports so.
+    fn is_called(&self, at: usize, register: u8) -> bool {
+        for item in self.code[at + 1..].iter().take(APART) {
+            match item.code.op {
+                Op::CallRegister(called) | Op::Jump(called) => return called == register,
+                Op::Call(_) | Op::Return => return false,
+                Op::Memory { access } if access.loads == Some(register) => return false,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The address that the page in `register` will be part of, and whether the
@@ -411,6 +625,7 @@ impl Writer<'_, '_> {
     }
 
     fn name(&self, address: u64, comment: &mut Option<String>) -> String {
+        let address = self.program.image.code_address(address);
         let mut name = String::new();
         self.program.address_name(address, &mut name, comment);
         name
@@ -449,14 +664,15 @@ impl Writer<'_, '_> {
         }
         match image.object(address) {
             Some(_) => self.name(address, comment),
-            None if image.arch.bits() == 32 => format!("dword_{address:X}"),
+            None if image.arch.pointer_size() == 4 => format!("dword_{address:X}"),
             None => format!("qword_{address:X}"),
         }
     }
 
     /// Remembers a number that says what a function computes.
     fn constants(&mut self, at: usize) {
-        let op = self.code[at].code.op;
+        let item = &self.code[at];
+        let op = item.code.op;
         let upper = match op {
             Op::Add { from, .. } | Op::Join { from, .. } => self.uppers.get(&from).copied(),
             _ => None,
@@ -466,11 +682,14 @@ impl Writer<'_, '_> {
         }
         let (to, value, keep) = match op {
             Op::Move { to, value, keep } => (to, value, keep),
+            Op::Number {
+                to, value, keep, ..
+            } if item.whole.is_none() && self.becomes(at, to).is_none() => (to, value, keep),
             Op::Upper { to, value } => {
                 self.uppers.insert(to, value);
                 return;
             }
-            Op::Add { .. } | Op::Join { .. } if self.code[at].whole.is_none() => {
+            Op::Add { .. } | Op::Join { .. } if item.whole.is_none() => {
                 let Some((to, upper)) = op.changes().zip(upper) else {
                     return;
                 };
@@ -490,10 +709,10 @@ impl Writer<'_, '_> {
             false => value,
         };
         self.parts.insert(to, whole);
-        let more = self.code[at + 1..]
-            .iter()
-            .take(4)
-            .any(|item| matches!(item.code.op, Op::Move { to: t, keep: true, .. } if t == to));
+        let more = self.code[at + 1..].iter().take(4).any(|item| {
+            matches!(item.code.op, Op::Move { to: t, keep: true, .. }
+                    | Op::Number { to: t, keep: true, .. } if t == to)
+        });
         let mask = |v: u64| v & v.wrapping_add(1) == 0;
         let plain = whole < 0x10000 || whole.is_power_of_two() || mask(whole) || mask(!whole);
         if !more && !plain {

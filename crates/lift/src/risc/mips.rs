@@ -41,6 +41,7 @@ impl Isa for Mips {
             op = Op::Other(Some(to));
         }
         Some(Code {
+            state: 0,
             address,
             length: 4,
             word,

@@ -11,11 +11,17 @@ use crate::image::Image;
 use crate::program::Arch;
 use crate::step::{Reference, Step};
 
-mod aarch64;
+pub(crate) mod aarch64;
+mod arm;
 pub(crate) mod listing;
 mod mips;
 mod powerpc;
 mod riscv;
+
+pub(crate) use arm::Modes;
+
+/// Instructions that may lie between the two halves of an address.
+const APART: usize = 24;
 
 /// The part of an instruction that matters here. Registers are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +105,41 @@ pub(crate) enum Op {
         value: u64,
         keep: bool,
     },
+    /// A number that may be an address or a part of one: moved, set into the
+    /// upper bits of a register (`keep`), or loaded from `pool`.
+    Number {
+        to: u8,
+        value: u64,
+        keep: bool,
+        pool: Option<u64>,
+    },
+    /// Two registers are added, or one and the place of the code.
+    Sum {
+        to: u8,
+        terms: [Term; 2],
+    },
+    /// A load or a store at such a sum.
+    SumMemory {
+        loads: Option<u8>,
+        terms: [Term; 2],
+    },
+    /// To where a table in the code says.
+    Switch {
+        falls: bool,
+    },
+    /// Data among the code.
+    Data,
     /// Anything else: the register that it changes, if any.
     Other(Option<u8>),
+    /// The same for several registers, bit by bit.
+    Others(u32),
+}
+
+/// What is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Term {
+    Register(u8),
+    Here(u64),
 }
 
 impl Op {
@@ -151,6 +190,8 @@ pub(crate) struct Code {
     pub(crate) length: u8,
     /// The bytes as a number, in the processor's order.
     pub(crate) word: u32,
+    /// The state of a processor that has several.
+    pub(crate) state: u8,
     pub(crate) op: Op,
 }
 
@@ -167,6 +208,19 @@ pub(crate) trait Isa: Sync {
     /// where fewer bytes are left than it has.
     fn decode(&self, image: &Image<'_>, bytes: &[u8], address: u64) -> Option<Code>;
 
+    /// The code at an address that an instruction makes, where it may be code.
+    fn code_taken(&self, image: &Image<'_>, address: u64) -> Option<u64> {
+        let _ = image;
+        Some(address)
+    }
+
+    /// `code` as those before it make it; `carried` is what they leave behind,
+    /// at first 0.
+    fn carry(&self, code: Code, carried: &mut u32) -> Code {
+        let _ = carried;
+        code
+    }
+
     /// The instruction as text; none for what is no instruction.
     fn text(&self, code: &Code) -> Option<Text>;
 
@@ -175,6 +229,12 @@ pub(crate) trait Isa: Sync {
 
     /// The number of the frame pointer, where there is a customary one.
     fn frame_pointer(&self) -> Option<u8>;
+
+    /// The same for code like this.
+    fn frame_pointer_of(&self, code: &Code) -> Option<u8> {
+        let _ = code;
+        self.frame_pointer()
+    }
 
     /// The register of the first argument of a function.
     fn argument(&self) -> u8;
@@ -242,17 +302,29 @@ pub(crate) trait Isa: Sync {
         4
     }
 
-    /// The number that a register is compared with.
+    /// The number that a register is compared with, or cut down to.
     fn compared(&self, code: &Code) -> Option<u64>;
 
     /// Bytes that a load reads at a register and a register, 0 if it is none.
     fn indexed_load(&self, code: &Code) -> u64;
+
+    /// Whether it adds a number of one or two bytes with a sign.
+    fn adds_signed(&self, code: &Code) -> bool {
+        let _ = code;
+        false
+    }
 
     /// Whether it does nothing, or marks where jumps may land.
     fn is_nop(&self, code: &Code) -> bool;
 
     /// Whether it fills the space between functions.
     fn is_padding(&self, code: &Code) -> bool;
+
+    /// Whether it saves the return address, as no code does after a call.
+    fn saves_return(&self, code: &Code) -> bool {
+        let _ = code;
+        false
+    }
 
     /// Whether a function begins like this.
     fn is_prologue(&self, code: &Code) -> bool;
@@ -304,6 +376,12 @@ pub(crate) trait Isa: Sync {
     /// The second half.
     fn low(&self, name: &str) -> String;
 
+    /// Whether what a register leads to is named behind the instruction, and its
+    /// operands stay as they are.
+    fn names_behind(&self) -> bool {
+        false
+    }
+
     /// What stands between an operand and the next.
     fn separator(&self, before: &str, after: &str) -> &'static str;
 }
@@ -319,6 +397,7 @@ pub(crate) fn isa(arch: Arch) -> Option<&'static dyn Isa> {
     match arch {
         Arch::X86_64 | Arch::X86 => None,
         Arch::Aarch64 => Some(&aarch64::Aarch64),
+        Arch::Arm => Some(&arm::Arm),
         Arch::Riscv64 => Some(&riscv::Riscv),
         Arch::Mips | Arch::Mipsel => Some(&mips::Mips),
         Arch::PowerPc => Some(&powerpc::NARROW),
@@ -337,6 +416,7 @@ pub(crate) struct Codes<'b> {
     image: &'b Image<'b>,
     bytes: &'b [u8],
     address: u64,
+    carried: u32,
     values: Values,
     /// The instruction before was a call that has yet to take place.
     called: bool,
@@ -360,6 +440,7 @@ impl<'b> Codes<'b> {
             image,
             bytes,
             address,
+            carried: 0,
             values,
             called: false,
             further: None,
@@ -402,7 +483,7 @@ impl<'b> Codes<'b> {
     }
 
     /// The number that `code`, the last instruction, compares a register with.
-    pub(crate) fn compared(&self, code: &Code) -> Option<u64> {
+    fn compared(&self, code: &Code) -> Option<u64> {
         let register = self.isa.compared_register(code)?;
         match self.values.held(register) {
             Some(Held::Number(number)) => Some(number),
@@ -418,6 +499,7 @@ impl Iterator for Codes<'_> {
         let code = self.isa.decode(self.image, self.bytes, self.address)?;
         self.bytes = self.bytes.get(usize::from(code.length)..)?;
         self.address = self.address.wrapping_add(code.length.into());
+        let code = self.isa.carry(code, &mut self.carried);
         self.further = match code.op {
             Op::Add { from, value, .. } => match self.values.held(from) {
                 Some(Held::Whole(at)) => Some(at.wrapping_add_signed(value)),
@@ -429,39 +511,102 @@ impl Iterator for Codes<'_> {
             },
             _ => None,
         };
-        let whole = self.values.follow(self.isa, self.image, &code);
+        let mut whole = self.values.follow(self.isa, self.image, &code);
+        if let Op::Number {
+            to, pool: Some(_), ..
+        } = code.op
+            && whole.is_some()
+            && self.is_distance(to)
+        {
+            whole = None;
+            self.values.make_number(to);
+        }
         let calls = matches!(
             code.op,
             Op::Call(_) | Op::CallRegister(_) | Op::CallAt { .. }
         );
         let delays = self.isa.delays(&code);
         if std::mem::replace(&mut self.called, calls && delays) || (calls && !delays) {
-            self.values.forget(self.isa.clobbered());
+            // No call keeps the registers that have no bit.
+            self.values
+                .forget(u64::from(self.isa.clobbered()) | !0 << 32);
         }
         Some((code, whole))
     }
 }
 
+impl<'b> Codes<'b> {
+    /// Whether the number in `register` is added to the place of the code. It
+    /// may look like an address by chance.
+    fn is_distance(&self, register: u8) -> bool {
+        let mut address = self.address;
+        let mut bytes = self.bytes;
+        for _ in 0..APART {
+            let Some(code) = self.isa.decode(self.image, bytes, address) else {
+                return false;
+            };
+            match code.op {
+                Op::Sum { terms, .. } | Op::SumMemory { terms, .. }
+                    if terms.contains(&Term::Register(register)) =>
+                {
+                    return terms.iter().any(|term| matches!(term, Term::Here(_)));
+                }
+                Op::Number { to, .. } | Op::Other(Some(to)) if to == register => return false,
+                Op::Return | Op::Data | Op::Undefined => return false,
+                _ => {}
+            }
+            address = address.wrapping_add(code.length.into());
+            bytes = bytes.get(usize::from(code.length)..).unwrap_or(&[]);
+        }
+        false
+    }
+
+    /// The next instruction as discovery needs it.
+    /// It comes with whether it jumps only behind the one after it.
+    pub(crate) fn step(&mut self) -> Option<(Step, bool)> {
+        let (code, whole) = self.next()?;
+        let mut step = step(self.isa, self.image, &code, whole);
+        step.compares = step.compares.or_else(|| self.compared(&code));
+        // A table that code adds its index to before it loads.
+        if matches!(code.op, Op::Memory { .. }) && step.entry > 0 {
+            step.table = self.further;
+        }
+        Some((step, self.isa.delays(&code)))
+    }
+}
+
 /// What discovery must know of an instruction that makes the address `whole`.
-pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
+fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> Step {
     let op = code.op;
     // What is read or written there is data.
-    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. }));
+    let taken = whole.filter(|_| !matches!(op, Op::Memory { .. } | Op::SumMemory { .. }));
+    let code_taken = taken.and_then(|address| isa.code_taken(image, address));
+    let named = |how| {
+        let target = code_taken?;
+        let how = match image.slots.contains_key(&target) {
+            true => Reference::Through,
+            false => how,
+        };
+        Some((target, how))
+    };
     let mut step = Step {
         address: code.address,
         length: code.length.into(),
         invalid: false,
         ends: false,
+        traps: false,
         indirect: false,
-        reference: taken.map(|target| (target, Reference::Address)),
+        reference: code_taken.map(|target| (target, Reference::Address)),
         table: taken,
         restores: restores(isa, op),
+        saves: isa.saves_return(code),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
         offset: match op {
             Op::Memory { access } => access.offset,
             _ => 0,
         },
+        adds_signed: isa.adds_signed(code),
     };
     match op {
         Op::Branch(target) => {
@@ -471,14 +616,16 @@ pub(crate) fn step(isa: &dyn Isa, code: &Code, whole: Option<u64>) -> Step {
         Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
         Op::Call(target) => step.reference = Some((target, Reference::Call)),
         Op::CallRegister(_) | Op::CallAt { .. } => {
-            (step.reference, step.table) = (taken.map(|target| (target, Reference::Call)), None);
+            (step.reference, step.table) = (named(Reference::Call), None);
         }
         Op::Jump(_) | Op::JumpAt { .. } => {
-            (step.reference, step.table) = (taken.map(|target| (target, Reference::Jump)), None);
+            (step.reference, step.table) = (named(Reference::Jump), None);
             (step.ends, step.indirect) = (true, taken.is_none());
         }
-        Op::Return | Op::Stop => step.ends = true,
-        Op::Undefined => (step.ends, step.invalid) = (true, true),
+        Op::Return => step.ends = true,
+        Op::Stop => (step.ends, step.traps) = (true, true),
+        Op::Switch { falls } => (step.ends, step.indirect) = (!falls, true),
+        Op::Undefined | Op::Data => (step.ends, step.invalid) = (true, true),
         _ => {}
     }
     step
@@ -564,7 +711,8 @@ impl Values {
                 None
             }
             Op::Address { to, address } => {
-                self.set(isa, image, to, None);
+                let followed = isa.names_behind().then_some(Held::Part(address));
+                self.set(isa, image, to, followed);
                 Some(address)
             }
             Op::Add { to, from, value } => {
@@ -586,6 +734,40 @@ impl Values {
                     Held::Whole(at) | Held::Part(at) | Held::Slot(at) => Some(at),
                     _ => None,
                 }
+            }
+            Op::Number {
+                to,
+                value,
+                keep,
+                pool,
+            } => {
+                let low = self.value(to).map_or(0, |low| low.0 & 0xffff);
+                let number = if keep { value | low } else { value };
+                let field = pool.unwrap_or(code.address);
+                let address = (keep || pool.is_some())
+                    && match image.absolute {
+                        true => number >= 0x1000 && image.region(number).is_some(),
+                        false => image.address_fields.contains(&field),
+                    };
+                let held = if address { Held::Part } else { Held::Number };
+                self.set(isa, image, to, Some(held(number)));
+                address.then_some(number)
+            }
+            Op::Sum { to, terms } => {
+                let sum = self.sum(terms);
+                self.set(isa, image, to, sum.map(Held::Part));
+                sum
+            }
+            Op::SumMemory { loads, terms } => {
+                let sum = self.sum(terms);
+                if let Some(to) = loads {
+                    self.set(isa, image, to, None);
+                }
+                sum
+            }
+            Op::Others(registers) => {
+                self.forget(registers.into());
+                None
             }
             Op::Move {
                 to,
@@ -655,13 +837,30 @@ impl Values {
         whole
     }
 
-    /// Forgets what a call may change.
-    fn forget(&mut self, clobbered: u32) {
-        for (register, value) in self.0.iter_mut().enumerate() {
-            if register >= 32 || clobbered >> register & 1 == 1 {
-                *value = None;
-            }
+    /// The number in `register`, and whether it is an address or most of one.
+    fn value(&self, register: u8) -> Option<(u64, bool)> {
+        match self.held(register)? {
+            Held::Part(address) => Some((address, true)),
+            Held::Number(number) => Some((number, false)),
+            _ => None,
         }
+    }
+
+    /// What `register` holds is a number, and no address.
+    fn make_number(&mut self, register: u8) {
+        if let Some((number, _)) = self.value(register) {
+            self.0[usize::from(register & 63)] = Some(Held::Number(number));
+        }
+    }
+
+    /// An address and a number; 32-bit code is what adds registers.
+    fn sum(&self, terms: [Term; 2]) -> Option<u64> {
+        let value = |term| match term {
+            Term::Register(register) => self.value(register),
+            Term::Here(number) => Some((number, true)),
+        };
+        let (left, right) = (value(terms[0])?, value(terms[1])?);
+        (left.1 != right.1).then(|| left.0.wrapping_add(right.0) & 0xffff_ffff)
     }
 
     fn set(&mut self, isa: &dyn Isa, image: &Image<'_>, register: u8, value: Option<Held>) {
@@ -669,6 +868,15 @@ impl Values {
             return;
         }
         self.0[usize::from(register & 63)] = value.filter(|_| isa.holds(register));
+    }
+
+    /// Forgets what is in a set of registers, bit by bit.
+    fn forget(&mut self, registers: u64) {
+        for (register, value) in self.0.iter_mut().enumerate() {
+            if registers >> register & 1 == 1 {
+                *value = None;
+            }
+        }
     }
 }
 

@@ -45,6 +45,7 @@ impl Isa for PowerPc {
             *target = global_entry(image, *target);
         }
         Some(Code {
+            state: 0,
             address,
             length: 4,
             word,

@@ -40,6 +40,7 @@ impl Isa for Riscv {
         let short = u32::from(u16::from_le_bytes(*bytes.first_chunk()?));
         if short & 3 != 3 {
             return Some(Code {
+                state: 0,
                 address,
                 length: 2,
                 word: short,
@@ -48,6 +49,7 @@ impl Isa for Riscv {
         }
         let word = u32::from_le_bytes(*bytes.first_chunk()?);
         Some(Code {
+            state: 0,
             address,
             length: 4,
             word,

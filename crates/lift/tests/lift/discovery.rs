@@ -142,7 +142,7 @@ fn lines_are_contiguous() {
     let program = Program::parse(&bytes).unwrap();
     for function in program.functions() {
         let listing = program.listing(function);
-        let mut lines = listing.lines.iter();
+        let mut lines = listing.lines();
         for range in &function.ranges {
             let mut at = range.start;
             while at < range.end {

@@ -1,6 +1,6 @@
 //! Listings, line by line.
 
-use binscribe_lift::{BinaryKind, Kind, Program};
+use binscribe_lift::{BinaryKind, Call, Kind, Program};
 
 use crate::fixture;
 
@@ -9,7 +9,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -23,6 +23,69 @@ fn bubblesort_is_that_of_ida() {
 #[test]
 fn sha3_is_that_of_ida() {
     check("case-study.o", "sha3", SHA3);
+}
+
+/// What IDA shows for the 32-bit function of CLAP's case study, 192 lines. 130
+/// are the same. The others have what IDA takes from Microsoft's headers: what
+/// arguments are for, as comments, and names and types of variables on the
+/// stack, here the places that the fixture gives them; and once it shows a
+/// number as a letter too.
+#[test]
+fn malware_is_that_of_ida_but_for_types() {
+    let variables = [
+        ("+pbmi.bmiHeader.biSize]", "+var_44]"),
+        ("+pbmi.bmiHeader.biWidth]", "+var_40]"),
+        ("+pbmi.bmiHeader.biHeight]", "+var_3C]"),
+        ("+pbmi.bmiHeader.biPlanes]", "+var_38]"),
+        ("+pbmi.bmiHeader.biBitCount]", "+var_36]"),
+        ("+pbmi.bmiHeader.biCompression]", "+var_34]"),
+        ("+pbmi.bmiHeader.biSizeImage]", "+var_30]"),
+        ("+pbmi.bmiHeader.biXPelsPerMeter]", "+var_2C]"),
+        ("+pbmi.bmiHeader.biYPelsPerMeter]", "+var_28]"),
+        ("+pbmi.bmiHeader.biClrUsed]", "+var_24]"),
+        ("+pbmi.bmiHeader.biClrImportant]", "+var_20]"),
+        ("dword ptr [ebp+pbmi.bmiColors.rgbBlue]", "[ebp+var_1C]"),
+        ("+pbmi]", "+var_44]"),
+        ("+Rect.right]", "+var_10]"),
+        ("+Rect.left]", "+var_18]"),
+        ("+Rect.bottom]", "+var_C]"),
+        ("+Rect.top]", "+var_14]"),
+        ("+Rect]", "+var_18]"),
+        ("+ppvBits]", "+var_78]"),
+        ("+nSavedDC]", "+var_9C]"),
+        ("+cy]", "+var_8C]"),
+        ("+h]", "+var_94]"),
+    ];
+    let mut same = 0;
+    let untyped: Vec<String> = MALWARE
+        .trim_start()
+        .lines()
+        .map(|line| {
+            let mut text = line.to_owned();
+            for (ida, ours) in variables {
+                text = text.replace(ida, ours);
+            }
+            // ` ; DeleteDC` is what a register holds.
+            if let Some((code, comment)) = text.split_once(';')
+                && (!code.ends_with(' ') || comment == " '('")
+            {
+                text = code.trim_end().to_owned();
+            }
+            same += usize::from(text == line);
+            text
+        })
+        .collect();
+    assert_eq!((untyped.len(), same), (192, 130));
+    check("case-study-x86.dll", "sub_10001090", &untyped.join("\n"));
+    let bytes = fixture("case-study-x86.dll");
+    let program = Program::parse(&bytes).unwrap();
+    let malware = program.listing(program.find("sub_10001090").unwrap());
+    let deletes = malware.facts.calls.iter().filter(|c| c.name == "DeleteDC");
+    assert!(deletes.eq([&Call {
+        name: "DeleteDC".into(),
+        address: None,
+        import: true,
+    }]));
 }
 
 #[test]
@@ -128,7 +191,7 @@ fn data_of_plain_32_bit_code_is_named() {
     let text: Vec<String> = program
         .functions()
         .iter()
-        .map(|f| program.listing(f).text())
+        .map(|f| program.listing(f).into_text())
         .collect();
     let text = text.join("\n");
     for line in [
@@ -253,6 +316,200 @@ jl      short INSTR13
 nop
 nop
 leave
+retn"#;
+
+const MALWARE: &str = r#"
+push    ebp
+mov     ebp, esp
+sub     esp, 0B8h
+mov     eax, ___security_cookie
+xor     eax, ebp
+mov     [ebp+var_8], eax
+mov     eax, [ebp+arg_0]
+push    ebx
+push    esi
+push    edi
+xor     edi, edi
+push    edi
+lea     ecx, [ebp+var_B0]
+push    ecx
+lea     edx, [ebp+var_90]
+push    edx
+mov     [ebp+var_98], eax
+mov     [ebp+var_A0], 14h
+mov     [ebp+var_B0], 1
+mov     [ebp+var_AC], edi
+mov     [ebp+var_A8], edi
+mov     [ebp+var_A4], edi
+call    ds:GdiplusStartup
+mov     [ebp+var_88], 452DFA4Ah
+mov     [ebp+var_84], 0B35DDD9Ch
+mov     [ebp+var_80], 0EBE70551h
+call    ds:GetDesktopWindow
+lea     edx, [ebp+Rect]
+mov     esi, eax
+push    edx; lpRect
+push    esi; hWnd
+call    ds:GetWindowRect
+push    esi; hWnd
+call    ds:GetWindowDC
+mov     esi, eax
+mov     eax, [ebp+Rect.right]
+sub     eax, [ebp+Rect.left]
+push    0Ch; index
+mov     [ebp+var_7C], eax
+mov     eax, [ebp+Rect.bottom]
+sub     eax, [ebp+Rect.top]
+push    esi; hdc
+mov     [ebp+cy], eax
+call    ds:GetDeviceCaps
+push    esi; hdc
+mov     [ebp+h], eax
+call    ds:CreateCompatibleDC
+mov     ecx, [ebp+cy]
+push    edi; offset
+neg     ecx
+push    edi; hSection
+mov     [ebp+pbmi.bmiHeader.biHeight], ecx
+lea     ecx, [ebp+ppvBits]
+push    ecx; ppvBits
+mov     edx, 1
+push    edx; usage
+mov     ebx, eax
+mov     eax, [ebp+var_7C]
+mov     [ebp+pbmi.bmiHeader.biPlanes], dx
+lea     edx, [ebp+pbmi]
+mov     [ebp+pbmi.bmiHeader.biWidth], eax
+mov     ax, word ptr [ebp+h]
+push    edx; pbmi
+push    esi; hdc
+mov     [ebp+pbmi.bmiHeader.biSize], 28h ; '('
+mov     [ebp+pbmi.bmiHeader.biBitCount], ax
+mov     [ebp+pbmi.bmiHeader.biCompression], edi
+mov     [ebp+pbmi.bmiHeader.biSizeImage], edi
+mov     [ebp+pbmi.bmiHeader.biXPelsPerMeter], edi
+mov     [ebp+pbmi.bmiHeader.biYPelsPerMeter], edi
+mov     [ebp+pbmi.bmiHeader.biClrUsed], edi
+mov     [ebp+pbmi.bmiHeader.biClrImportant], edi
+mov     dword ptr [ebp+pbmi.bmiColors.rgbBlue], edi
+call    ds:CreateDIBSection
+mov     [ebp+h], eax
+push    ebx; hdc
+cmp     eax, edi
+jnz     short INSTR96
+mov     edi, ds:DeleteDC
+call    edi ; DeleteDC
+push    esi; hdc
+call    edi ; DeleteDC
+mov     eax, [ebp+var_90]
+push    eax
+call    ds:GdiplusShutdown
+xor     eax, eax
+pop     edi
+pop     esi
+pop     ebx
+mov     ecx, [ebp+var_8]
+xor     ecx, ebp; StackCookie
+call    __security_check_cookie
+mov     esp, ebp
+pop     ebp
+retn
+call    ds:SaveDC
+mov     ecx, [ebp+h]
+push    ecx; h
+push    ebx; hdc
+mov     [ebp+nSavedDC], eax
+call    ds:SelectObject
+mov     edx, [ebp+cy]
+mov     eax, [ebp+var_7C]
+push    0CC0020h; rop
+push    edi; y1
+push    edi; x1
+push    esi; hdcSrc
+push    edx; cy
+push    eax; cx
+push    edi; y
+push    edi; x
+push    ebx; hdc
+call    ds:BitBlt
+mov     ecx, [ebp+nSavedDC]
+push    ecx; nSavedDC
+push    ebx; hdc
+call    ds:RestoreDC
+push    ebx; hdc
+mov     ebx, ds:DeleteDC
+call    ebx ; DeleteDC
+push    esi; hdc
+call    ebx ; DeleteDC
+push    10h
+call    ds:GdipAlloc
+mov     esi, eax
+cmp     esi, edi
+jz      short INSTR140
+mov     eax, [ebp+h]
+lea     edx, [ebp+var_7C]
+push    edx
+push    edi
+push    eax
+mov     dword ptr [esi], offset Gdiplus::Bitmap::`vftable'
+mov     [ebp+var_7C], edi
+call    ds:GdipCreateBitmapFromHBITMAP
+mov     ecx, [ebp+var_7C]
+mov     [esi+8], eax
+mov     [esi+4], ecx
+jmp     short INSTR141
+xor     esi, esi
+mov     edx, [ebp+var_88]
+mov     ecx, [ebp+var_80]
+mov     eax, 1D5BE4B5h
+mov     [ebp+var_70], eax
+mov     eax, [ebp+var_84]
+mov     [ebp+var_68], eax
+mov     [ebp+var_6C], edx
+lea     eax, [ebp+var_54]
+mov     ebx, 1
+lea     edx, [ebp+var_A0]
+push    eax
+mov     [ebp+var_74], ebx
+mov     [ebp+var_60], ebx
+mov     [ebp+var_64], ecx
+mov     [ebp+var_5C], 4
+mov     [ebp+var_58], edx
+call    sub_10001080
+mov     eax, [ebp+var_98]
+add     esp, 4
+lea     ecx, [ebp+var_74]
+push    ecx
+mov     ecx, [esi+4]
+lea     edx, [ebp+var_54]
+push    edx
+push    eax
+push    ecx
+call    ds:GdipSaveImageToFile
+cmp     eax, edi
+jz      short INSTR172
+mov     [esi+8], eax
+mov     edi, eax
+mov     edx, [esi]
+mov     eax, [edx]
+push    ebx
+mov     ecx, esi
+call    eax
+mov     ecx, [ebp+h]
+push    ecx; ho
+call    ds:DeleteObject
+mov     edx, [ebp+var_90]
+push    edx
+call    ds:GdiplusShutdown
+mov     ecx, [ebp+var_8]
+mov     eax, edi
+pop     edi
+pop     esi
+xor     ecx, ebp; StackCookie
+pop     ebx
+call    __security_check_cookie
+mov     esp, ebp
+pop     ebp
 retn"#;
 
 const MAIN: &str = r#"

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use binscribe_lift::{BinaryKind, Error, Format, Program, Source, members};
+use binscribe_lift::{Arch, BinaryKind, Error, Format, Program, Source, is_archive, members};
 
 use crate::fixture;
 
@@ -11,7 +11,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -78,7 +78,7 @@ fn stripped_library() {
     let facts = program.listing(report).facts;
     assert_eq!(facts.calls[0].name, "fprintf");
     assert_eq!(facts.strings, ["value: %s\n"]);
-    let text = program.listing(report).text();
+    let text = program.listing(report).into_text();
     assert!(text.contains("mov     rax, cs:__stderrp_ptr"), "{text}");
 }
 
@@ -112,11 +112,12 @@ fn kernel_extension() {
     bytes[12] = 0xb;
     let program = Program::parse(&bytes).unwrap();
     assert_eq!(program.info().kind, BinaryKind::SharedObject);
-    let text = program.listing(program.find("report").unwrap()).text();
+    let text = program.listing(program.find("report").unwrap()).into_text();
     assert!(text.contains("call    fprintf"), "{text}");
 }
 
-/// The part for x86-64 is read; it was linked by a linker that lists no starts.
+/// The part for x86-64 is read where none is named; it was linked by a linker
+/// that lists no starts.
 #[test]
 fn universal_file() {
     let mut bytes = fixture("small.universal");
@@ -124,10 +125,13 @@ fn universal_file() {
     assert_eq!(program.info().kind, BinaryKind::Executable);
     let sizes: Vec<u64> = functions(&program).into_values().collect();
     assert_eq!(sizes, [17, 39, 148, 91, 55]);
-    let text = program.listing(program.find("report").unwrap()).text();
+    let text = program.listing(program.find("report").unwrap()).into_text();
     assert!(text.contains("call    _fprintf"), "{text}");
-    // The second processor becomes PowerPC.
+    // The second processor becomes PowerPC, then the first one 32-bit ARM.
     bytes[28..32].copy_from_slice(&[0, 0, 0, 18]);
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.info().arch, Arch::Aarch64);
+    bytes[8..12].copy_from_slice(&[0, 0, 0, 12]);
     let error = Program::parse(&bytes).err().unwrap();
     let Error::UnsupportedArchitecture {
         format,
@@ -138,7 +142,185 @@ fn universal_file() {
     };
     assert_eq!(
         (format, architecture.as_str()),
-        (Format::MachO, "AArch64 and PowerPC")
+        (Format::MachO, "32-bit ARM and PowerPC")
+    );
+}
+
+/// Its parts are members, and so are those of the libraries in it.
+#[test]
+fn parts_of_a_universal_file_are_members() {
+    let names = |bytes: &[u8]| -> Vec<String> {
+        members(bytes)
+            .unwrap()
+            .into_iter()
+            .map(|m| m.name)
+            .collect()
+    };
+    let bytes = fixture("small.universal");
+    assert!(!is_archive(&bytes));
+    let parts = members(&bytes).unwrap();
+    let arches: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            (
+                part.name.as_str(),
+                Program::parse(part.bytes).unwrap().info().arch,
+            )
+        })
+        .collect();
+    assert_eq!(arches, [("x86_64", Arch::X86_64), ("arm64", Arch::Aarch64)]);
+    let library = fixture("libsmall.a");
+    let mut universal = vec![0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2];
+    let size = library.len() as u32;
+    for (cpu, at) in [(0x0100_000c, 48), (0x0100_0007, 48 + size)] {
+        for word in [cpu, 2, at, size, 0] {
+            universal.extend(u32::to_be_bytes(word));
+        }
+    }
+    universal.extend(library.iter().chain(&library));
+    assert!(is_archive(&universal));
+    assert_eq!(
+        names(&universal),
+        [
+            "small.o",
+            "case-study.o",
+            "arm64e:small.o",
+            "arm64e:case-study.o"
+        ]
+    );
+}
+
+/// Stubs, chained fixups and addresses that the linker made near.
+#[test]
+fn stripped_program_for_aarch64() {
+    check("small-arm64.macho", "main", MAIN_ARM64);
+    check("small-arm64.macho", "sub_1000005A0", REPORT_ARM64);
+    let bytes = fixture("small-arm64.macho");
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.info().arch, Arch::Aarch64);
+    let twin = fixture("small.universal");
+    let object = members(&twin).unwrap()[1].bytes;
+    let twin = Program::parse(object).unwrap();
+    let sizes = |program: &Program<'_>| functions(program).into_values().collect::<Vec<_>>();
+    assert_eq!(sizes(&program), [16, 72, 192, 108, 64]);
+    assert_eq!(sizes(&program), sizes(&twin));
+    assert_eq!(program.diagnostics(), []);
+}
+
+/// Before linking: names come from relocations in instructions.
+#[test]
+fn object_file_for_aarch64() {
+    let bytes = fixture("small.universal");
+    let object = members(&bytes).unwrap()[1].bytes;
+    let program = Program::parse(object).unwrap();
+    assert_eq!(program.info().kind, BinaryKind::Relocatable);
+    let text = program.listing(program.find("report").unwrap()).into_text();
+    for line in [
+        "ADRP            X8, #__stderrp_ptr@PAGE",
+        "LDR             X8, [X8,#__stderrp_ptr@PAGEOFF]",
+        "ADD             X1, X1, #aValueS@PAGEOFF; \"value: %s\\n\"",
+        "LDR             W9, [X8,#counter@PAGEOFF]",
+        "BL              fprintf",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+/// Methods keep their names, in lists of distances and in lists of pointers.
+#[test]
+fn methods_of_objective_c() {
+    for name in ["objc_relative.dylib", "no_objc_relative.dylib"] {
+        let bytes = fixture(name);
+        let program = Program::parse(&bytes).unwrap();
+        assert!(program.info().stripped);
+        let functions = program.functions().iter();
+        let names: Vec<String> = functions.map(|f| f.display_name()).collect();
+        assert_eq!(
+            names,
+            [
+                "+[Counter_limit]",
+                "-[Counter_add:to:]",
+                "-[Counter(Extra)_twice:]"
+            ],
+            "{name}"
+        );
+    }
+}
+
+/// Where the load command `kind` is.
+fn command(bytes: &[u8], kind: u32) -> usize {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let mut at = 32;
+    while word(at) != kind {
+        at += word(at + 4) as usize;
+    }
+    at
+}
+
+/// Without the list of starts there is the table that exceptions are unwound
+/// by, and what that leaves out is called.
+#[test]
+fn unwind_table_instead_of_function_starts() {
+    const FUNCTION_STARTS: u32 = 0x26;
+    for name in ["small.macho", "small-arm64.macho"] {
+        let mut bytes = fixture(name);
+        let expected = functions(&Program::parse(&bytes).unwrap());
+        let at = command(&bytes, FUNCTION_STARTS);
+        bytes[at + 12..at + 16].fill(0);
+        let program = Program::parse(&bytes).unwrap();
+        assert_eq!(functions(&program), expected, "{name}");
+        let mut functions = program.functions().iter();
+        assert!(functions.any(|f| f.source == Source::CompactUnwind));
+    }
+}
+
+/// The pointers of arm64e are laid out differently, and some are signed. There is
+/// no linker for them at hand, so that a program for arm64 gets them here.
+#[test]
+fn pointers_of_arm64e() {
+    const CHAINED_FIXUPS: u32 = 0x8000_0034;
+    const USERLAND24: u16 = 12;
+    let mut bytes = fixture("small-arm64.macho");
+    let (main, report) = {
+        let program = Program::parse(&bytes).unwrap();
+        let text = |name| program.listing(program.find(name).unwrap()).into_text();
+        (text("main"), text("sub_1000005A0"))
+    };
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let fixups = word(&bytes, command(&bytes, CHAINED_FIXUPS) + 8) as usize;
+    // The third segment has the only chain: its header is followed by it.
+    let starts = fixups + word(&bytes, fixups + 4) as usize;
+    let segment = starts + word(&bytes, starts + 4 + 4 * 2) as usize;
+    bytes[segment + 6..segment + 8].copy_from_slice(&USERLAND24.to_le_bytes());
+    let mut at = 0x4000;
+    loop {
+        let old = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let (next, bind) = (old >> 51 & 0xfff, old >> 63);
+        // Every second one is signed.
+        let signed = (at as u64 / 8) & 1;
+        let target = if bind == 1 {
+            old & 0xff_ffff
+        } else {
+            old & 0xffff_ffff
+        };
+        let diversity = (signed * 0xbeef) << 32;
+        let new = target | diversity | (next / 2) << 51 | bind << 62 | signed << 63;
+        bytes[at..at + 8].copy_from_slice(&new.to_le_bytes());
+        if next == 0 {
+            break;
+        }
+        at += 4 * next as usize;
+    }
+    bytes[8] = 2;
+    let program = Program::parse(&bytes).unwrap();
+    let text = |name| program.listing(program.find(name).unwrap()).into_text();
+    assert_eq!((text("main"), text("sub_1000005A0")), (main, report));
+    // A signed pointer to a string.
+    let pick = program.listing(program.find("sub_1000005E8").unwrap());
+    assert!(
+        pick.text().contains("LDR             X2, off_100004050"),
+        "{}",
+        pick.text()
     );
 }
 
@@ -235,3 +417,41 @@ mov     esi, edi
 pop     rbp
 jmp     rax
 call    abort"#;
+
+const MAIN_ARM64: &str = r#"
+STP             X29, X30, [SP,#-0x10+var_10]!
+MOV             X29, SP
+CMP             W0, #1
+B.GT            INSTR11
+ADR             X0, aUsageSmallNUMB; "usage: small NUMBER"
+NOP
+BL              _puts
+MOV             W0, #1
+LDP             X29, X30, [SP+0x10+var_10],#0x10
+RET
+LDR             X0, [X1,#8]
+BL              _atoi
+BL              sub_1000006A8
+AND             W0, W0, #7
+LDP             X29, X30, [SP+0x10+var_10],#0x10
+B               sub_1000005E8"#;
+
+const REPORT_ARM64: &str = r#"
+SUB             SP, SP, #0x20
+STP             X29, X30, [SP,#0x20+var_10]
+ADD             X29, SP, #0x10
+NOP
+LDR             X8, __stderrp_ptr
+LDR             X8, [X8]
+STR             X0, [SP,#0x20+var_20]
+ADR             X1, aValueS; "value: %s\n"
+NOP
+MOV             X0, X8
+BL              _fprintf
+ADRP            X8, #qword_100004058@PAGE
+LDR             W9, [X8,#qword_100004058@PAGEOFF]
+ADD             W9, W9, #1
+STR             W9, [X8,#qword_100004058@PAGEOFF]
+LDP             X29, X30, [SP,#0x20+var_10]
+ADD             SP, SP, #0x20
+RET"#;

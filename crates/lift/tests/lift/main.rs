@@ -4,10 +4,17 @@
 // Helpers outside of `#[test]` functions may fail a test, and say what they found.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod arm;
+#[path = "../build/mod.rs"]
+mod build;
+mod containers;
 mod discovery;
+mod facts;
+mod go;
 mod golden;
 mod macho;
 mod malformed;
+mod raw;
 mod risc;
 mod windows;
 

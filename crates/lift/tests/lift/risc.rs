@@ -10,7 +10,8 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let listing = program.listing(function);
+    let text = listing.text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -51,6 +52,55 @@ fn stripped_riscv_program() {
 #[test]
 fn riscv_object() {
     check("small-riscv64.o", "report", RISCV_REPORT);
+}
+
+/// What runs behind a jump, before it takes place, is a part of its block: no
+/// block begins there, and each is one of the listing's lines once.
+#[test]
+fn blocks_of_mips_end_behind_what_is_delayed() {
+    let jumps = |text: &str| {
+        let mnemonic = text.split(' ').next().unwrap();
+        // Those of release 6 that end in `c` are not delayed.
+        matches!(
+            mnemonic,
+            "b" | "beq"
+                | "bne"
+                | "beqz"
+                | "bnez"
+                | "bgez"
+                | "bgtz"
+                | "blez"
+                | "bltz"
+                | "j"
+                | "jr"
+                | "jal"
+                | "jalr"
+                | "bal"
+        )
+    };
+    for file in ["small-mips", "small-mipsel", "small-mips.o"] {
+        let bytes = fixture(file);
+        let program = Program::parse(&bytes).unwrap();
+        let mut delayed = 0;
+        for function in program.functions() {
+            let listing = program.listing(function);
+            let lines: Vec<_> = listing.lines().collect();
+            let mut next = 0;
+            for block in listing.blocks() {
+                assert_eq!(block.lines.start, next, "{}", listing.text());
+                assert!(!block.lines.is_empty());
+                next = block.lines.end;
+                let before = block.lines.start.checked_sub(1);
+                let before = before.map(|before| lines[before].text);
+                assert!(!before.is_some_and(jumps), "{}", listing.text());
+                let last = block.lines.len().checked_sub(2);
+                delayed +=
+                    usize::from(last.is_some_and(|at| jumps(lines[block.lines.start + at].text)));
+            }
+            assert_eq!(next, listing.len());
+        }
+        assert!(delayed > 10, "{file}: {delayed}");
+    }
 }
 
 /// Jumps that take place late, slots of the global offset table.

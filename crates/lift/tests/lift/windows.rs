@@ -13,7 +13,7 @@ fn check(file: &str, function: &str, expected: &str) {
     let bytes = fixture(file);
     let program = Program::parse(&bytes).unwrap();
     let function = program.find(function).unwrap();
-    let text = program.listing(function).text();
+    let text = program.listing(function).into_text();
     assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
 }
 
@@ -157,6 +157,206 @@ fn object_file_has_names_from_relocations() {
     assert!(program.functions().iter().all(|f| f.kind == Kind::Normal));
 }
 
+/// The starts of functions of a program, as its object file has them, and as it
+/// has them itself.
+fn starts(program: &str, object: &str, text: u64) -> [BTreeSet<(u64, u64)>; 2] {
+    [(object, text), (program, 0)].map(|(name, base)| {
+        let bytes = fixture(name);
+        let program = Program::parse(&bytes).unwrap();
+        assert_eq!(program.diagnostics(), []);
+        let functions = program.functions().iter();
+        functions.map(|f| (f.address + base, f.size)).collect()
+    })
+}
+
+/// 32 bits: no table lists the functions, and nothing leads to one of them.
+/// Arguments are on the stack, and addresses in the instructions.
+#[test]
+fn stripped_32_bit_program_has_the_functions_of_its_object_file() {
+    let [truth, found] = starts("windows-x86.exe", "windows-x86.obj", 0x40_1000);
+    let addresses = |list: BTreeSet<(u64, u64)>| -> Vec<u64> {
+        list.into_iter().map(|(address, _)| address).collect()
+    };
+    assert_eq!(truth.len(), 11);
+    assert_eq!(addresses(found), addresses(truth));
+    check("windows-x86.exe", "sub_401050", X86_OPEN_LOG);
+    check("windows-x86.obj", "_open_log", X86_OBJECT_OPEN_LOG);
+    let bytes = fixture("windows-x86.exe");
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.info().arch.id(), "x86");
+    let source = |address: &str| program.find(address).unwrap().source;
+    // Control Flow Guard, the list of handlers of exceptions, callbacks.
+    for listed in ["0x401160", "0x401170", "0x401210"] {
+        assert_eq!(source(listed), Source::EntryPoint, "{listed}");
+    }
+    assert_eq!(source("0x401000"), Source::CallTarget);
+    let pick = program
+        .listing(program.find("sub_401090").unwrap())
+        .into_text();
+    for line in [
+        "jmp     ds:off_402064[ecx*4]",
+        "push    offset aOne; \"one\\n\"",
+        "call    library_12",
+        "mov     ecx, ds:shared_counter",
+        "call    ds:off_404000",
+        "call    ds:ExitProcess",
+    ] {
+        assert!(pick.lines().any(|l| l == line), "{line} is not in\n{pick}");
+    }
+    // The compiler's padding behind a call that never comes back is no part.
+    assert!(pick.ends_with("call    ds:ExitProcess"), "{pick}");
+}
+
+/// Functions of the system take their arguments off the stack, and so does one
+/// of the program: what the stack pointer reaches afterwards has its name.
+#[test]
+fn stack_is_followed_over_calls_that_take_arguments_off() {
+    check("stdcall.exe", "sub_401090", ADD);
+    let bytes = fixture("stdcall.exe");
+    let program = Program::parse(&bytes).unwrap();
+    let text = program
+        .listing(program.find("sub_401000").unwrap())
+        .into_text();
+    for line in [
+        "mov     edi, [esp+20h+arg_8]",
+        "push    [esp+eax*4+20h+var_20]",
+        "mov     ebp, [esp+20h+arg_0]",
+        "lea     ecx, [esp+24h+var_20]",
+        "add     esi, [esp+20h+var_1C]",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
+/// Names of C functions keep what 32-bit Windows puts around them; imports lose
+/// it, as in a linked program.
+#[test]
+fn names_in_a_32_bit_object_file() {
+    let bytes = fixture("windows-x86.obj");
+    let program = Program::parse(&bytes).unwrap();
+    assert!(program.find("_on_thread@12").is_some());
+    let start = program.find("_mainCRTStartup").unwrap();
+    let calls = program.listing(start).facts.calls;
+    let calls: Vec<&str> = calls.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        calls,
+        [
+            "_hash",
+            "_GetTickCount@0",
+            "_open_log",
+            "_split",
+            "_pick",
+            "_shared_add",
+            "ExitProcess",
+        ]
+    );
+}
+
+/// AArch64: entries of 8 bytes for what has a frame, nothing for what has none,
+/// and two parts of one function, one in the long form.
+#[test]
+fn stripped_aarch64_program_has_the_functions_of_its_object_file() {
+    let [truth, found] = starts("windows-aarch64.exe", "windows-aarch64.obj", TEXT);
+    assert_eq!(truth.len(), 10);
+    assert_eq!(found, truth);
+    check("windows-aarch64.exe", "sub_1400010B4", AARCH64_OPEN_LOG);
+    let bytes = fixture("windows-aarch64.exe");
+    let program = Program::parse(&bytes).unwrap();
+    assert_eq!(program.find("sub_140001000").unwrap().ranges.len(), 3);
+    let start = program.find("sub_140001238").unwrap();
+    let calls = program.listing(start).facts.calls;
+    let stub = calls.iter().find(|c| c.name == "GetTickCount").unwrap();
+    assert!(stub.import);
+    // Relocations of the object file are applied inside instructions.
+    let bytes = fixture("windows-aarch64.obj");
+    let object = Program::parse(&bytes).unwrap();
+    let text = object.listing(object.find("open_log").unwrap()).into_text();
+    let linked = AARCH64_OPEN_LOG.trim_start();
+    assert_eq!(text, linked.replace("sub_140001050", "report"));
+}
+
+/// Procedures with their sizes, from the file that the linker wrote beside the
+/// program.
+#[test]
+fn pdb_names_functions_and_data() {
+    let (bytes, pdb) = (fixture("windows-x86-pdb.exe"), fixture("windows-x86.pdb"));
+    let program = Program::parse_with_pdb(&bytes, &pdb).unwrap();
+    assert_eq!(program.diagnostics(), []);
+    let named = program
+        .functions()
+        .iter()
+        .filter(|f| f.source == Source::Pdb);
+    let named: Vec<(&str, u64)> = named
+        .map(|f| (f.name.as_deref().unwrap_or_default(), f.size))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("multiply", 16),
+            ("report", 60),
+            ("open_log", 56),
+            ("pick", 140),
+            ("hash", 58),
+            ("guarded", 15),
+            ("handles", 12),
+            ("split", 22),
+            ("between", 6),
+            ("mainCRTStartup", 86),
+            ("on_thread", 23),
+        ]
+    );
+    assert_eq!(program.functions().len(), named.len());
+    let text = program
+        .listing(program.find("multiply").unwrap())
+        .into_text();
+    assert!(text.contains("add     eax, _counter"), "{text}");
+}
+
+#[test]
+fn pdb_of_another_build_is_refused() {
+    let (bytes, pdb) = (fixture("windows-x86-pdb.exe"), fixture("windows-x86.pdb"));
+    let error = |bytes: &[u8], pdb: &[u8]| {
+        let program = Program::parse_with_pdb(bytes, pdb);
+        program.unwrap_err().to_string()
+    };
+    let mut other = bytes.clone();
+    let build = other.windows(4).position(|w| w == b"RSDS").unwrap();
+    other[build + 20] ^= 6;
+    let message = error(&other, &pdb);
+    assert!(
+        message.starts_with("a PDB of another build: it is ") && message.ends_with(" age 7"),
+        "{message}"
+    );
+    assert_eq!(
+        error(&fixture("case-study-x86.dll"), &pdb),
+        "a PE file that names no PDB"
+    );
+    assert_eq!(
+        error(&fixture("small"), &pdb),
+        "an ELF file, which takes no names from a PDB"
+    );
+    assert_eq!(
+        error(&bytes, &bytes),
+        "not a PDB file of Visual C++ 7.0 or later"
+    );
+    assert_eq!(
+        error(&bytes, &pdb[..5000]),
+        "a malformed PDB file: its directory lies outside the file"
+    );
+}
+
+/// Import libraries have entries without code, and some objects beside them.
+#[test]
+fn entries_of_an_import_library_are_passed_by() {
+    let bytes = fixture("library-x86.lib");
+    let members = binscribe_lift::members(&bytes).unwrap();
+    assert_eq!(members.len(), 3);
+    for member in members {
+        let error = Program::parse(member.bytes).unwrap_err().to_string();
+        assert_eq!(error, "a COFF object file without code");
+    }
+}
+
 fn error(bytes: &[u8]) -> String {
     Program::parse(bytes).unwrap_err().to_string()
 }
@@ -175,15 +375,14 @@ fn errors_name_what_is_wrong() {
         bytes[at..at + with.len()].copy_from_slice(with);
         error(&bytes)
     };
-    let other = changed(header, &[0x64, 0xaa]);
+    let other = changed(header, &[0xc4, 0x01]);
     assert!(
-        other.starts_with("a PE file for AArch64, which "),
+        other.starts_with("a PE file for 32-bit ARM, which "),
         "{other}"
     );
-    let other = changed(header, &[0x4c, 0x01]);
-    assert!(
-        other.starts_with("a PE file for 32-bit x86, which "),
-        "{other}"
+    assert_eq!(
+        changed(header, &[0x4c, 0x01]),
+        "a malformed PE file: its optional header is not that of a 32-bit program"
     );
     assert_eq!(
         changed(header - 4, b"NE"),
@@ -203,10 +402,10 @@ fn errors_name_what_is_wrong() {
     );
 
     let mut object = fixture("windows.obj");
-    object[..2].copy_from_slice(&[0x64, 0xaa]);
+    object[..2].copy_from_slice(&[0x64, 0x50]);
     let other = error(&object);
     assert!(
-        other.starts_with("a COFF object file for AArch64, which "),
+        other.starts_with("a COFF object file for RISC-V, which "),
         "{other}"
     );
     let mut import = vec![0, 0, 0xff, 0xff, 0, 0, 0x64, 0x86];
@@ -345,7 +544,7 @@ fn delayed_imports_are_imports() {
     put(&mut bytes, directory(1), 0);
     put(&mut bytes, directory(13), delayed);
     let program = Program::parse(&bytes).unwrap();
-    let text = |name: &str| program.listing(program.find(name).unwrap()).text();
+    let text = |name: &str| program.listing(program.find(name).unwrap()).into_text();
     assert_eq!(text("sub_140001090"), OPEN_LOG.trim_start());
     assert!(text("sub_140001200").contains("call    GetTickCount"));
     assert!(!text("sub_1400010F0").contains("library_12"));
@@ -371,6 +570,90 @@ mov     rax, rsi
 add     rsp, 40h
 pop     rsi
 retn"#;
+
+const ADD: &str = r#"
+push    edi
+push    esi
+mov     esi, [esp+8+arg_8]
+mov     edi, [esp+8+arg_0]
+push    edi
+call    ds:Sleep
+imul    esi, [esp+8+arg_4]
+add     esi, edi
+mov     eax, esi
+pop     esi
+pop     edi
+retn    0Ch"#;
+
+const X86_OPEN_LOG: &str = r#"
+push    esi
+push    0
+push    80h
+push    4
+push    0
+push    1
+push    40000000h
+push    offset aCLogsServiceLo; "C:\\logs\\service.log"
+call    ds:CreateFileW
+cmp     eax, 0FFFFFFFFh
+jz      short INSTR14
+pop     esi
+retn
+push    offset aCannotOpenTheL; "cannot open the log\n"
+mov     esi, eax
+call    sub_401010
+mov     eax, esi
+add     esp, 4
+pop     esi
+retn"#;
+
+const X86_OBJECT_OPEN_LOG: &str = r#"
+push    esi
+push    0
+push    80h
+push    4
+push    0
+push    1
+push    40000000h
+push    offset aCLogsServiceLo; "C:\\logs\\service.log"
+call    ds:CreateFileW
+cmp     eax, 0FFFFFFFFh
+jz      short INSTR14
+pop     esi
+retn
+push    offset aCannotOpenTheL; "cannot open the log\n"
+mov     esi, eax
+call    _report
+mov     eax, esi
+add     esp, 4
+pop     esi
+retn"#;
+
+const AARCH64_OPEN_LOG: &str = r#"
+STR             X19, [SP,#-0x10+var_10]!
+STR             X30, [SP,#0x10+var_8]
+ADRP            X8, #CreateFileW_ptr@PAGE
+ADRP            X0, #aCLogsServiceLo@PAGE
+ADD             X0, X0, #aCLogsServiceLo@PAGEOFF; "C:\\logs\\service.log"
+LDR             X8, [X8,#CreateFileW_ptr@PAGEOFF]
+MOV             W1, #0x40000000
+MOV             W2, #1
+MOV             X3, XZR
+MOV             W4, #4
+MOV             W5, #0x80
+MOV             X6, XZR
+BLR             X8
+CMN             X0, #1
+B.NE            INSTR22
+ADRP            X8, #aCannotOpenTheL@PAGE
+ADD             X8, X8, #aCannotOpenTheL@PAGEOFF; "cannot open the log\n"
+MOV             X19, X0
+MOV             X0, X8
+BL              sub_140001050
+MOV             X0, X19
+LDR             X30, [SP,#0x10+var_8]
+LDR             X19, [SP+0x10+var_10],#0x10
+RET"#;
 
 const PICK: &str = r#"
 sub     rsp, 28h

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use crate::image::macho;
+use crate::image::{coff, macho};
 use crate::{Error, strings};
 
-const MAGIC: &[u8] = b"!<arch>\n";
+pub(super) const MAGIC: &[u8] = b"!<arch>\n";
 const THIN: &[u8] = b"!<thin>\n";
 /// Bytes of the header before each member.
 const HEADER: usize = 60;
@@ -26,14 +26,20 @@ pub struct Member<'d> {
     pub bytes: &'d [u8],
 }
 
-/// Whether `bytes` begin like an archive.
-pub(crate) fn is_archive(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC) || bytes.starts_with(THIN)
+/// Whether `bytes` are an archive, of which a member must be named: a universal
+/// program has members too, but can be read as it is.
+pub fn is_archive(bytes: &[u8]) -> bool {
+    let archive = |bytes: &[u8]| bytes.starts_with(MAGIC) || bytes.starts_with(THIN);
+    macho::first_part(bytes).is_ok_and(archive)
 }
 
 /// The members of an archive in their order, without its tables of symbols and
-/// names: at least one, or an error. Of a damaged archive those that are whole
-/// come back; of a universal macOS library those for x86-64.
+/// names, and without the entries of import libraries, which hold no code: at
+/// least one, or an error. Of a damaged archive those that are whole come back.
+///
+/// The parts of a universal macOS file are its members, called `x86_64`, `arm64`
+/// or `arm64e`. Of a universal library the members of the first part come back
+/// by their own names, those of the others as `arm64:member.o`.
 ///
 /// A member is read like any other file:
 ///
@@ -48,7 +54,31 @@ pub(crate) fn is_archive(bytes: &[u8]) -> bool {
 /// # }
 /// ```
 pub fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, Error> {
-    let bytes = macho::x86_64_part(bytes)?;
+    let Some(parts) = macho::parts(bytes)? else {
+        return members_of_archive(bytes);
+    };
+    let mut members = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        match members_of_archive(part.bytes) {
+            Ok(found) => members.extend(found.into_iter().map(|member| match index {
+                0 => member,
+                _ => Member {
+                    name: format!("{}:{}", part.name, member.name),
+                    ..member
+                },
+            })),
+            Err(Error::NotArchive) => members.push(Member {
+                name: part.name.to_owned(),
+                bytes: part.bytes,
+            }),
+            Err(error) if index == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(members)
+}
+
+fn members_of_archive(bytes: &[u8]) -> Result<Vec<Member<'_>>, Error> {
     if bytes.starts_with(THIN) {
         return Err(Error::ThinArchive);
     }
@@ -76,6 +106,9 @@ pub fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, Error> {
             name = strings::terminated(long_names, offset);
             let end = name.iter().position(|&b| b == b'\n');
             name = &name[..end.unwrap_or(name.len())];
+        }
+        if coff::is_import(data) {
+            continue;
         }
         let table = name.starts_with(b"/") && !name[1..].contains(&b'.');
         if table || name.starts_with(b"__.SYMDEF") {

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Times reading code: binscribe's lifter against disassemblers.
+
+Each program takes the same files whole: the two objdumps disassemble linearly,
+radare2 and smda find functions and analyse them, and binscribe's lifter reads
+the file, finds the functions and makes every listing with its facts. The rounds
+alternate, so that other work on the machine meets all alike. CPU seconds (user
+and system) are the kernel's count for the process (wait4), peak resident memory
+that of GNU time, a small parent: a child of this program inherits its peak.
+Reported are the medians of the rounds. A program that takes longer
+than --limit seconds is not asked again about that file.
+
+    apt-get install time binutils llvm; pip install smda==5.0.1
+    benches/lift.py /usr/bin/ssh /usr/lib/x86_64-linux-gnu/libcrypto.so.3
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SMDA = """
+import sys
+from smda.Disassembler import Disassembler
+Disassembler().disassembleFile(sys.argv[1])
+"""
+
+
+def example():
+    build = "cargo build --release --quiet --package binscribe-lift --example lift_bench"
+    subprocess.run(build.split(), cwd=ROOT, check=True)
+    meta = json.loads(
+        subprocess.run(
+            "cargo metadata --format-version 1 --no-deps".split(),
+            cwd=ROOT, check=True, capture_output=True,
+        ).stdout
+    )
+    return Path(meta["target_directory"], "release/examples/lift_bench")
+
+
+def tools(args):
+    """Name and command of each program that is here."""
+    lifter = str(example())
+    found = {"binscribe": [lifter], "binscribe, 2 threads": [lifter, "--threads", "2"]}
+    if objdump := shutil.which(args.llvm_objdump):
+        found["llvm-objdump"] = [objdump, "-d", "--x86-asm-syntax=intel"]
+    if objdump := shutil.which("objdump"):
+        found["objdump"] = [objdump, "-d", "-M", "intel"]
+    radare2 = args.radare2.split() if args.radare2 else [shutil.which("radare2")]
+    if radare2[0]:
+        found["radare2"] = [*radare2, "-q", "-2", "-N", "-e", "scr.color=0", "-c", "aaa;aflq"]
+    if subprocess.run([args.python, "-c", "import smda"], capture_output=True).returncode == 0:
+        found["smda"] = [args.python, "-c", SMDA]
+    return found
+
+
+def once(command, file, limit):
+    """CPU seconds, wall seconds, peak bytes and output; None when it takes too long."""
+    # binscribe's options follow the file, those of the others precede it.
+    lifter = command[0].endswith("lift_bench")
+    command = [command[0], file, *command[1:]] if lifter else [*command, file]
+    with tempfile.TemporaryFile() as text, tempfile.NamedTemporaryFile() as peak:
+        out = text if lifter else subprocess.DEVNULL
+        command = ["time", "--quiet", "-f", "%M", "-o", peak.name, *command]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.DEVNULL, process_group=0
+        )
+        timer = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == -signal.SIGKILL:
+            return None
+        if process.returncode != 0:
+            sys.exit(f"{command}: {process.returncode}")
+        text.seek(0)
+        kilobytes = int(Path(peak.name).read_text().split()[-1])
+        return usage.ru_utime + usage.ru_stime, wall, kilobytes * 1024, text.read().decode()
+
+
+def measure(file, found, args):
+    """Rounds of each program, in turn."""
+    rounds = {name: [] for name in found}
+    left = dict(found)
+    for _ in range(args.rounds):
+        for name, command in list(left.items()):
+            result = once(command, file, args.limit)
+            if result is None:
+                del left[name]
+            else:
+                rounds[name].append(result)
+            # A slow program would make the run hours long.
+            if result and result[1] > args.limit / 10:
+                del left[name]
+    return rounds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=120, help="seconds (120)")
+    parser.add_argument("--llvm-objdump", default="llvm-objdump")
+    parser.add_argument("--radare2", help="command that starts it, if not on the path")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has smda")
+    args = parser.parse_args()
+    found = tools(args)
+    print("| file | MB | program | CPU s | wall s | MB of code / CPU s | CPU, of llvm-objdump's | peak, of file size |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    for file in args.files:
+        rounds = measure(file, found, args)
+        size = os.path.getsize(file)
+        parse, listing, functions, instructions, code, text = rounds["binscribe"][-1][3].split()
+        medians = {
+            name: [statistics.median(column) for column in list(zip(*results))[:3]]
+            for name, results in rounds.items() if results
+        }
+        reference = medians.get("llvm-objdump", [None])[0]
+        for name in found:
+            head = f"| {Path(file).name} | {size / 1e6:.1f} | {name} "
+            if name not in medians:
+                print(f"{head}| > {args.limit:.0f} | | | | |")
+                continue
+            cpu, wall, peak = medians[name]
+            ratio = f"{cpu / reference:.3f}" if reference else ""
+            print(f"{head}| {cpu:.2f} | {wall:.2f} | {int(code) / cpu / 1e6:.2f} | {ratio} | {peak / size:.2f} |")
+        print(
+            f"{Path(file).name}: {functions} functions, {instructions} instructions, "
+            f"{int(code) / 1e6:.2f} MB of code, {int(text) / 1e6:.1f} MB of text; one thread, last round: "
+            f"{parse} s to read and discover, {listing} s for the listings",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+//! Which functions never return.
+//!
+//! What follows a call to one is not reached from there: another function
+//! begins, or the stack is in another state. The imports that never return are
+//! known by name; a function none of whose paths leads back is found by
+//! following it, and then those that call it are looked at again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Discovery, MAX_INSTRUCTIONS};
+use crate::image::Image;
+use crate::step::Reference;
+
+/// Functions of the systems' libraries that never return; sorted.
+const NEVER_RETURN: [&str; 35] = [
+    "?terminate@@YAXXZ",
+    "ExRaiseStatus",
+    "ExitProcess",
+    "ExitThread",
+    "FreeLibraryAndExitThread",
+    "KeBugCheck",
+    "KeBugCheckEx",
+    "RaiseFailFastException",
+    "RtlExitUserProcess",
+    "RtlExitUserThread",
+    "_CxxThrowException",
+    "_Exit",
+    "_Unwind_Resume",
+    "_ZSt17__throw_bad_allocv",
+    "_ZSt19__throw_logic_errorPKc",
+    "_ZSt20__throw_length_errorPKc",
+    "_ZSt24__throw_out_of_range_fmtPKcz",
+    "_ZSt9terminatev",
+    "__assert_fail",
+    "__assert_rtn",
+    "__chk_fail",
+    "__cxa_rethrow",
+    "__cxa_throw",
+    "__fastfail",
+    "__fortify_fail",
+    "__longjmp_chk",
+    "__stack_chk_fail",
+    "__std_terminate",
+    "_exit",
+    "_invoke_watson",
+    "abort",
+    "exit",
+    "longjmp",
+    "quick_exit",
+    "terminate",
+];
+
+/// Whether a function of this name never returns.
+pub(crate) fn by_name(name: &str) -> bool {
+    let plain = name.split('@').next().unwrap_or(name);
+    [name, plain]
+        .iter()
+        .any(|name| NEVER_RETURN.binary_search(name).is_ok())
+}
+
+/// Where calls do not come back from: functions, stubs, and slots of pointers
+/// to imports.
+pub(super) fn imports(image: &Image<'_>) -> HashSet<u64> {
+    let stubs = image.imports.iter().map(|(&at, import)| (at, &import.name));
+    let slots = image.slots.iter().map(|(&at, name)| (at, name));
+    let functions = image.functions.iter().map(|f| (f.address, &f.name));
+    stubs
+        .chain(slots)
+        .chain(functions)
+        .filter(|(_, name)| by_name(name))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+impl Discovery<'_, '_> {
+    /// Adds to the functions that never return those that only ever end in one.
+    /// Returns whether there were such.
+    pub(super) fn spread_no_return(&mut self) -> bool {
+        let mut callers: HashMap<u64, Vec<u64>> = HashMap::new();
+        for edge in &self.edges {
+            if matches!(
+                edge.how,
+                Reference::Call | Reference::Jump | Reference::Through
+            ) {
+                callers.entry(edge.target).or_default().push(edge.from);
+            }
+        }
+        let before = self.no_return.len();
+        let mut open: Vec<u64> = self.no_return.iter().copied().collect();
+        open.sort_unstable();
+        // How often a function is looked at: it may call many that never return.
+        let mut looks: BTreeMap<u64, u8> = BTreeMap::new();
+        while let Some(target) = open.pop() {
+            for &from in callers.get(&target).into_iter().flatten() {
+                let looks = looks.entry(from).or_default();
+                if *looks == MAX_LOOKS || self.no_return.contains(&from) {
+                    continue;
+                }
+                *looks += 1;
+                if self.never_returns(from) {
+                    self.no_return.insert(from);
+                    open.push(from);
+                }
+            }
+        }
+        self.no_return.len() > before
+    }
+
+    /// Whether all paths of the body at `start` end in calls that do not come
+    /// back, or in none: where that cannot be told, it returns.
+    fn never_returns(&mut self, start: u64) -> bool {
+        let Some(end) = self.bodies.get(&start).map(|body| body.end) else {
+            return false;
+        };
+        let mut seen = HashSet::new();
+        let mut open = vec![start];
+        let copies = self.copies(start, end);
+        while let Some(at) = open.pop() {
+            let mut falls = !seen.contains(&at);
+            for step in self.part_steps(at, end, copies) {
+                if !seen.insert(step.address) {
+                    falls = false;
+                    break;
+                }
+                if step.invalid || seen.len() > MAX_INSTRUCTIONS / 16 {
+                    return false;
+                }
+                match step.reference {
+                    Some((target, Reference::Call | Reference::Through))
+                        if self.no_return.contains(&target) =>
+                    {
+                        falls = false;
+                        break;
+                    }
+                    Some((target, Reference::Jump | Reference::Branch)) => {
+                        if (start..end).contains(&target) {
+                            open.push(target);
+                        } else if !self.no_return.contains(&target) {
+                            return false;
+                        }
+                    }
+                    _ => {}
+                }
+                if step.ends {
+                    if !step.is_jump() && !step.traps {
+                        return false;
+                    }
+                    falls = false;
+                    break;
+                }
+            }
+            if falls {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Times that one function is followed.
+const MAX_LOOKS: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_that_the_search_needs() {
+        assert!(NEVER_RETURN.is_sorted());
+        assert!(by_name("abort") && by_name("exit@GLIBC_2.2.5") && !by_name("atexit"));
+    }
+}

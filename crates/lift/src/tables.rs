@@ -1,0 +1,163 @@
+//! Data that tells an algorithm: the tables of ciphers, hashes, checksums and
+//! codecs, known by how they begin.
+
+use crate::image::Image;
+use crate::program::Arch;
+
+/// A table of a well-known algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KnownTable {
+    /// Where it is.
+    pub address: u64,
+    /// What it is: `AES S-box`.
+    pub name: &'static str,
+    /// The algorithm: `AES`.
+    pub algorithm: &'static str,
+}
+
+struct Table {
+    name: &'static str,
+    algorithm: &'static str,
+    /// Bytes of an entry, which lie as the processor has its numbers.
+    width: usize,
+    start: &'static [u64],
+}
+
+const fn table(
+    algorithm: &'static str,
+    name: &'static str,
+    width: usize,
+    start: &'static [u64],
+) -> Table {
+    Table {
+        name,
+        algorithm,
+        width,
+        start,
+    }
+}
+
+/// Beginnings of eight bytes or more that no other data has by chance.
+#[rustfmt::skip]
+const TABLES: &[Table] = &[
+    table("AES", "AES S-box", 1, &[0x63, 0x7c, 0x77, 0x7b, 0xf2, 0x6b, 0x6f, 0xc5]),
+    table("AES", "AES inverse S-box", 1, &[0x52, 0x09, 0x6a, 0xd5, 0x30, 0x36, 0xa5, 0x38]),
+    table("AES", "AES table Te0", 4, &[0xc663_63a5, 0xf87c_7c84, 0xee77_7799]),
+    table("AES", "AES table Te0", 4, &[0xa563_63c6, 0x847c_7cf8, 0x9977_77ee]),
+    table("AES", "AES table Te0", 4, &[0xa563_63c6, 0xa563_63c6, 0x847c_7cf8]),
+    table("AES", "AES table Te1", 4, &[0xa5c6_6363, 0x84f8_7c7c, 0x99ee_7777]),
+    table("AES", "AES table Te2", 4, &[0x63a5_c663, 0x7c84_f87c, 0x7799_ee77]),
+    table("AES", "AES table Te3", 4, &[0x6363_a5c6, 0x7c7c_84f8, 0x7777_99ee]),
+    table("AES", "AES table Td0", 4, &[0x51f4_a750, 0x7e41_6553, 0x1a17_a4c3]),
+    table("AES", "AES table Td0", 4, &[0x50a7_f451, 0x5365_417e, 0xc3a4_171a]),
+    table("AES", "AES table Td0", 4, &[0x50a7_f451, 0x50a7_f451, 0x5365_417e]),
+    table("AES", "AES round constants", 4, &[0x0100_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000]),
+    table("AES", "AES round constants", 1, &[0x8d, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x1b]),
+    table("MD5", "MD5 round constants", 4, &[0xd76a_a478, 0xe8c7_b756]),
+    table("MD2", "MD2 substitution", 1, &[0x29, 0x2e, 0x43, 0xc9, 0xa2, 0xd8, 0x7c, 0x01]),
+    table("MD5 or SHA-1", "MD5 or SHA-1 initial state", 4, &[0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe]),
+    table("SHA-224", "SHA-224 initial state", 4, &[0xc105_9ed8, 0x367c_d507]),
+    table("SHA-256", "SHA-256 or BLAKE2s initial state", 4, &[0x6a09_e667, 0xbb67_ae85]),
+    table("SHA-256", "SHA-256 round constants", 4, &[0x428a_2f98, 0x7137_4491]),
+    table("SHA-384", "SHA-384 initial state", 8, &[0xcbbb_9d5d_c105_9ed8, 0x629a_292a_367c_d507]),
+    table("SHA-512", "SHA-512 or BLAKE2b initial state", 8, &[0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b]),
+    table("SHA-512", "SHA-512 round constants", 8, &[0x428a_2f98_d728_ae22, 0x7137_4491_23ef_65cd]),
+    table("SHA-3", "Keccak round constants", 8, &[1, 0x8082, 0x8000_0000_0000_808a]),
+    table("BLAKE2", "BLAKE2 permutations", 1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 14, 10, 4, 8]),
+    table("RIPEMD-160", "RIPEMD-160 message order", 1, &[7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8]),
+    table("Whirlpool", "Whirlpool S-box", 1, &[0x18, 0x23, 0xc6, 0xe8, 0x87, 0xb8, 0x01, 0x4f]),
+    table("Whirlpool", "Whirlpool table C0", 8, &[0x1818_6018_c078_30d8, 0x2323_8c23_05af_4626]),
+    table("DES", "DES initial permutation", 1, &[58, 50, 42, 34, 26, 18, 10, 2]),
+    table("DES", "DES expansion", 1, &[32, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9]),
+    table("DES", "DES key permutation", 1, &[57, 49, 41, 33, 25, 17, 9, 1]),
+    table("DES", "DES S-box", 1, &[14, 4, 13, 1, 2, 15, 11, 8]),
+    table("DES", "DES table SP1", 4, &[0x0101_0400, 0x0000_0000, 0x0001_0000, 0x0101_0404]),
+    table("DES", "DES table SPtrans", 4, &[0x0208_0800, 0x0008_0000, 0x0200_0002, 0x0208_0802]),
+    table("Blowfish", "Blowfish subkeys", 4, &[0x243f_6a88, 0x85a3_08d3]),
+    table("Blowfish", "Blowfish S-box", 4, &[0xd131_0ba6, 0x98df_b5ac]),
+    table("Twofish", "Twofish permutation", 1, &[0xa9, 0x67, 0xb3, 0xe8, 0x04, 0xfd, 0xa3, 0x76]),
+    table("CAST-128", "CAST-128 S-box", 4, &[0x30fb_40d4, 0x9fa0_ff0b]),
+    table("Camellia", "Camellia S-box", 1, &[0x70, 0x82, 0x2c, 0xec, 0xb3, 0x27, 0xc0, 0xe5]),
+    table("Camellia", "Camellia table SP1110", 4, &[0x7070_7000, 0x8282_8200, 0x2c2c_2c00]),
+    table("SM4", "SM4 S-box", 1, &[0xd6, 0x90, 0xe9, 0xfe, 0xcc, 0xe1, 0x3d, 0xb7]),
+    table("SEED", "SEED S-box", 4, &[0x2989_a1a8, 0x0585_8184]),
+    table("RC2", "RC2 permutation", 1, &[0xd9, 0x78, 0xf9, 0xc4, 0x19, 0xdd, 0xb5, 0xed]),
+    table("ChaCha20 or Salsa20", "ChaCha20 or Salsa20 constant", 4, &[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]),
+    table("SipHash", "SipHash initial state", 8, &[0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d]),
+    table("P-256", "prime of the curve P-256", 8, &[0xffff_ffff_ffff_ffff, 0xffff_ffff, 0, 0xffff_ffff_0000_0001]),
+    table("CRC-32", "CRC-32 table", 4, &[0, 0x7707_3096, 0xee0e_612c, 0x9909_51ba]),
+    table("CRC-32", "CRC-32 table, most significant bit first", 4, &[0, 0x04c1_1db7, 0x0982_3b6e]),
+    table("CRC-32C", "CRC-32C table", 4, &[0, 0xf26b_8303, 0xe13b_70f7]),
+    table("CRC-16", "CRC-16 table", 2, &[0, 0xc0c1, 0xc181, 0x0140, 0xc301]),
+    table("CRC-16", "CRC-16 CCITT table", 2, &[0, 0x1021, 0x2042, 0x3063, 0x4084]),
+    table("CRC-16", "CRC-16 CCITT table, least significant bit first", 2, &[0, 0x1189, 0x2312, 0x329b, 0x4624]),
+    table("CRC-24", "CRC-24 table of OpenPGP", 4, &[0, 0x0086_4cfb, 0x008a_d50d]),
+    table("CRC-64", "CRC-64 table", 8, &[0, 0xb32e_4cbe_03a7_5f6f]),
+    table("DEFLATE", "DEFLATE lengths", 2, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17]),
+    table("DEFLATE", "DEFLATE lengths", 4, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17]),
+    table("DEFLATE", "DEFLATE distances", 2, &[1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33]),
+    table("DEFLATE", "DEFLATE distances", 4, &[1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33]),
+    table("DEFLATE", "DEFLATE order of code lengths", 1, &[16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4]),
+    table("DEFLATE", "DEFLATE order of code lengths", 2, &[16, 17, 18, 0, 8, 7, 9, 6]),
+    table("DEFLATE", "DEFLATE order of code lengths", 4, &[16, 17, 18, 0, 8, 7]),
+    table("JPEG", "JPEG zigzag order", 1, &[0, 1, 8, 16, 9, 2, 3, 10, 17, 24]),
+    table("JPEG", "JPEG zigzag order", 4, &[0, 1, 8, 16, 9, 2, 3, 10]),
+    table("Base64", "Base64 alphabet", 1, &[0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x61, 0x62]),
+    table("Base32", "Base32 alphabet", 1, &[0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x32, 0x33]),
+];
+
+/// The table that begins at `address`, unless code lies there.
+pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
+    image.region(address).filter(|r| !r.executable)?;
+    let bytes = image.bytes_at(address)?;
+    let found = TABLES
+        .iter()
+        .find(|table| begins(image.arch, table, bytes))?;
+    Some(KnownTable {
+        address,
+        name: found.name,
+        algorithm: found.algorithm,
+    })
+}
+
+fn begins(arch: Arch, table: &Table, bytes: &[u8]) -> bool {
+    let mut entries = bytes.chunks_exact(table.width);
+    table.start.iter().all(|&wanted| {
+        let entry = entries.next();
+        entry.is_some_and(|entry| arch.number(entry) == wanted)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_table_is_told_by_less_than_eight_bytes() {
+        for table in TABLES {
+            let bytes = table.width * table.start.len();
+            assert!(bytes >= 8, "{}: {bytes}", table.name);
+            let most = u64::MAX >> (64 - 8 * table.width);
+            assert!(
+                table.start.iter().all(|&entry| entry <= most),
+                "{}",
+                table.name
+            );
+        }
+    }
+
+    #[test]
+    fn no_table_hides_another() {
+        for (at, table) in TABLES.iter().enumerate() {
+            let bytes: Vec<u8> = table
+                .start
+                .iter()
+                .flat_map(|entry| entry.to_le_bytes()[..table.width].to_vec())
+                .collect();
+            let first = TABLES
+                .iter()
+                .position(|other| begins(Arch::X86_64, other, &bytes));
+            assert_eq!(first, Some(at), "{}", table.name);
+        }
+    }
+}

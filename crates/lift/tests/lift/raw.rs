@@ -1,0 +1,172 @@
+//! Images without a format: code cut out of files whose functions are known.
+
+use std::collections::BTreeSet;
+
+use binscribe_lift::{Arch, BinaryKind, Error, Format, Program, Source};
+
+use crate::fixture;
+
+/// A file, its processor, and the addresses and offset of its `.text`; in all
+/// of these an address less the offset is the same for the whole segment.
+const FILES: [(&str, Arch, std::ops::Range<u64>, usize); 3] = [
+    ("small-fixed", Arch::X86_64, 0x40_1090..0x40_133b, 0x1090),
+    ("small-x86", Arch::X86, 0x1550..0x175c, 0x550),
+    (
+        "small-aarch64",
+        Arch::Aarch64,
+        0x101_0770..0x101_0a04,
+        0x770,
+    ),
+];
+
+/// The functions of a file, and those of its code alone.
+fn both(
+    name: &str,
+    arch: Arch,
+    text: &std::ops::Range<u64>,
+    offset: usize,
+) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let file = fixture(name);
+    let code = &file[offset..offset + (text.end - text.start) as usize];
+    let starts = |program: &Program<'_>| -> BTreeSet<u64> {
+        let starts = program.functions().iter().map(|f| f.address);
+        starts.filter(|start| text.contains(start)).collect()
+    };
+    let whole = Program::parse(&file).unwrap();
+    let raw = Program::parse_raw(code, arch, text.start).unwrap();
+    (starts(&whole), starts(&raw))
+}
+
+#[test]
+fn functions_are_those_of_the_whole_file() {
+    for (name, arch, text, offset) in FILES {
+        let (whole, raw) = both(name, arch, &text, offset);
+        assert!(whole.len() >= 6);
+        assert!(raw.is_superset(&whole), "{name}: {whole:x?} in {raw:x?}");
+        // Glue of 32 bits that the whole file tells apart by its tables.
+        let more = if arch == Arch::X86 { 2 } else { 0 };
+        assert!(raw.len() <= whole.len() + more, "{name}: {raw:x?}");
+    }
+}
+
+/// With the data around it, where addresses of strings are no functions.
+#[test]
+fn data_is_not_taken_for_code() {
+    let file = fixture("small-fixed");
+    let program = Program::parse_raw(&file, Arch::X86_64, 0x40_0000).unwrap();
+    let text = 0x40_1000..0x40_2000;
+    let (inside, outside): (Vec<_>, Vec<_>) = program
+        .functions()
+        .iter()
+        .map(|f| f.address)
+        .partition(|start| text.contains(start));
+    assert!(inside.len() >= 11, "{inside:x?}");
+    assert!(outside.len() <= 16, "{outside:x?}");
+    let main = program.find("0x401193").unwrap();
+    assert!(!program.listing(main).is_empty());
+}
+
+/// A table of vectors, as microcontrollers begin with.
+#[test]
+fn pointers_in_the_image_lead_to_functions() {
+    let base = 0x800_0000u64;
+    let mut image = vec![0; 0x100];
+    // `stp x29, x30, [sp, #-16]!`, `ldp x29, x30, [sp], #16`, `ret`, and data
+    // after each.
+    for at in [0x40usize, 0x80, 0xc0] {
+        for (word, offset) in [(0xa9bf_7bfdu32, 0), (0xa8c1_7bfd, 4), (0xd65f_03c0, 8)] {
+            image[at + offset..at + offset + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        image[at + 12..at + 16].copy_from_slice(b"data");
+    }
+    for (slot, target) in [(0, 0x40), (8, 0xc0), (16, 0x44)] {
+        image[slot..slot + 8].copy_from_slice(&(base + target).to_le_bytes());
+    }
+    let program = Program::parse_raw(&image, Arch::Aarch64, base).unwrap();
+    let found: Vec<_> = program
+        .functions()
+        .iter()
+        .map(|f| (f.address - base, f.source))
+        .collect();
+    assert!(found.contains(&(0x40, Source::Reference)), "{found:x?}");
+    assert!(found.contains(&(0xc0, Source::Reference)), "{found:x?}");
+    assert!(found.contains(&(0x80, Source::Gap)), "{found:x?}");
+    assert_eq!(found.len(), 3, "{found:x?}");
+    let info = program.info();
+    assert_eq!(
+        (info.format, info.kind),
+        (Format::Raw, BinaryKind::Executable)
+    );
+    assert_eq!(
+        (info.image_base, info.size, info.entry),
+        (base, 0x100, None)
+    );
+    assert_eq!(info.format.id(), "raw");
+}
+
+#[test]
+fn images_that_do_not_fit_are_refused() {
+    let bytes = [0x90; 0x2000];
+    for (arch, base) in [
+        (Arch::X86, 0xffff_f000),
+        (Arch::X86, u64::MAX),
+        (Arch::X86_64, u64::MAX - 0x1000),
+        (Arch::Aarch64, u64::MAX),
+    ] {
+        assert_eq!(
+            Program::parse_raw(&bytes, arch, base)
+                .unwrap_err()
+                .to_string(),
+            "a malformed raw image: at this base it ends beyond the last address"
+        );
+    }
+    assert!(Program::parse_raw(&bytes, Arch::X86, 0xffff_e000).is_ok());
+    assert!(Program::parse_raw(&bytes, Arch::X86_64, 0xffff_ffff_ffff_d000).is_ok());
+    assert_eq!(
+        Program::parse_raw(b"", Arch::X86, 0).unwrap_err(),
+        Error::NoCode {
+            format: Format::Raw
+        }
+    );
+}
+
+/// Anything may be an image: each byte is code, data and a pointer.
+#[test]
+fn any_bytes_are_survived() {
+    for name in ["small", "small-aarch64", "libsmall.a", "windows.exe"] {
+        let bytes = fixture(name);
+        for &arch in Arch::ALL {
+            for base in [0, 1, 0x40_0000, 0xffff_0000] {
+                let bytes = &bytes[..bytes.len().min(0x1_0000)];
+                let program = Program::parse_raw(bytes, arch, base).unwrap();
+                let lines: usize = program
+                    .functions()
+                    .iter()
+                    .map(|f| program.listing(f).len())
+                    .sum();
+                assert!(lines <= bytes.len(), "{name} {arch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn processors_have_names() {
+    for &arch in Arch::ALL {
+        assert_eq!(arch.id().parse(), Ok(arch));
+    }
+    let error = "z80".parse::<Arch>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("no processor `z80`: one of x86-64, x86"),
+        "{error}"
+    );
+}
+
+/// As many functions as there are pairs of bytes would take a hundred times the
+/// memory of the image.
+#[test]
+fn functions_of_two_bytes_are_not_counted_for_ever() {
+    let image = [0x55, 0xc3].repeat(1 << 20);
+    let program = Program::parse_raw(&image, Arch::X86_64, 0x1000).unwrap();
+    assert!(program.functions().len() < 140_000);
+}
