@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, LittleEndian, UnwindSection};
+use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 mod noreturn;
@@ -20,7 +20,7 @@ use switch::Named;
 pub(crate) use switch::targets;
 
 use crate::image::{FunctionSymbol, Image};
-use crate::program::{Arch, Diagnostic, Format, Function, Kind, Source};
+use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
@@ -40,13 +40,15 @@ const SMALLEST_MEAN: u64 = 32;
 /// Bytes that are passed over between a call that does not return and the next
 /// function.
 const MAX_PADDING: u64 = 32;
+/// Bytes of a stub of x86 that jumps to an import.
+const STUB: u64 = 6;
 /// Functions start at multiples of this, if they are aligned at all.
 const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
 
-type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, LittleEndian>>;
-type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, LittleEndian>>;
+type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
+type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
 
 /// A function in the making; its start is its key.
 #[derive(Debug, Clone)]
@@ -162,7 +164,11 @@ impl<'i> Discovery<'i, '_> {
             return;
         };
         let region = &self.image.regions[region];
-        let mut frame = EhFrame::new(&region.data[offset..], LittleEndian);
+        let order = match self.image.arch.is_big_endian() {
+            true => RunTimeEndian::Big,
+            false => RunTimeEndian::Little,
+        };
+        let mut frame = EhFrame::new(&region.data[offset..], order);
         frame.set_address_size(self.image.arch.pointer_size() as u8);
         let bases = BaseAddresses::default().set_eh_frame(region.start + offset as u64);
         // Many entries share a description, and reading one is not cheap when
@@ -194,7 +200,7 @@ impl<'i> Discovery<'i, '_> {
 
     fn unwind_entry(
         &mut self,
-        frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+        frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
         bases: &BaseAddresses,
         fde: &Fde<'_>,
     ) {
@@ -353,6 +359,13 @@ impl<'i> Discovery<'i, '_> {
                 stored.insert(target);
             }
         }
+        // What it calls comes before what is only pointed at.
+        if let Some((isa, entry)) = isa(image.arch).zip(image.entry)
+            && let Some(main) = self.main_risc(isa, entry, entry.saturating_add(256))
+        {
+            seeds.insert(main, Source::CallTarget);
+        }
+        stored.extend(self.linked_pointers());
         let mut unread: Vec<u64> = self
             .bodies
             .iter()
@@ -466,6 +479,34 @@ impl<'i> Discovery<'i, '_> {
         self.bodies.retain(|&start, body| body.end > start);
     }
 
+    /// Code addresses in the data of a program that is loaded where it says: no
+    /// relocation tells of them any more.
+    fn linked_pointers(&self) -> impl Iterator<Item = u64> {
+        let image = self.image;
+        let isa = isa(image.arch);
+        let fixed = image.format == Format::Elf
+            && image.kind == BinaryKind::Executable
+            && image.pointers.len() < 64
+            && isa.is_some();
+        let regions = image
+            .regions
+            .iter()
+            .filter(move |r| fixed && r.writable && !r.executable);
+        let size = image.arch.pointer_size() as usize;
+        let words = regions.flat_map(move |r| r.data.chunks_exact(size));
+        words
+            .map(|word| image.code_address(image.arch.number(word)))
+            .filter(move |&word| {
+                // Labels of an interpreter's instructions are pointed at too.
+                let bytes = image.bytes_in(word, word.saturating_add(64));
+                let aligned = isa.is_some_and(|isa| word % isa.alignment() == 0);
+                aligned
+                    && image.may_start(word)
+                    && !image.modes.is_label(word)
+                    && step::is_prologue(image, bytes, word)
+            })
+    }
+
     /// The slots of jump tables, which lead to places inside of functions.
     fn slots_of_labels(&self) -> HashSet<u64> {
         let image = self.image;
@@ -531,16 +572,19 @@ impl<'i> Discovery<'i, '_> {
                     continue;
                 };
                 *cursor = start + 1;
-                // A stub, or an entry of a jump table.
-                let passed = if image.imports.contains_key(&start) {
-                    step::stub_size(image.arch)
-                } else if image.arch == Arch::X86 && image.address_fields.contains(&start) {
-                    4
-                } else {
-                    0
-                };
-                if passed > 0 {
-                    at = start.saturating_add(passed);
+                // A stub between functions, or an entry of a jump table.
+                if image.imports.contains_key(&start) {
+                    at = match isa(image.arch) {
+                        Some(_) => {
+                            let last = self.steps(start, next).find(|step| step.ends);
+                            last.map_or(next, |last| last.next())
+                        }
+                        None => start.saturating_add(STUB),
+                    };
+                    continue;
+                }
+                if image.arch == Arch::X86 && image.address_fields.contains(&start) {
+                    at = start.saturating_add(4);
                     continue;
                 }
                 // Among aligned functions, code elsewhere is a part of that which it
@@ -629,6 +673,7 @@ impl<'i> Discovery<'i, '_> {
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
         let mut named = Named::default();
         let mut end = start;
+        let copies = self.copies(start, limit);
         loop {
             while let Some((at, most)) = open.pop() {
                 if at >= limit || seen.contains(&at) {
@@ -636,9 +681,9 @@ impl<'i> Discovery<'i, '_> {
                 }
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let mut restored = false;
-                (named.most, named.entry) = (most, 0);
+                (named.most, named.entry, named.offset) = (most, 0, 0);
                 let mut called = false;
-                for step in self.steps(at, limit).take(left) {
+                for step in self.part_steps(at, limit, copies).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     // The call did not return, and the next function follows.
                     let next =
@@ -653,6 +698,7 @@ impl<'i> Discovery<'i, '_> {
                     named.follow(&step);
                     if let Some(target) = step.branch_target()
                         && (start..limit).contains(&target)
+                        && !self.image.imports.contains_key(&target)
                     {
                         if step.is_jump() && target >= end {
                             *held.entry(target).or_insert(true) &= restored;
@@ -750,8 +796,18 @@ impl<'i> Discovery<'i, '_> {
 
     /// The instructions from `start` to `end`.
     fn steps(&self, start: u64, end: u64) -> Steps<'i> {
+        self.part_steps(start, end, 0)
+    }
+
+    /// The same inside of a function that has copies of the global register.
+    fn part_steps(&self, start: u64, end: u64, copies: u32) -> Steps<'i> {
         let image = self.image;
-        Steps::new(image, image.bytes_in(start, end), start)
+        Steps::new(image, image.bytes_in(start, end), start, copies)
+    }
+
+    /// The registers in which the function at `start` copies the global one.
+    fn copies(&self, start: u64, end: u64) -> u32 {
+        copies(self.image, start, end)
     }
 
     /// Notes what a body refers to outside of itself.
@@ -825,10 +881,9 @@ impl<'i> Discovery<'i, '_> {
                 continue;
             };
             let bytes = self.image.bytes_at(table).unwrap_or(&[]);
-            let relative = bytes.chunks_exact(4).map(|entry| {
-                let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-                table.wrapping_add_signed(distance.into())
-            });
+            let relative = bytes
+                .chunks_exact(4)
+                .map(|entry| table.wrapping_add_signed(self.image.arch.signed(entry)));
             let size = self.image.arch.pointer_size();
             let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
             let absolute = slots.map_while(|slot| self.image.pointer(slot));
@@ -876,8 +931,9 @@ impl<'i> Discovery<'i, '_> {
             return;
         };
         body.name.get_or_insert_with(|| "_start".into());
+        let end = body.end;
         if let Some(isa) = isa(self.image.arch) {
-            let main = self.main_risc(isa, entry);
+            let main = self.main_risc(isa, entry, end);
             if let Some(body) = main.and_then(|main| self.bodies.get_mut(&main)) {
                 body.name.get_or_insert_with(|| "main".into());
             }
@@ -912,11 +968,15 @@ impl<'i> Discovery<'i, '_> {
 
     /// What `_start` has in the register of the first argument when it first
     /// calls.
-    fn main_risc(&self, isa: &'static dyn Isa, entry: u64) -> Option<u64> {
-        let end = self.bodies.get(&entry)?.end;
+    fn main_risc(&self, isa: &'static dyn Isa, entry: u64, end: u64) -> Option<u64> {
         let bytes = self.image.bytes_in(entry, end);
         let mut main = None;
         for (code, whole) in Codes::new(isa, self.image, bytes, entry) {
+            let table = isa.main_table();
+            let second = |table: u64| {
+                let size = self.image.arch.pointer_size();
+                self.image.pointer(table.wrapping_add(size))
+            };
             match code.op {
                 Op::Address { to, .. }
                 | Op::Add { to, .. }
@@ -926,17 +986,32 @@ impl<'i> Discovery<'i, '_> {
                 {
                     main = whole.map(|main| self.image.code_address(main));
                 }
+                Op::Add { to, .. } if Some(to) == table => main = whole.and_then(second),
                 Op::SumMemory { loads, .. } if loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }
                 Op::Memory { access } if access.loads == Some(isa.argument()) => {
                     main = whole.and_then(|slot| self.image.pointer(slot));
                 }
-                Op::Call(target) => {
-                    let import = self.image.imports.get(&target)?;
-                    return main.filter(|_| import.name.contains("libc_start_main"));
+                Op::Memory { access } if access.loads.is_some() && access.loads == table => {
+                    main = whole
+                        .and_then(|slot| self.image.pointer(slot))
+                        .and_then(second);
                 }
                 _ => {}
+            }
+            let callee = match code.op {
+                Op::Call(target) => Some(target),
+                Op::Branch(target) if table.is_some() => Some(target),
+                Op::CallRegister(_) | Op::CallAt { .. } => whole,
+                _ => None,
+            };
+            if let Some(callee) = callee {
+                let import = self.image.imports.get(&callee).map(|import| &import.name);
+                // The global register may be set by a function of its own.
+                if let Some(name) = import.or_else(|| self.image.slots.get(&callee)) {
+                    return main.filter(|_| name.contains("libc_start_main"));
+                }
             }
         }
         None
@@ -1126,16 +1201,27 @@ impl<'i> Discovery<'i, '_> {
             match code.op {
                 Op::Branch(target) if !(start..end).contains(&target) => return Kind::Thunk,
                 Op::Memory { .. } if whole.is_some() => slot = whole,
-                Op::Jump(_) if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) => {
+                Op::Jump(_) | Op::JumpAt { .. }
+                    if slot.is_some_and(|slot| self.image.slots.contains_key(&slot)) =>
+                {
                     return Kind::Plt;
                 }
-                Op::Page { .. } | Op::Add { .. } => {}
+                Op::JumpAt { .. } if whole.is_some() => return Kind::Thunk,
+                Op::Page { .. } | Op::Upper { .. } | Op::AddUpper { .. } | Op::Add { .. } => {}
                 _ if isa.is_nop(&code) => {}
                 _ => return Kind::Normal,
             }
         }
         Kind::Normal
     }
+}
+
+/// The registers in which the function from `start` to `end` copies the global
+/// one.
+fn copies(image: &Image<'_>, start: u64, end: u64) -> u32 {
+    isa(image.arch).map_or(0, |isa| {
+        Codes::new(isa, image, image.bytes_in(start, end), start).copies()
+    })
 }
 
 /// Where the next of `tables` begins, which ends that at `table`.
@@ -1148,7 +1234,7 @@ fn next_table(tables: &[u64], table: u64) -> u64 {
 /// leaves it in: it then says so before it first advances. The shared
 /// description, which all entries start from, is taken to be the usual one.
 fn starts_mid_frame(
-    frame: &EhFrame<gimli::EndianSlice<'_, LittleEndian>>,
+    frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
     bases: &BaseAddresses,
     fde: &Fde<'_>,
     word: u64,

@@ -118,27 +118,56 @@ pub enum Arch {
     Aarch64,
     /// 32-bit ARM, A32 and T32 (Thumb).
     Arm,
+    /// 64-bit RISC-V.
+    Riscv64,
+    /// 32-bit MIPS, the most significant byte first.
+    Mips,
+    /// 32-bit MIPS, the least significant byte first.
+    Mipsel,
+    /// 32-bit PowerPC, the most significant byte first.
+    PowerPc,
+    /// 64-bit PowerPC, the most significant byte first.
+    PowerPc64,
+    /// 64-bit PowerPC, the least significant byte first.
+    PowerPc64Le,
 }
 
 impl Arch {
     /// Every processor that is read.
-    pub const ALL: &'static [Arch] = &[Arch::X86_64, Arch::X86, Arch::Aarch64, Arch::Arm];
+    pub const ALL: &'static [Arch] = &[
+        Arch::X86_64,
+        Arch::X86,
+        Arch::Aarch64,
+        Arch::Arm,
+        Arch::Riscv64,
+        Arch::Mips,
+        Arch::Mipsel,
+        Arch::PowerPc,
+        Arch::PowerPc64,
+        Arch::PowerPc64Le,
+    ];
 
-    /// `x86-64`, `x86`, `aarch64` or `arm`: the word that JSON and rows have for it.
+    /// `x86-64`, `aarch64`, `mipsel`: the word that JSON and rows have for it.
     pub fn id(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86-64",
             Arch::X86 => "x86",
             Arch::Aarch64 => "aarch64",
             Arch::Arm => "arm",
+            Arch::Riscv64 => "riscv64",
+            Arch::Mips => "mips",
+            Arch::Mipsel => "mipsel",
+            Arch::PowerPc => "powerpc",
+            Arch::PowerPc64 => "powerpc64",
+            Arch::PowerPc64Le => "powerpc64le",
         }
     }
 
     /// Bits of an address.
     pub(crate) fn bits(self) -> u32 {
         match self {
-            Arch::X86_64 | Arch::Aarch64 => 64,
-            Arch::X86 | Arch::Arm => 32,
+            Arch::X86 | Arch::Arm | Arch::Mips | Arch::Mipsel | Arch::PowerPc => 32,
+            _ => 64,
         }
     }
 
@@ -147,8 +176,30 @@ impl Arch {
         match self {
             Arch::X86_64 => 8,
             Arch::X86 => 4,
-            Arch::Aarch64 | Arch::Arm => 0,
+            _ => 0,
         }
+    }
+
+    /// Whether the most significant byte of a number comes first.
+    pub(crate) fn is_big_endian(self) -> bool {
+        matches!(self, Arch::Mips | Arch::PowerPc | Arch::PowerPc64)
+    }
+
+    /// The number that `bytes` are, of which no more than eight are read.
+    pub(crate) fn number(self, bytes: &[u8]) -> u64 {
+        let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        let bytes = &bytes[..bytes.len().min(8)];
+        if self.is_big_endian() {
+            bytes.iter().fold(0, push)
+        } else {
+            bytes.iter().rev().fold(0, push)
+        }
+    }
+
+    /// The same as a signed number.
+    pub(crate) fn signed(self, bytes: &[u8]) -> i64 {
+        let unused = 64 - 8 * bytes.len().clamp(1, 8) as u32;
+        (self.number(bytes) << unused) as i64 >> unused
     }
 
     /// Bytes of a pointer.

@@ -37,6 +37,8 @@ pub(crate) struct Step {
     pub(crate) compares: Option<u64>,
     /// Bytes of an entry that is loaded from a table; 0 if none is.
     pub(crate) entry: u64,
+    /// How far from the address that the code has the entries begin.
+    pub(crate) offset: i64,
     /// Takes what was loaded for a number with a sign, and adds it.
     pub(crate) adds_signed: bool,
 }
@@ -70,6 +72,10 @@ impl Step {
 }
 
 /// The instructions at `address`, one after the other.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is made, and lies on the stack"
+)]
 pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
@@ -79,15 +85,26 @@ pub(crate) enum Steps<'b> {
         /// Where relocations say that 32-bit code has addresses.
         fields: Option<&'b HashSet<u64>>,
     },
-    Risc(Codes<'b>),
+    Risc {
+        codes: Codes<'b>,
+        /// The instruction behind a jump that takes place after it.
+        slot: Option<Step>,
+    },
 }
 
 impl<'b> Steps<'b> {
     /// Those of `bytes`, which lie at `address` of `image`.
-    pub(crate) fn new(image: &'b Image<'b>, bytes: &'b [u8], address: u64) -> Steps<'b> {
+    /// `copies` are registers that hold what the global register does.
+    pub(crate) fn new(
+        image: &'b Image<'b>,
+        bytes: &'b [u8],
+        address: u64,
+        copies: u32,
+    ) -> Steps<'b> {
         let arch = image.arch;
         if let Some(isa) = isa(arch) {
-            return Steps::Risc(Codes::new(isa, image, bytes, address));
+            let codes = Codes::new(isa, image, bytes, address).with_copies(copies);
+            return Steps::Risc { codes, slot: None };
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
@@ -140,9 +157,41 @@ impl Iterator for Steps<'_> {
                 }
                 Some(step)
             }
-            Steps::Risc(codes) => codes.step(),
+            Steps::Risc { codes, slot } => {
+                if slot.is_some() {
+                    return slot.take();
+                }
+                let (first, delays) = codes.step()?;
+                if delays && let Some((second, false)) = codes.step() {
+                    let (first, second) = delayed(first, second);
+                    *slot = Some(second);
+                    return Some(first);
+                }
+                Some(first)
+            }
         }
     }
+}
+
+/// A jump and the instruction behind it, which runs first: the latter is where
+/// the code leads elsewhere.
+fn delayed(jump: Step, slot: Step) -> (Step, Step) {
+    let first = Step {
+        ends: false,
+        indirect: false,
+        reference: slot.reference,
+        table: slot.table,
+        restores: slot.restores,
+        ..jump
+    };
+    let second = Step {
+        ends: jump.ends || slot.invalid,
+        indirect: jump.indirect,
+        reference: jump.reference,
+        table: None,
+        ..slot
+    };
+    (first, second)
 }
 
 fn x86(instruction: &Instruction, absolute: bool) -> Step {
@@ -174,6 +223,7 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
             && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
         .then(|| instruction.immediate(1)),
         entry: 4,
+        offset: 0,
         adds_signed: false,
     }
 }
@@ -370,13 +420,5 @@ pub(crate) fn is_prologue(image: &Image<'_>, bytes: &[u8], address: u64) -> bool
         Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Push => true,
         Mnemonic::Sub => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
         _ => false,
-    }
-}
-
-/// Bytes of a stub that jumps to an import.
-pub(crate) fn stub_size(arch: Arch) -> u64 {
-    match arch {
-        Arch::X86_64 | Arch::X86 => 6,
-        _ => 12,
     }
 }

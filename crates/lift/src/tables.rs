@@ -2,6 +2,7 @@
 //! codecs, known by how they begin.
 
 use crate::image::Image;
+use crate::program::Arch;
 
 /// A table of a well-known algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,7 +110,9 @@ const TABLES: &[Table] = &[
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
     image.region(address).filter(|r| !r.executable)?;
     let bytes = image.bytes_at(address)?;
-    let found = TABLES.iter().find(|table| begins(table, bytes))?;
+    let found = TABLES
+        .iter()
+        .find(|table| begins(image.arch, table, bytes))?;
     Some(KnownTable {
         address,
         name: found.name,
@@ -117,15 +120,11 @@ pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
     })
 }
 
-fn begins(table: &Table, bytes: &[u8]) -> bool {
+fn begins(arch: Arch, table: &Table, bytes: &[u8]) -> bool {
     let mut entries = bytes.chunks_exact(table.width);
     table.start.iter().all(|&wanted| {
         let entry = entries.next();
-        entry.is_some_and(|entry| {
-            let mut raw = [0; 8];
-            raw[..entry.len()].copy_from_slice(entry);
-            u64::from_le_bytes(raw) == wanted
-        })
+        entry.is_some_and(|entry| arch.number(entry) == wanted)
     })
 }
 
@@ -155,7 +154,9 @@ mod tests {
                 .iter()
                 .flat_map(|entry| entry.to_le_bytes()[..table.width].to_vec())
                 .collect();
-            let first = TABLES.iter().position(|other| begins(other, &bytes));
+            let first = TABLES
+                .iter()
+                .position(|other| begins(Arch::X86_64, other, &bytes));
             assert_eq!(first, Some(at), "{}", table.name);
         }
     }

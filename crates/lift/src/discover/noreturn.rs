@@ -114,9 +114,10 @@ impl Discovery<'_, '_> {
         };
         let mut seen = HashSet::new();
         let mut open = vec![start];
+        let copies = self.copies(start, end);
         while let Some(at) = open.pop() {
             let mut falls = !seen.contains(&at);
-            for step in self.steps(at, end) {
+            for step in self.part_steps(at, end, copies) {
                 if !seen.insert(step.address) {
                     falls = false;
                     break;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
 use crate::image::Image;
 use crate::program::{Arch, Function};
+use crate::risc::isa;
 use crate::step::{Step, Steps};
 use crate::strings;
 
@@ -24,6 +25,8 @@ pub(super) struct Named {
     /// Bytes of an entry, and whether it has a sign.
     pub(super) entry: u64,
     signed: bool,
+    /// How far behind the address that the code has the entries may begin.
+    pub(super) offset: i64,
 }
 
 impl Named {
@@ -33,7 +36,7 @@ impl Named {
             self.before = self.tables.len();
         }
         if step.entry > 0 {
-            (self.entry, self.signed) = (step.entry, false);
+            (self.entry, self.signed, self.offset) = (step.entry, false, step.offset);
         }
         self.signed |= step.adds_signed;
         if let Some(table) = step.table {
@@ -53,10 +56,12 @@ pub(crate) fn targets(image: &Image<'_>, function: &Function) -> HashMap<u64, Ve
     let mut found = HashMap::new();
     let mut budget = MAX_ENTRIES;
     let mut left = MAX_INSTRUCTIONS;
+    let first = function.ranges.first();
+    let copies = first.map_or(0, |first| super::copies(image, first.start, first.end));
     for range in &function.ranges {
         let bytes = image.bytes_in(range.start, range.end);
         let mut named = Named::default();
-        for step in Steps::new(image, bytes, range.start).take(left) {
+        for step in Steps::new(image, bytes, range.start, copies).take(left) {
             left -= 1;
             named.follow(&step);
             if step.indirect && budget > 0 {
@@ -93,23 +98,25 @@ pub(super) fn cases(
     if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
         return short_cases(image, budget, tables, within, most, named);
     }
-    for &table in tables {
+    let behind = tables.iter().filter(|_| named.offset != 0);
+    let behind = behind.map(|table| table.wrapping_add_signed(named.offset));
+    for table in tables.iter().copied().chain(behind) {
         let Some(region) = image.region(table) else {
             continue;
         };
-        if within.contains(&table) && image.arch == Arch::Aarch64 {
+        if within.contains(&table) && isa(image.arch).is_some() {
             continue;
         }
         let before = found.len();
         let bytes = image.bytes_at(table).unwrap_or(&[]);
         if entry == 4 && !region.writable {
             let relative = bytes.chunks_exact(4).take(most).map(|entry| {
-                let distance = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
                 let from = match image.arch {
                     Arch::X86 => image.got.unwrap_or(table),
+                    Arch::Mips | Arch::Mipsel => image.global.unwrap_or(table),
                     _ => table,
                 };
-                from.wrapping_add_signed(distance.into())
+                from.wrapping_add_signed(image.arch.signed(entry))
             });
             found.extend(relative.take_while(|target| within.contains(target)));
         }

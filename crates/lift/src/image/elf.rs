@@ -1,17 +1,19 @@
-//! ELF for x86 and ARM, 64 and 32 bits: executables, shared objects, relocatable files.
+//! ELF of either class and byte order: executables, shared objects, relocatable
+//! files.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
-use object::LittleEndian as LE;
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::SectionIndex;
 use object::read::elf::{
     Dyn, FileHeader, ProgramHeader, Rel, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
 };
+use object::{BigEndian, LittleEndian};
 
 use super::fix::Fix;
+use super::relocation::{self, Form, Of, Patch};
 use super::{
     DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region, arm,
     within,
@@ -21,13 +23,30 @@ use crate::risc::{Modes, isa};
 use crate::step::absolute_operand;
 use crate::{Error, strings};
 
+/// Upper halves of addresses that may wait for their lower halves at a time:
+/// each of those looks through all of them.
+const MAX_HALVES: usize = 256;
+
 /// Entries of the dynamic table that are read; real ones have about 30.
 const MAX_DYNAMIC: usize = 4096;
 
-/// The headers of one class. Each of its tables has types of its own.
-trait Header: FileHeader<Endian = LE> {}
-impl Header for FileHeader32<LE> {}
-impl Header for FileHeader64<LE> {}
+/// The headers of one class and byte order. Each of its tables has types of its
+/// own.
+trait Header: FileHeader {
+    const ORDER: Self::Endian;
+}
+impl Header for FileHeader32<LittleEndian> {
+    const ORDER: LittleEndian = LittleEndian;
+}
+impl Header for FileHeader64<LittleEndian> {
+    const ORDER: LittleEndian = LittleEndian;
+}
+impl Header for FileHeader32<BigEndian> {
+    const ORDER: BigEndian = BigEndian;
+}
+impl Header for FileHeader64<BigEndian> {
+    const ORDER: BigEndian = BigEndian;
+}
 
 type Segment<H> = <H as FileHeader>::ProgramHeader;
 type Symbol<H> = <H as FileHeader>::Sym;
@@ -39,16 +58,17 @@ fn wide(word: impl Into<u64>) -> u64 {
 
 /// Reads an ELF file.
 pub(super) fn parse<'d>(bytes: &'d [u8]) -> Result<Image<'d>, Error> {
-    match check_header(bytes)? {
-        Arch::X86_64 => read::<FileHeader64<LE>>(bytes, Arch::X86_64),
-        Arch::X86 => read::<FileHeader32<LE>>(bytes, Arch::X86),
-        Arch::Aarch64 => read::<FileHeader64<LE>>(bytes, Arch::Aarch64),
-        Arch::Arm => {
-            let mut image = read::<FileHeader32<LE>>(bytes, Arch::Arm)?;
-            image.settle_modes();
-            Ok(image)
-        }
+    let arch = check_header(bytes)?;
+    let mut image = match (arch.bits(), arch.is_big_endian()) {
+        (32, false) => read::<FileHeader32<LittleEndian>>(bytes, arch),
+        (32, true) => read::<FileHeader32<BigEndian>>(bytes, arch),
+        (_, false) => read::<FileHeader64<LittleEndian>>(bytes, arch),
+        (_, true) => read::<FileHeader64<BigEndian>>(bytes, arch),
+    }?;
+    if arch == Arch::Arm {
+        image.settle_modes();
     }
+    Ok(image)
 }
 
 fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> {
@@ -56,7 +76,7 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
         format: Format::Elf,
         what: "its identification is invalid",
     })?;
-    let kind = match header.e_type(LE) {
+    let kind = match header.e_type(H::ORDER) {
         elf::ET_EXEC => BinaryKind::Executable,
         elf::ET_DYN => BinaryKind::SharedObject,
         elf::ET_REL => BinaryKind::Relocatable,
@@ -73,7 +93,11 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
             });
         }
     };
-    let absolute = kind == BinaryKind::Executable;
+    // MIPS programs are position-independent inside even where they are loaded
+    // at one address.
+    let mips = matches!(arch, Arch::Mips | Arch::Mipsel);
+    let independent = mips && header.e_flags(H::ORDER).contains(elf::EF_MIPS_PIC);
+    let absolute = kind == BinaryKind::Executable && !independent;
     let mut image = Image {
         format: Format::Elf,
         arch,
@@ -81,7 +105,7 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
         absolute,
         ..Image::default()
     };
-    let segments = match header.program_headers(LE, bytes) {
+    let segments = match header.program_headers(H::ORDER, bytes) {
         Ok(segments) => segments,
         Err(_) if kind == BinaryKind::Relocatable => &[],
         Err(_) => {
@@ -89,8 +113,8 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
                 format: Format::Elf,
                 what: "the table of segments",
                 needed: table_end(
-                    header.e_phoff(LE),
-                    header.e_phnum(LE),
+                    header.e_phoff(H::ORDER),
+                    header.e_phnum(H::ORDER),
                     size_of::<Segment<H>>(),
                 ),
                 available: bytes.len() as u64,
@@ -98,15 +122,15 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
         }
     };
     check_segments::<H>(segments, bytes)?;
-    let sections = match header.sections(LE, bytes) {
+    let sections = match header.sections(H::ORDER, bytes) {
         Ok(sections) => sections,
         Err(_) if kind == BinaryKind::Relocatable => {
             return Err(Error::Truncated {
                 format: Format::Elf,
                 what: "the table of sections",
                 needed: table_end(
-                    header.e_shoff(LE),
-                    header.e_shnum(LE),
+                    header.e_shoff(H::ORDER),
+                    header.e_shnum(H::ORDER),
                     size_of::<H::SectionHeader>(),
                 ),
                 available: bytes.len() as u64,
@@ -121,10 +145,12 @@ fn read<'d, H: Header>(bytes: &'d [u8], arch: Arch) -> Result<Image<'d>, Error> 
     if kind == BinaryKind::Relocatable {
         image.load_relocatable(header, &sections, bytes)?;
     } else {
-        let entry = wide(header.e_entry(LE));
+        let entry = wide(header.e_entry(H::ORDER));
         // An executable that may be loaded anywhere has the type of a
         // shared object, and an interpreter.
-        let interpreted = segments.iter().any(|s| s.p_type(LE) == elf::PT_INTERP);
+        let interpreted = segments
+            .iter()
+            .any(|s| s.p_type(H::ORDER) == elf::PT_INTERP);
         if kind == BinaryKind::SharedObject && interpreted && entry != 0 {
             image.kind = BinaryKind::Executable;
         }
@@ -197,30 +223,33 @@ impl<'d> Image<'d> {
     ) {
         self.base = segments
             .iter()
-            .filter(|s| s.p_type(LE) == elf::PT_LOAD)
-            .map(|s| wide(s.p_vaddr(LE)) & !0xfff)
+            .filter(|s| s.p_type(H::ORDER) == elf::PT_LOAD)
+            .map(|s| wide(s.p_vaddr(H::ORDER)) & !0xfff)
             .min()
             .unwrap_or(0);
         let names = Names::of_sections(header, sections, bytes);
         let mut eh_frame = None;
         for (index, section) in sections.enumerate().take(MAX_REGIONS) {
-            let flags = section.sh_flags(LE);
-            let nobits = section.sh_type(LE) == elf::SHT_NOBITS;
+            let flags = section.sh_flags(H::ORDER);
+            let nobits = section.sh_type(H::ORDER) == elf::SHT_NOBITS;
             // A thread's zeroes have no place in the address space.
             if !flags.contains(elf::SHF_ALLOC) || (nobits && flags.contains(elf::SHF_TLS)) {
                 continue;
             }
-            let (start, size) = (wide(section.sh_addr(LE)), wide(section.sh_size(LE)));
+            let (start, size) = (
+                wide(section.sh_addr(H::ORDER)),
+                wide(section.sh_size(H::ORDER)),
+            );
             let data = if nobits {
                 &[][..]
             } else {
-                section.data(LE, bytes).unwrap_or(&[])
+                section.data(H::ORDER, bytes).unwrap_or(&[])
             };
             if !nobits && data.len() as u64 != size {
                 self.note(format!("section {} lies outside the file", index.0));
                 continue;
             }
-            let name = names.get(section.sh_name(LE));
+            let name = names.get(section.sh_name(H::ORDER));
             if name == b".eh_frame" {
                 eh_frame = Some(start);
             }
@@ -230,23 +259,24 @@ impl<'d> Image<'d> {
                 data: Cow::Borrowed(data),
                 executable: flags.contains(elf::SHF_EXECINSTR),
                 writable: flags.contains(elf::SHF_WRITE),
-                plt: name.starts_with(b".plt") || name == b".iplt",
+                plt: name.starts_with(b".plt")
+                    || matches!(name, b".iplt" | b".glink" | b".MIPS.stubs"),
                 section: index.0 as u32,
             });
         }
         if !self.regions.iter().any(|r| r.executable) {
             self.regions.clear();
             for segment in segments.iter().take(MAX_REGIONS) {
-                if segment.p_type(LE) != elf::PT_LOAD {
+                if segment.p_type(H::ORDER) != elf::PT_LOAD {
                     continue;
                 }
-                let start = wide(segment.p_vaddr(LE));
+                let start = wide(segment.p_vaddr(H::ORDER));
                 self.add_region(Region {
                     start,
-                    end: start.saturating_add(wide(segment.p_memsz(LE))),
-                    data: Cow::Borrowed(segment.data(LE, bytes).unwrap_or(&[])),
-                    executable: segment.p_flags(LE).contains(elf::PF_X),
-                    writable: segment.p_flags(LE).contains(elf::PF_W),
+                    end: start.saturating_add(wide(segment.p_memsz(H::ORDER))),
+                    data: Cow::Borrowed(segment.data(H::ORDER, bytes).unwrap_or(&[])),
+                    executable: segment.p_flags(H::ORDER).contains(elf::PF_X),
+                    writable: segment.p_flags(H::ORDER).contains(elf::PF_W),
                     plt: false,
                     section: 0,
                 });
@@ -256,21 +286,25 @@ impl<'d> Image<'d> {
         if eh_frame.is_none() {
             eh_frame = segments
                 .iter()
-                .find(|s| s.p_type(LE) == elf::PT_GNU_EH_FRAME)
-                .and_then(|s| self.eh_frame_of_header(wide(s.p_vaddr(LE))));
+                .find(|s| s.p_type(H::ORDER) == elf::PT_GNU_EH_FRAME)
+                .and_then(|s| self.eh_frame_of_header(wide(s.p_vaddr(H::ORDER))));
         }
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
 
         if self.arch == Arch::Arm
-            && let Some(index) = segments.iter().find(|s| s.p_type(LE) == elf::PT_ARM_EXIDX)
+            && let Some(index) = segments
+                .iter()
+                .find(|s| s.p_type(H::ORDER) == elf::PT_ARM_EXIDX)
         {
-            self.read_exception_index(wide(index.p_vaddr(LE)), wide(index.p_memsz(LE)));
+            self.read_exception_index(wide(index.p_vaddr(H::ORDER)), wide(index.p_memsz(H::ORDER)));
         }
 
-        self.stripped = !sections.iter().any(|s| s.sh_type(LE) == elf::SHT_SYMTAB);
+        self.stripped = !sections
+            .iter()
+            .any(|s| s.sh_type(H::ORDER) == elf::SHT_SYMTAB);
         let mut dynamic_seen = false;
         for (kind, dynamic) in [(elf::SHT_SYMTAB, false), (elf::SHT_DYNSYM, true)] {
-            match sections.symbols(LE, bytes, kind) {
+            match sections.symbols(H::ORDER, bytes, kind) {
                 Ok(symbols) => {
                     let names = Names::of_symbols(sections, &symbols, bytes);
                     self.read_symbols(symbols.symbols(), names, dynamic);
@@ -281,12 +315,12 @@ impl<'d> Image<'d> {
         }
         let mut budget = bytes.len() / size_of::<H::Rel>();
         for section in sections.iter().take(MAX_REGIONS) {
-            if !section.sh_flags(LE).contains(elf::SHF_ALLOC) {
+            if !section.sh_flags(H::ORDER).contains(elf::SHF_ALLOC) {
                 continue;
             }
             if let Some((relocations, link)) = Relocations::<H>::of(section, bytes, &mut budget) {
                 let symbols = sections
-                    .symbol_table_by_index(LE, bytes, link)
+                    .symbol_table_by_index(H::ORDER, bytes, link)
                     .unwrap_or_default();
                 let names = Names::of_symbols(sections, &symbols, bytes);
                 self.read_dynamic_relocations(&relocations, symbols.symbols(), names);
@@ -296,18 +330,22 @@ impl<'d> Image<'d> {
         if !dynamic_seen {
             self.read_dynamic_symbols::<H>(table);
         }
+        if matches!(self.arch, Arch::Mips | Arch::Mipsel) {
+            self.read_mips_slots::<H>(table);
+        }
         self.settle_objects();
         self.pointers.sort_unstable();
         self.pointers.dedup_by_key(|p| p.0);
         self.read_roots(sections, table);
+        self.global = isa(self.arch).and_then(|isa| isa.global_value(self));
         self.read_stubs();
     }
 
     /// What the loader itself goes by, for files without section headers.
     fn read_dynamic_symbols<H: Header>(&mut self, table: &[Dynamic<H>]) {
         let value = |tag| {
-            let entry = table.iter().find(|entry| entry.d_tag(LE) == tag);
-            entry.map_or(0, |entry| wide(entry.d_val(LE)))
+            let entry = table.iter().find(|entry| entry.d_tag(H::ORDER) == tag);
+            entry.map_or(0, |entry| wide(entry.d_val(H::ORDER)))
         };
         let (first, strings) = (value(elf::DT_SYMTAB), value(elf::DT_STRTAB));
         let names = Names(self.mapped(strings, value(elf::DT_STRSZ)));
@@ -330,6 +368,40 @@ impl<'d> Image<'d> {
         }
     }
 
+    /// The global offset table of MIPS has no relocations: its last entries are
+    /// those of the last dynamic symbols.
+    fn read_mips_slots<H: Header>(&mut self, table: &[Dynamic<H>]) {
+        const LOCAL: i64 = 0x7000_000a;
+        const COUNT: i64 = 0x7000_0011;
+        const FIRST: i64 = 0x7000_0013;
+        let value = |tag| {
+            let entry = table.iter().find(|entry| entry.d_tag(H::ORDER).0 == tag);
+            entry.map_or(0, |entry| wide(entry.d_val(H::ORDER)))
+        };
+        let (strings, first) = (value(elf::DT_STRTAB.0), value(FIRST));
+        let names = Names(self.mapped(strings, value(elf::DT_STRSZ.0)));
+        let size = value(COUNT).saturating_mul(size_of::<Symbol<H>>() as u64);
+        let symbols: &[Symbol<H>] = items(self.mapped(value(elf::DT_SYMTAB.0), size));
+        let got = value(elf::DT_PLTGOT.0).wrapping_add(4 * (value(LOCAL) & 0xffff_ffff));
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        for (index, symbol) in symbols.iter().skip(first).enumerate() {
+            let slot = got.wrapping_add(4 * index as u64);
+            let address = wide(symbol.st_value(H::ORDER));
+            let defined = symbol.st_shndx(H::ORDER) != elf::SHN_UNDEF;
+            if defined && address != 0 {
+                self.pointers.push((slot, address));
+            }
+            let Some(name) = names.symbol(symbol) else {
+                continue;
+            };
+            if !defined && self.region(address).is_some() {
+                let name = name.clone();
+                self.imports.insert(address, Import { name, stub: true });
+            }
+            self.slots.insert(slot, name);
+        }
+    }
+
     /// `.eh_frame_hdr` begins with a version, three encodings and a pointer
     /// to `.eh_frame`, in practice always relative to itself and 4 bytes wide.
     fn eh_frame_of_header(&self, header: u64) -> Option<u64> {
@@ -337,8 +409,8 @@ impl<'d> Image<'d> {
         if raw[0] != 1 || raw[1] != 0x1b {
             return None;
         }
-        let offset = i32::from_le_bytes([raw[4], raw[5], raw[6], raw[7]]);
-        Some(header.wrapping_add(4).wrapping_add_signed(offset.into()))
+        let offset = self.arch.signed(&raw[4..]);
+        Some(header.wrapping_add(4).wrapping_add_signed(offset))
     }
 
     fn read_dynamic_relocations<H: Header>(
@@ -351,7 +423,12 @@ impl<'d> Image<'d> {
             let slot = r.offset;
             let symbol = r.symbol.and_then(|index| symbols.get(index));
             let width = self.arch.pointer_size();
-            match fix(self.arch, r.kind) {
+            let fix = match fix(self.arch, r.kind) {
+                Some(Fix::RelativeOrSlot) if symbol.is_none() => Some(Fix::Relative),
+                Some(Fix::RelativeOrSlot) => Some(Fix::Slot),
+                fix => fix,
+            };
+            match fix {
                 Some(Fix::Relative) => {
                     let addend = r.addend.or_else(|| self.number_at(slot, width));
                     if let Some(addend) = addend {
@@ -360,7 +437,7 @@ impl<'d> Image<'d> {
                 }
                 Some(Fix::Slot | Fix::Absolute) => {
                     let Some(symbol) = symbol else { continue };
-                    let value = wide(symbol.st_value(LE));
+                    let value = wide(symbol.st_value(H::ORDER));
                     if value != 0 {
                         let target = value.wrapping_add_signed(r.addend.unwrap_or(0));
                         self.pointers.push((slot, target));
@@ -376,11 +453,8 @@ impl<'d> Image<'d> {
 
     /// The number of `width` bytes that stands at `address`.
     fn number_at(&self, address: u64, width: u64) -> Option<i64> {
-        let raw = self.bytes_at(address)?;
-        if width == 4 {
-            return Some(i32::from_le_bytes(*raw.first_chunk()?).into());
-        }
-        Some(i64::from_le_bytes(*raw.first_chunk()?))
+        let raw = self.bytes_at(address)?.get(..width as usize)?;
+        Some(self.arch.signed(raw))
     }
 
     fn read_roots<H: Header>(&mut self, sections: &SectionTable<'_, H>, table: &[Dynamic<H>]) {
@@ -388,16 +462,19 @@ impl<'d> Image<'d> {
         // A static program has no dynamic table.
         for section in sections.iter().take(MAX_REGIONS) {
             if matches!(
-                section.sh_type(LE),
+                section.sh_type(H::ORDER),
                 elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY
             ) && arrays.len() < 16
             {
-                arrays.push((wide(section.sh_addr(LE)), wide(section.sh_size(LE))));
+                arrays.push((
+                    wide(section.sh_addr(H::ORDER)),
+                    wide(section.sh_size(H::ORDER)),
+                ));
             }
         }
         for entry in table {
-            let value = wide(entry.d_val(LE));
-            match entry.d_tag(LE) {
+            let value = wide(entry.d_val(H::ORDER));
+            match entry.d_tag(H::ORDER) {
                 elf::DT_INIT | elf::DT_FINI => self.roots.push(value),
                 elf::DT_PLTGOT => self.got = Some(value),
                 elf::DT_PREINIT_ARRAY => arrays[0].0 = value,
@@ -427,7 +504,11 @@ impl<'d> Image<'d> {
         let unnamed = |r: &&Region<'_>| r.executable && r.section == 0 && !named;
         if let Some(isa) = isa(self.arch) {
             let mut found = Vec::new();
-            for region in self.regions.iter().filter(|r| r.plt || unnamed(r)) {
+            let loose = |r: &&Region<'_>| r.executable && isa.has_loose_stubs();
+            for region in &self.regions {
+                if !(region.plt || unnamed(&region) || loose(&region)) {
+                    continue;
+                }
                 found.extend(isa.stubs(self, &region.data, region.start));
             }
             for (start, slot) in found {
@@ -487,22 +568,24 @@ impl<'d> Image<'d> {
         let names = Names::of_sections(header, sections, bytes);
         let mut eh_frame = None;
         for (index, section) in sections.enumerate().take(MAX_REGIONS) {
-            let flags = section.sh_flags(LE);
+            let flags = section.sh_flags(H::ORDER);
             if !flags.contains(elf::SHF_ALLOC) {
                 continue;
             }
-            let size = wide(section.sh_size(LE));
-            let data = if section.sh_type(LE) == elf::SHT_NOBITS {
+            let size = wide(section.sh_size(H::ORDER));
+            let data = if section.sh_type(H::ORDER) == elf::SHT_NOBITS {
                 &[][..]
             } else {
-                section.data(LE, bytes).map_err(|_| Error::Truncated {
-                    format: Format::Elf,
-                    what: "a section",
-                    needed: wide(section.sh_offset(LE)).saturating_add(size),
-                    available: bytes.len() as u64,
-                })?
+                section
+                    .data(H::ORDER, bytes)
+                    .map_err(|_| Error::Truncated {
+                        format: Format::Elf,
+                        what: "a section",
+                        needed: wide(section.sh_offset(H::ORDER)).saturating_add(size),
+                        available: bytes.len() as u64,
+                    })?
             };
-            let align = wide(section.sh_addralign(LE))
+            let align = wide(section.sh_addralign(H::ORDER))
                 .clamp(16, 4096)
                 .next_power_of_two();
             let start = next.next_multiple_of(align);
@@ -512,7 +595,7 @@ impl<'d> Image<'d> {
             };
             next = end;
             bases[index.0] = Some(start);
-            if names.get(section.sh_name(LE)) == b".eh_frame" {
+            if names.get(section.sh_name(H::ORDER)) == b".eh_frame" {
                 eh_frame = Some(start);
             }
             self.add_region(Region {
@@ -529,7 +612,7 @@ impl<'d> Image<'d> {
         self.eh_frame = eh_frame.and_then(|address| self.locate(address));
 
         let symbols = sections
-            .symbols(LE, bytes, elf::SHT_SYMTAB)
+            .symbols(H::ORDER, bytes, elf::SHT_SYMTAB)
             .unwrap_or_default();
         self.stripped = symbols.is_empty();
         let mut layout = Layout {
@@ -539,6 +622,7 @@ impl<'d> Image<'d> {
         };
         let got = layout.reserve();
         self.got = Some(got);
+        self.global = isa(self.arch).and_then(|isa| isa.global_value(self));
         let names = Names::of_symbols(sections, &symbols, bytes);
         self.read_relocatable_symbols(&symbols, names, &mut layout);
         let mut budget = bytes.len() / size_of::<H::Rel>();
@@ -546,7 +630,7 @@ impl<'d> Image<'d> {
             let Some((relocations, _)) = Relocations::<H>::of(section, bytes, &mut budget) else {
                 continue;
             };
-            let target = section.info_link(LE);
+            let target = section.info_link(H::ORDER);
             let base = layout.bases.get(target.0).copied().flatten();
             if let Some(at) = base.and_then(|base| self.region_index(base)) {
                 self.apply(at, &relocations, &mut layout);
@@ -565,21 +649,25 @@ impl<'d> Image<'d> {
     ) {
         for (index, symbol) in symbols.enumerate() {
             let name = names.symbol(symbol);
-            let home = symbols.symbol_section(LE, symbol, index).ok().flatten();
+            let home = symbols
+                .symbol_section(H::ORDER, symbol, index)
+                .ok()
+                .flatten();
             let address = match home {
                 Some(SectionIndex(home)) => layout
                     .bases
                     .get(home)
                     .copied()
                     .flatten()
-                    .map(|base| base.wrapping_add(wide(symbol.st_value(LE)))),
-                None if symbol.st_shndx(LE) == elf::SHN_ABS => None,
+                    .map(|base| base.wrapping_add(wide(symbol.st_value(H::ORDER)))),
+                None if symbol.st_shndx(H::ORDER) == elf::SHN_ABS => None,
                 // Undefined and common symbols get an address of their own.
                 None => name.as_ref().map(|_| layout.reserve()),
             };
             layout.symbols.push(Place {
                 address,
                 name: name.clone(),
+                local: symbol.is_local(),
             });
             if let Some(address) = address.filter(|_| home.is_some()) {
                 self.mark(symbol, address, names);
@@ -588,7 +676,7 @@ impl<'d> Image<'d> {
                 continue;
             };
             if home.is_none() {
-                if symbol.is_common(LE) || symbol.st_type() == elf::STT_OBJECT {
+                if symbol.is_common(H::ORDER) || symbol.st_type() == elf::STT_OBJECT {
                     self.objects.push(DataSymbol {
                         address,
                         size: 8,
@@ -613,8 +701,13 @@ impl<'d> Image<'d> {
     ) {
         let (start, in_code) = (self.regions[at].start, self.regions[at].executable);
         let got = self.got.unwrap_or(0);
+        let mut halves = Halves::default();
         for r in relocations.iter() {
             let field = start.wrapping_add(r.offset);
+            if let Some(patch) = relocation::patch(self.arch, r.kind) {
+                self.patch(at, &r, patch, layout, &mut halves);
+                continue;
+            }
             let Some(fix) = fix(self.arch, r.kind) else {
                 continue;
             };
@@ -665,17 +758,7 @@ impl<'d> Image<'d> {
                     | Fix::Low { got: true, .. },
                     Some(target),
                 ) => {
-                    let slot = match layout.slots.get(&index) {
-                        Some(&slot) => slot,
-                        None => {
-                            let name = place.name.clone();
-                            let slot = layout.reserve();
-                            layout.slots.insert(index, slot);
-                            self.pointers.push((slot, target));
-                            self.slots.extend(name.map(|name| (slot, name)));
-                            slot
-                        }
-                    };
+                    let slot = self.slot(index, target, layout);
                     match fix {
                         Fix::GotOffset => slot.wrapping_sub(got),
                         Fix::GotDistance => slot.wrapping_sub(field),
@@ -690,60 +773,182 @@ impl<'d> Image<'d> {
             {
                 value = word.into();
             }
-            let Ok(offset) = usize::try_from(r.offset) else {
-                continue;
-            };
-            let data = &mut self.regions[at].data;
-            let Some(bytes) = offset
-                .checked_add(width)
-                .filter(|&end| end <= data.len())
-                .map(|end| &mut data.to_mut()[offset..end])
-            else {
-                continue;
-            };
+            self.write(at, r.offset, width, value);
+        }
+        halves.finish(self, at);
+    }
+
+    /// The slot of the GOT that holds a symbol's address.
+    fn slot(&mut self, symbol: usize, target: u64, layout: &mut Layout) -> u64 {
+        if let Some(&slot) = layout.slots.get(&symbol) {
+            return slot;
+        }
+        let slot = layout.reserve();
+        layout.slots.insert(symbol, slot);
+        self.pointers.push((slot, target));
+        let name = layout
+            .symbols
+            .get(symbol)
+            .and_then(|place| place.name.clone());
+        self.slots.extend(name.map(|name| (slot, name)));
+        slot
+    }
+
+    /// Puts a number into a region's copy of the file.
+    fn write(&mut self, at: usize, offset: u64, width: usize, value: u64) {
+        let big = self.arch.is_big_endian();
+        let data = &mut self.regions[at].data;
+        let Some(end) = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| offset.checked_add(width))
+            .filter(|&end| end <= data.len())
+        else {
+            return;
+        };
+        let bytes = &mut data.to_mut()[end - width..end];
+        if big {
+            bytes.copy_from_slice(&value.to_be_bytes()[8 - width..]);
+        } else {
             bytes.copy_from_slice(&value.to_le_bytes()[..width]);
         }
     }
 
+    /// Applies a relocation whose field is a part of an instruction.
+    fn patch(
+        &mut self,
+        at: usize,
+        r: &Relocation,
+        patch: Patch,
+        layout: &mut Layout,
+        halves: &mut Halves,
+    ) -> Option<()> {
+        let field = self.regions[at].start.wrapping_add(r.offset);
+        let width = patch.form.width(self.arch);
+        let bits = self.arch.number(self.bytes_at(field)?.get(..width)?);
+        let symbol = r.symbol?;
+        let place = layout.symbols.get(symbol)?;
+        let (target, local) = (place.address?, place.local);
+        let addend = match r.addend {
+            // It tells which register the stub of a linker would count from.
+            Some(_) if self.arch == Arch::PowerPc && r.kind == elf::R_PPC_PLTREL24.0 => 0,
+            Some(addend) => addend,
+            None => patch.form.addend(bits),
+        };
+        let whole = target.wrapping_add_signed(addend);
+        let global = self.global.unwrap_or(0);
+        // The upper half of MIPS is only known by the lower one, which follows.
+        let paged = patch.of == Of::Slot && local;
+        if r.addend.is_none() && (patch.form == Form::High || paged) {
+            let upper = if paged {
+                (bits & 0xffff) << 16
+            } else {
+                addend as u64
+            };
+            if halves.uppers.len() < MAX_HALVES {
+                halves.uppers.push(Half {
+                    offset: r.offset,
+                    symbol,
+                    paged,
+                    upper,
+                });
+            }
+            return None;
+        }
+        if r.addend.is_none() && patch.form == Form::Low && patch.of == Of::Address {
+            let mut uppers = std::mem::take(&mut halves.uppers);
+            uppers.retain(|half| {
+                if half.symbol == symbol {
+                    let value = whole.wrapping_add(half.upper);
+                    self.upper_half(at, half, value, layout);
+                }
+                half.symbol != symbol
+            });
+            halves.uppers = uppers;
+        }
+        let value = match patch.of {
+            Of::Address => {
+                self.address_fields.insert(field & !3);
+                whole
+            }
+            Of::Distance => whole.wrapping_sub(field),
+            Of::Global => whole.wrapping_sub(global),
+            Of::SlotDistance => self.slot(symbol, target, layout).wrapping_sub(field),
+            Of::Slot => self.slot(symbol, target, layout).wrapping_sub(global),
+            Of::Lower => {
+                halves.lowers.push((r.offset, target, patch.form));
+                return None;
+            }
+            Of::Sum => bits.wrapping_add(whole),
+            Of::Difference => bits.wrapping_sub(whole),
+        };
+        if matches!(patch.of, Of::Distance | Of::SlotDistance) && patch.form == Form::Upper {
+            halves.distances.insert(field, value);
+        }
+        self.write(at, r.offset, width, patch.form.put(bits, value));
+        Some(())
+    }
+
+    /// Writes the upper half of the address `value`, or the place of a slot that
+    /// holds it.
+    fn upper_half(&mut self, at: usize, half: &Half, value: u64, layout: &mut Layout) {
+        let field = self.regions[at].start.wrapping_add(half.offset);
+        let Some(bits) = self.number_at(field, 4) else {
+            return;
+        };
+        let bits = bits as u64;
+        let bits = if half.paged {
+            let page = value.wrapping_add(0x8000) & 0xffff_0000;
+            let slot = match layout.pages.get(&page) {
+                Some(&slot) => slot,
+                None => {
+                    let slot = layout.reserve();
+                    layout.pages.insert(page, slot);
+                    self.pointers.push((slot, page));
+                    slot
+                }
+            };
+            Form::Low.put(bits, slot.wrapping_sub(self.global.unwrap_or(0)))
+        } else {
+            self.address_fields.insert(field);
+            Form::High.put(bits, value)
+        };
+        self.write(at, half.offset, 4, bits);
+    }
+
     // ---- symbols ---------------------------------------------------------
 
-    fn read_symbols<S: Sym<Endian = LE>>(
-        &mut self,
-        symbols: &[S],
-        names: Names<'d>,
-        dynamic: bool,
-    ) {
+    fn read_symbols<S: Sym>(&mut self, symbols: &[S], names: Names<'d>, dynamic: bool) {
         for symbol in symbols {
-            let home = symbol.st_shndx(LE);
+            let home = symbol.st_shndx(S::Endian::default());
             if home == elf::SHN_UNDEF || home == elf::SHN_ABS {
                 continue;
             }
-            self.mark(symbol, wide(symbol.st_value(LE)), names);
+            self.mark(symbol, wide(symbol.st_value(S::Endian::default())), names);
             if let Some(name) = names.symbol(symbol) {
-                self.add_symbol(symbol, wide(symbol.st_value(LE)), name, dynamic);
+                self.add_symbol(
+                    symbol,
+                    wide(symbol.st_value(S::Endian::default())),
+                    name,
+                    dynamic,
+                );
             }
         }
     }
 
     /// Remembers what a symbol tells of the code's states.
-    fn mark(&mut self, symbol: &impl Sym<Endian = LE>, address: u64, names: Names<'d>) {
+    fn mark<S: Sym>(&mut self, symbol: &S, address: u64, names: Names<'d>) {
         if self.arch == Arch::Arm {
             if symbol.st_type() == elf::STT_NOTYPE {
-                self.modes.mark(names.get(symbol.st_name(LE)), address);
+                let name = names.get(symbol.st_name(S::Endian::default()));
+                self.modes.mark(name, address);
             } else if symbol.st_type() == elf::STT_FUNC {
                 self.modes.start(address);
             }
         }
     }
 
-    fn add_symbol(
-        &mut self,
-        symbol: &impl Sym<Endian = LE>,
-        address: u64,
-        name: String,
-        dynamic: bool,
-    ) {
-        let size = wide(symbol.st_size(LE));
+    fn add_symbol<S: Sym>(&mut self, symbol: &S, address: u64, name: String, dynamic: bool) {
+        let size = wide(symbol.st_size(S::Endian::default()));
         let address = self.code_address(address);
         match symbol.st_type() {
             elf::STT_FUNC | elf::STT_GNU_IFUNC
@@ -758,13 +963,23 @@ impl<'d> Image<'d> {
                     dynamic,
                 });
             }
-            elf::STT_OBJECT => self.objects.push(DataSymbol {
+            elf::STT_OBJECT if !self.is_compilers_own(&name) => self.objects.push(DataSymbol {
                 address,
                 size,
                 name,
             }),
             _ => {}
         }
+    }
+
+    /// Whether a label is the compiler's, which says less than what is there.
+    /// Assemblers of these processors keep them for the linker.
+    fn is_compilers_own(&self, name: &str) -> bool {
+        let kept = !matches!(
+            self.arch,
+            Arch::X86_64 | Arch::X86 | Arch::Aarch64 | Arch::Arm
+        );
+        kept && (name.starts_with(".L") || name.starts_with('$'))
     }
 }
 
@@ -782,12 +997,12 @@ impl<'d> Names<'d> {
         let table = sections
             .section(index)
             .ok()
-            .and_then(|s| s.data(LE, bytes).ok());
+            .and_then(|s| s.data(H::ORDER, bytes).ok());
         Names(table.unwrap_or(&[]))
     }
 
     fn of_sections<H: Header>(header: &H, sections: &SectionTable<'d, H>, bytes: &'d [u8]) -> Self {
-        let index = header.shstrndx(LE, bytes).unwrap_or(0);
+        let index = header.shstrndx(H::ORDER, bytes).unwrap_or(0);
         Names::new(sections, SectionIndex(index as usize), bytes)
     }
 
@@ -803,8 +1018,8 @@ impl<'d> Names<'d> {
         strings::terminated(self.0, offset as usize)
     }
 
-    fn symbol(self, symbol: &impl Sym<Endian = LE>) -> Option<String> {
-        strings::symbol_name(self.get(symbol.st_name(LE)))
+    fn symbol<S: Sym>(self, symbol: &S) -> Option<String> {
+        strings::symbol_name(self.get(symbol.st_name(S::Endian::default())))
     }
 }
 
@@ -818,7 +1033,7 @@ fn items<T: object::pod::Pod>(bytes: &[u8]) -> &[T] {
 fn dynamic_table<'d, H: Header>(segments: &[Segment<H>], bytes: &'d [u8]) -> &'d [Dynamic<H>] {
     let table = segments
         .iter()
-        .find_map(|s| s.dynamic(LE, bytes).ok().flatten());
+        .find_map(|s| s.dynamic(H::ORDER, bytes).ok().flatten());
     table.map_or(&[], |entries| &entries[..entries.len().min(MAX_DYNAMIC)])
 }
 
@@ -843,10 +1058,10 @@ impl<'d, H: Header> Relocations<'d, H> {
         bytes: &'d [u8],
         budget: &mut usize,
     ) -> Option<(Self, SectionIndex)> {
-        if let Ok(Some((items, link))) = section.rela(LE, bytes) {
+        if let Ok(Some((items, link))) = section.rela(H::ORDER, bytes) {
             return Some((Relocations::Rela(within(budget, items)), link));
         }
-        let (items, link) = section.rel(LE, bytes).ok()??;
+        let (items, link) = section.rel(H::ORDER, bytes).ok()??;
         Some((Relocations::Rel(within(budget, items)), link))
     }
 
@@ -856,16 +1071,16 @@ impl<'d, H: Header> Relocations<'d, H> {
             Relocations::Rela(items) => (&[][..], *items),
         };
         let without = rel.iter().map(|r| Relocation {
-            offset: wide(r.r_offset(LE)),
-            symbol: r.symbol(LE).map(|index| index.0),
-            kind: r.r_type(LE).0,
+            offset: wide(r.r_offset(H::ORDER)),
+            symbol: r.symbol(H::ORDER).map(|index| index.0),
+            kind: r.r_type(H::ORDER).0,
             addend: None,
         });
         let with = rela.iter().map(|r| Relocation {
-            offset: wide(r.r_offset(LE)),
-            symbol: r.symbol(LE, false).map(|index| index.0),
-            kind: r.r_type(LE, false).0,
-            addend: Some(r.r_addend(LE).into()),
+            offset: wide(r.r_offset(H::ORDER)),
+            symbol: r.symbol(H::ORDER, false).map(|index| index.0),
+            kind: r.r_type(H::ORDER, false).0,
+            addend: Some(r.r_addend(H::ORDER).into()),
         });
         without.chain(with)
     }
@@ -932,6 +1147,32 @@ fn fix(arch: Arch, kind: u32) -> Option<Fix> {
                 Fix::Arm(form, distance)
             }
         },
+        Arch::Riscv64 => match kind {
+            elf::R_RISCV_RELATIVE | elf::R_RISCV_IRELATIVE => Fix::Relative,
+            elf::R_RISCV_JUMP_SLOT => Fix::Slot,
+            elf::R_RISCV_64 | elf::R_RISCV_32 => Fix::Absolute,
+            _ => return None,
+        },
+        Arch::Mips | Arch::Mipsel => match kind {
+            elf::R_MIPS_JUMP_SLOT => Fix::Slot,
+            elf::R_MIPS_32 => Fix::Absolute,
+            elf::R_MIPS_REL32 => Fix::RelativeOrSlot,
+            _ => return None,
+        },
+        Arch::PowerPc => match kind {
+            elf::R_PPC_RELATIVE | elf::R_PPC_IRELATIVE => Fix::Relative,
+            elf::R_PPC_GLOB_DAT | elf::R_PPC_JMP_SLOT => Fix::Slot,
+            elf::R_PPC_ADDR32 => Fix::Absolute,
+            elf::R_PPC_REL32 => Fix::Distance,
+            _ => return None,
+        },
+        Arch::PowerPc64 | Arch::PowerPc64Le => match kind {
+            elf::R_PPC64_RELATIVE | elf::R_PPC64_IRELATIVE => Fix::Relative,
+            elf::R_PPC64_GLOB_DAT | elf::R_PPC64_JMP_SLOT => Fix::Slot,
+            elf::R_PPC64_ADDR64 | elf::R_PPC64_ADDR32 => Fix::Absolute,
+            elf::R_PPC64_REL32 | elf::R_PPC64_REL64 => Fix::Distance,
+            _ => return None,
+        },
     })
 }
 
@@ -940,7 +1181,41 @@ fn width(arch: Arch, kind: u32) -> usize {
     match (arch, elf::RelocationType(kind)) {
         (Arch::X86_64, elf::R_X86_64_64 | elf::R_X86_64_PC64) => 8,
         (Arch::Aarch64, elf::R_AARCH64_ABS64 | elf::R_AARCH64_PREL64) => 8,
+        (Arch::Riscv64, elf::R_RISCV_64) => 8,
+        (Arch::PowerPc64 | Arch::PowerPc64Le, elf::R_PPC64_ADDR64 | elf::R_PPC64_REL64) => 8,
         _ => 4,
+    }
+}
+
+/// Halves of addresses that wait for the other half, in one section.
+#[derive(Debug, Default)]
+struct Halves {
+    uppers: Vec<Half>,
+    /// RISC-V: distances by the address of their upper half.
+    distances: HashMap<u64, u64>,
+    /// RISC-V: where the lower half goes, and the address of the upper one.
+    lowers: Vec<(u64, u64, Form)>,
+}
+
+#[derive(Debug)]
+struct Half {
+    offset: u64,
+    symbol: usize,
+    /// The address is in a slot of the GOT.
+    paged: bool,
+    upper: u64,
+}
+
+impl Halves {
+    fn finish(self, image: &mut Image<'_>, at: usize) {
+        for (offset, upper, form) in self.lowers {
+            let field = image.regions[at].start.wrapping_add(offset);
+            if let (Some(bits), Some(&value)) =
+                (image.number_at(field, 4), self.distances.get(&upper))
+            {
+                image.write(at, offset, 4, form.put(bits as u64, value));
+            }
+        }
     }
 }
 
@@ -951,6 +1226,8 @@ struct Layout {
     symbols: Vec<Place>,
     /// GOT slots by symbol index.
     slots: HashMap<usize, u64>,
+    /// GOT slots of MIPS that hold the upper half of an address, by that.
+    pages: HashMap<u64, u64>,
     next: u64,
 }
 
@@ -958,6 +1235,7 @@ struct Layout {
 struct Place {
     address: Option<u64>,
     name: Option<String>,
+    local: bool,
 }
 
 impl Layout {
@@ -975,8 +1253,12 @@ fn table_end(offset: impl Into<u64>, count: u16, entry: usize) -> u64 {
 /// A segment that reaches beyond the file means that the file was cut: the
 /// loader would refuse it too.
 fn check_segments<H: Header>(segments: &[Segment<H>], bytes: &[u8]) -> Result<(), Error> {
-    for segment in segments.iter().filter(|s| s.p_type(LE) == elf::PT_LOAD) {
-        let needed = wide(segment.p_offset(LE)).saturating_add(wide(segment.p_filesz(LE)));
+    for segment in segments
+        .iter()
+        .filter(|s| s.p_type(H::ORDER) == elf::PT_LOAD)
+    {
+        let needed =
+            wide(segment.p_offset(H::ORDER)).saturating_add(wide(segment.p_filesz(H::ORDER)));
         if needed > bytes.len() as u64 {
             let available = bytes.len() as u64;
             return Err(Error::Truncated {
@@ -986,8 +1268,8 @@ fn check_segments<H: Header>(segments: &[Segment<H>], bytes: &[u8]) -> Result<()
                 available,
             });
         }
-        if wide(segment.p_vaddr(LE))
-            .checked_add(wide(segment.p_memsz(LE)))
+        if wide(segment.p_vaddr(H::ORDER))
+            .checked_add(wide(segment.p_memsz(H::ORDER)))
             .is_none()
         {
             return Err(Error::Malformed {
@@ -1017,20 +1299,34 @@ fn check_header(bytes: &[u8]) -> Result<Arch, Error> {
         u16::from_be_bytes([identity[18], identity[19]])
     };
     let class = identity[4];
+    let known = match (machine, little, class) {
+        (62, true, 2) => Some(Arch::X86_64),
+        (3, true, 1) => Some(Arch::X86),
+        (183, true, 2) => Some(Arch::Aarch64),
+        (40, true, 1) => Some(Arch::Arm),
+        (243, true, 2) => Some(Arch::Riscv64),
+        (8, true, 1) => Some(Arch::Mipsel),
+        (8, false, 1) => Some(Arch::Mips),
+        (20, false, 1) => Some(Arch::PowerPc),
+        (21, true, 2) => Some(Arch::PowerPc64Le),
+        (21, false, 2) => Some(Arch::PowerPc64),
+        _ => None,
+    };
+    if let Some(arch) = known {
+        let needed = if class == 2 { 64 } else { 52 };
+        return match available >= needed {
+            true => Ok(arch),
+            false => Err(cut(needed)),
+        };
+    }
     let architecture = match machine {
-        62 if little && class == 2 && available >= 64 => return Ok(Arch::X86_64),
-        3 if little && class == 1 && available >= 52 => return Ok(Arch::X86),
-        183 if little && class == 2 && available >= 64 => return Ok(Arch::Aarch64),
-        40 if little && class == 1 && available >= 52 => return Ok(Arch::Arm),
-        62 | 183 if little && class == 2 => return Err(cut(64)),
-        3 | 40 if little && class == 1 => return Err(cut(52)),
         62 => "x86-64 with 32-bit pointers (x32)".into(),
         3 => "x86 in the other byte order".into(),
         183 => "AArch64 in the other byte order, or with 32-bit pointers".into(),
         40 => "32-bit ARM in the other byte order".into(),
-        243 => "RISC-V".into(),
-        8 => "MIPS".into(),
-        20 => "PowerPC".into(),
+        243 => "RISC-V of 32 bits".into(),
+        8 => "64-bit MIPS".into(),
+        20 => "PowerPC in the other byte order".into(),
         21 => "64-bit PowerPC".into(),
         22 => "S/390".into(),
         43 => "SPARC".into(),

@@ -8,6 +8,8 @@ pub(super) enum Fix {
     Relative,
     /// A symbol's address, in a slot of the GOT.
     Slot,
+    /// MIPS: a symbol's address, or one of this file without a symbol.
+    RelativeOrSlot,
     /// A symbol's address.
     Absolute,
     /// How far a symbol is from the field.

@@ -25,6 +25,7 @@ mod objc;
 mod pdb;
 mod pe;
 mod raw;
+mod relocation;
 
 /// A mapped section, or a segment where a file has no sections.
 #[derive(Debug)]
@@ -104,6 +105,9 @@ pub(crate) struct Image<'d> {
     pub(crate) eh_frame: Option<(usize, usize)>,
     /// Where the global offset table begins, which 32-bit code counts from.
     pub(crate) got: Option<u64>,
+    /// What the register holds that code counts its data from, where it has
+    /// the same value everywhere.
+    pub(crate) global: Option<u64>,
     /// The program is loaded where it says, so that immediates are addresses.
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
@@ -254,6 +258,14 @@ impl<'d> Image<'d> {
         Some(&self.regions[self.region_index(address)?])
     }
 
+    /// Whether something lies at `address`, or stands for what lies elsewhere.
+    pub(crate) fn is_known(&self, address: u64) -> bool {
+        self.region_index(address).is_some()
+            || self.imports.contains_key(&address)
+            || self.slots.contains_key(&address)
+            || self.object(address).is_some()
+    }
+
     /// The executable region around `address`, where it has bytes.
     pub(crate) fn code_region(&self, address: u64) -> Option<&Region<'d>> {
         self.region(address)
@@ -310,9 +322,7 @@ impl<'d> Image<'d> {
             return Some(self.pointers[at].1);
         }
         let size = self.arch.pointer_size() as usize;
-        let mut raw = [0; 8];
-        raw[..size].copy_from_slice(self.bytes_at(slot)?.get(..size)?);
-        let value = u64::from_le_bytes(raw);
+        let value = self.arch.number(self.bytes_at(slot)?.get(..size)?);
         self.region(value).map(|_| self.code_address(value))
     }
 

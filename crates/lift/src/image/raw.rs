@@ -86,7 +86,7 @@ impl<'d> Image<'d> {
         if !begins && !address.is_multiple_of(16) && matches!(self.arch, Arch::X86_64 | Arch::X86) {
             return false;
         }
-        for step in Steps::new(self, bytes, address).take(LOOKED_AT) {
+        for step in Steps::new(self, bytes, address, 0).take(LOOKED_AT) {
             let at = (step.address - address) as usize;
             // Zeros are instructions of x86: `add [rax], al`.
             if step.invalid || bytes[at..].starts_with(&[0, 0]) {

@@ -21,6 +21,8 @@ const STUB: usize = 6;
 struct Item {
     code: Code,
     whole: Option<u64>,
+    /// What it counts from an address that was whole before.
+    further: Option<u64>,
 }
 
 pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Listing {
@@ -39,6 +41,7 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
         frame: &frame,
         facts: Facts::default(),
         parts: HashMap::new(),
+        uppers: HashMap::new(),
         pools: pools(&code),
     };
     let mut listing = Listing::with_capacity(code.len());
@@ -47,7 +50,7 @@ pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Func
     }
     listing.facts = writer.facts;
     listing.facts.instructions = code.len();
-    listing.set_flow(flow(program, function, &code, &index));
+    listing.set_flow(flow(isa, program, function, &code, &index));
     listing
 }
 
@@ -58,9 +61,18 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
         bytes_left -= end - range.start;
-        let codes = Codes::new(isa, image, image.bytes_in(range.start, end), range.start);
-        let room = MAX_INSTRUCTIONS - items.len();
-        items.extend(codes.take(room).map(|(code, whole)| Item { code, whole }));
+        let bytes = image.bytes_in(range.start, end);
+        let mut codes = Codes::new(isa, image, bytes, range.start);
+        while items.len() < MAX_INSTRUCTIONS
+            && let Some((code, whole)) = codes.next()
+        {
+            let further = codes.further();
+            items.push(Item {
+                code,
+                whole,
+                further,
+            });
+        }
     }
     items
 }
@@ -80,30 +92,52 @@ fn pools(code: &[Item]) -> HashMap<u64, (usize, u8)> {
     pools
 }
 
-/// How control flows from block to block.
+/// How control flows from block to block. What runs behind a jump, before it
+/// takes place, belongs to the block of the jump and ends it.
 fn flow(
+    isa: &dyn Isa,
     program: &Program<'_>,
     function: &Function,
     code: &[Item],
     index: &HashMap<u64, usize>,
 ) -> Flow {
-    let by_table = code.iter().any(|item| matches!(item.code.op, Op::Jump(_)));
+    let by_table = code
+        .iter()
+        .any(|item| matches!(item.code.op, Op::Jump(_) | Op::JumpAt { .. }));
     let tables = match by_table {
         true => discover::targets(&program.image, function),
         false => HashMap::new(),
     };
+    let returns = |target: &u64| !program.no_return.contains(target);
+    // Whether the instruction behind this one runs before it jumps.
+    let delays = |at: usize| {
+        let Code {
+            address, length, ..
+        } = code[at].code;
+        let next = address.wrapping_add(length.into());
+        let follows = code.get(at + 1).is_some_and(|c| c.code.address == next);
+        follows && isa.delays(&code[at].code)
+    };
     let exit = |at: usize| {
-        let code: &Code = &code[at].code;
-        let (target, falls) = match code.op {
+        let slot = at.checked_sub(1).filter(|&before| delays(before));
+        let item = &code[slot.unwrap_or(at)];
+        if slot.is_none() && delays(at) {
+            return None;
+        }
+        let (target, falls) = match item.code.op {
             Op::Branch(target) => (Some(target), false),
             Op::Conditional(target) => (Some(target), true),
-            Op::Call(target) if program.no_return.contains(&target) => (None, false),
+            Op::Call(target) if !returns(&target) => (None, false),
+            Op::CallRegister(_) | Op::CallAt { .. } if !item.whole.as_ref().is_none_or(returns) => {
+                (None, false)
+            }
             Op::Switch { falls } => (None, falls),
-            Op::Jump(_) | Op::Return | Op::Stop | Op::Undefined => (None, false),
+            Op::Jump(_) | Op::JumpAt { .. } => (item.whole, false),
+            Op::Return | Op::Stop | Op::Undefined => (None, false),
             _ => return None,
         };
-        let table = tables.get(&code.address).into_iter().flatten();
-        let switch = program.image.modes.targets(code.address).into_iter();
+        let table = tables.get(&code[at].code.address).into_iter().flatten();
+        let switch = program.image.modes.targets(item.code.address).into_iter();
         let targets = target.into_iter().chain(table.copied());
         let targets = targets.chain(switch.flatten().copied());
         Some(Exit {
@@ -139,8 +173,10 @@ impl Frame {
             pointer: None,
             register: fp,
         };
+        let mut left = false;
         for item in items {
             frame.depth.push(now);
+            let delayed = std::mem::take(&mut left);
             match item.code.op {
                 Op::Add { to, from, value } if to == sp && from == sp => {
                     now = now.saturating_sub(value);
@@ -161,12 +197,22 @@ impl Frame {
                 Op::Memory { access } if access.base == sp && access.moves.is_some() => {
                     now = now.saturating_sub(access.offset);
                 }
-                Op::Return | Op::Branch(_) | Op::Jump(_) | Op::Switch { falls: false } => {
-                    now = deepest;
+                Op::Return
+                | Op::Branch(_)
+                | Op::Jump(_)
+                | Op::JumpAt { .. }
+                | Op::Switch { falls: false } => {
+                    left = isa.delays(&item.code);
+                    if !left {
+                        now = deepest;
+                    }
                 }
                 _ => {}
             }
             deepest = deepest.max(now);
+            if delayed {
+                now = deepest;
+            }
         }
         frame
     }
@@ -201,6 +247,8 @@ struct Writer<'a, 'd> {
     facts: Facts,
     /// Numbers that `MOV` and `MOVK` put together, by register.
     parts: HashMap<u8, u64>,
+    /// Numbers whose lower half is added, by register.
+    uppers: HashMap<u8, u64>,
     /// Which instruction loads from a literal pool, and into which register.
     pools: HashMap<u64, (usize, u8)>,
 }
@@ -235,12 +283,15 @@ impl Writer<'_, '_> {
             mnemonic: mut out,
             mut operands,
         } = plain;
-        if operands.is_empty() {
-            return out;
+        if !operands.is_empty() {
+            let padding = isa.column().saturating_sub(out.len()).max(1);
+            out.extend(std::iter::repeat_n(' ', padding));
         }
-        let padding = isa.column().saturating_sub(out.len()).max(1);
-        out.extend(std::iter::repeat_n(' ', padding));
-        let Item { code, whole } = self.code[at];
+        let Item {
+            code,
+            whole,
+            further,
+        } = self.code[at];
         let behind = whole
             .filter(|_| {
                 isa.names_behind() && !matches!(code.op, Op::Number { .. } | Op::Address { .. })
@@ -250,11 +301,19 @@ impl Writer<'_, '_> {
             Op::Branch(target) | Op::Conditional(target) | Op::Call(target) => {
                 Some(self.target(target, matches!(code.op, Op::Call(_))))
             }
-            Op::Page { to, .. } => self.meant(at, to).map(|(address, taken)| {
-                isa.high(&match taken {
-                    true => self.name(address, &mut None),
-                    false => self.slot(address, &mut None),
+            Op::Page { to, .. } | Op::Upper { to, .. } | Op::AddUpper { to, .. } => {
+                let globals = [isa.global(), isa.local_global()];
+                let meant = self.meant(at, to).filter(|_| !globals.contains(&Some(to)));
+                meant.map(|(address, taken)| {
+                    isa.high(&match taken {
+                        true => self.name(address, &mut None),
+                        false => self.slot(address, &mut None),
+                    })
                 })
+            }
+            Op::JumpAt { base, .. } | Op::CallAt { base, .. } => whole.map(|target| {
+                let name = self.target(target, matches!(code.op, Op::CallAt { .. }));
+                isa.memory_low(base, &name)
             }),
             _ if behind.is_some() => None,
             Op::Number {
@@ -269,6 +328,10 @@ impl Writer<'_, '_> {
                 let frame = [Some(isa.stack_pointer()), self.frame.register];
                 match whole {
                     Some(address) => Some(isa.low(&self.name(address, comment))),
+                    None if further.is_some() => {
+                        *comment = further.and_then(|address| self.pooled(address));
+                        None
+                    }
                     None if operands.len() == 3 && !frame.contains(&Some(to)) => self
                         .frame
                         .variable(isa, at, from, value)
@@ -293,11 +356,30 @@ impl Writer<'_, '_> {
             }
             out.push_str(operand);
         }
+        if let (Op::CallRegister(_) | Op::Jump(_), Some(target)) = (code.op, whole) {
+            out.push_str("; ");
+            out.push_str(&self.callee(target));
+        }
         if let Some(name) = behind.flatten() {
             out.push_str("; ");
             out.push_str(&name);
         }
         out
+    }
+
+    /// The function at an address, or the one whose address the loader puts
+    /// there.
+    fn callee(&mut self, target: u64) -> String {
+        let Some(name) = self.program.image.slots.get(&target) else {
+            return self.target(target, true);
+        };
+        let call = Call {
+            name: name.clone(),
+            address: None,
+            import: true,
+        };
+        remember(&mut self.facts.calls, call);
+        name.clone()
     }
 
     /// What stands behind an instruction that makes `address` or reads there: a
@@ -365,7 +447,7 @@ impl Writer<'_, '_> {
     /// The address that a number in `register` will be part of: in the second
     /// half of its move, or counted from the place of the code.
     fn becomes(&self, at: usize, register: u8) -> Option<String> {
-        for Item { code, whole } in self.code[at + 1..].iter().take(APART) {
+        for Item { code, whole, .. } in self.code[at + 1..].iter().take(APART) {
             let terms = match code.op {
                 Op::Number { to, keep: true, .. } if to == register => match whole {
                     Some(address) => return Some(self.name(*address, &mut None)),
@@ -416,6 +498,14 @@ impl Writer<'_, '_> {
         let isa = self.isa;
         let base = access.base;
         if let Some(address) = self.code[at].whole.filter(|_| !isa.names_behind()) {
+            let global = self.program.image.global.filter(|_| access.moves.is_none());
+            if isa.local_global() == Some(base)
+                || global.map(|global| global.wrapping_add_signed(access.offset)) == Some(address)
+            {
+                let name = self.global(at, access, address, comment);
+                operands[place] = isa.memory_global(access, &name);
+                return;
+            }
             if let Some(name) = self.program.image.slots.get(&address)
                 && access.loads.is_some_and(|loads| self.is_called(at, loads))
             {
@@ -450,6 +540,28 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// What is read or written at the global register: a slot that holds the
+    /// address of something is called like it.
+    fn global(
+        &mut self,
+        at: usize,
+        access: Access,
+        address: u64,
+        comment: &mut Option<String>,
+    ) -> String {
+        if let Some(name) = self.program.image.slots.get(&address) {
+            return name.clone();
+        }
+        let loaded = access.loads.filter(|&register| self.isa.holds(register));
+        if let Some((meant, _)) = loaded.and_then(|register| self.meant(at, register)) {
+            return self.name(meant, &mut None);
+        }
+        match self.program.image.pointer(address) {
+            Some(target) if loaded.is_some() => self.name(target, comment),
+            _ => self.slot(address, comment),
+        }
+    }
+
     /// Whether what `register` holds after instruction `at` is called: programs
     /// for Windows reach their imports so.
     fn is_called(&self, at: usize, register: u8) -> bool {
@@ -466,17 +578,36 @@ impl Writer<'_, '_> {
 
     /// The address that the page in `register` will be part of, and whether the
     /// address itself is taken, not what lies there.
-    fn meant(&self, at: usize, register: u8) -> Option<(u64, bool)> {
-        for Item { code, whole } in self.code[at + 1..].iter().take(APART) {
+    fn meant(&self, at: usize, mut register: u8) -> Option<(u64, bool)> {
+        for Item { code, whole, .. } in self.code[at + 1..].iter().take(APART) {
             let uses = match code.op {
                 Op::Add { from, .. } => from == register,
                 Op::Memory { access } => access.base == register,
+                Op::JumpAt { base, .. } | Op::CallAt { base, .. } => base == register,
+                Op::CallRegister(by) | Op::Jump(by) => by == register,
+                Op::Index { to, a, b } => {
+                    if a == register || b == register {
+                        register = to;
+                    }
+                    false
+                }
+                Op::AddUpper { to, from, .. } => {
+                    if from == register {
+                        register = to;
+                    }
+                    false
+                }
                 _ => false,
             };
             if uses && let Some(whole) = *whole {
-                return Some((whole, matches!(code.op, Op::Add { .. })));
+                return Some((whole, !matches!(code.op, Op::Memory { .. })));
             }
-            if matches!(code.op, Op::Page { to, .. } if to == register) {
+            let changes = match code.op {
+                Op::Page { to, .. } => Some(to),
+                op if self.isa.keeps() => op.changes(),
+                _ => None,
+            };
+            if changes == Some(register) {
                 return None;
             }
         }
@@ -500,12 +631,23 @@ impl Writer<'_, '_> {
         name
     }
 
+    /// The string that begins at an address, behind other data.
+    fn pooled(&self, address: u64) -> Option<String> {
+        let before = self
+            .program
+            .image
+            .bytes_in(address.checked_sub(1)?, address);
+        let inside = before.iter().any(|b| matches!(b, b' '..=b'~'));
+        self.program.string_at(address, 1).filter(|_| !inside)
+    }
+
     /// What lies at an address that is read or written.
     fn slot(&mut self, address: u64, comment: &mut Option<String>) -> String {
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
             // A function of a few instructions that ends in a jump is a stub.
-            let jumps = matches!(self.code.last().map(|item| item.code.op), Some(Op::Jump(_)));
+            let last = self.code.last().map(|item| item.code.op);
+            let jumps = matches!(last, Some(Op::Jump(_) | Op::JumpAt { .. }));
             if jumps && self.code.len() <= STUB {
                 let call = Call {
                     name: name.clone(),
@@ -530,11 +672,36 @@ impl Writer<'_, '_> {
     /// Remembers a number that says what a function computes.
     fn constants(&mut self, at: usize) {
         let item = &self.code[at];
-        let (to, value, keep) = match item.code.op {
+        let op = item.code.op;
+        let upper = match op {
+            Op::Add { from, .. } | Op::Join { from, .. } => self.uppers.get(&from).copied(),
+            _ => None,
+        };
+        if let Some(changed) = op.changes() {
+            self.uppers.remove(&changed);
+        }
+        let (to, value, keep) = match op {
             Op::Move { to, value, keep } => (to, value, keep),
             Op::Number {
                 to, value, keep, ..
             } if item.whole.is_none() && self.becomes(at, to).is_none() => (to, value, keep),
+            Op::Upper { to, value } => {
+                self.uppers.insert(to, value);
+                return;
+            }
+            Op::Add { .. } | Op::Join { .. } if item.whole.is_none() => {
+                let Some((to, upper)) = op.changes().zip(upper) else {
+                    return;
+                };
+                let whole = match op {
+                    Op::Add { value, .. } => upper.wrapping_add_signed(value),
+                    Op::Join { value, .. } => upper | value,
+                    _ => upper,
+                };
+                // Registers of 64 bits hold 32-bit numbers with their sign.
+                let narrow = i32::try_from(whole as i64).map(|n| u64::from(n as u32));
+                (to, narrow.unwrap_or(whole), false)
+            }
             _ => return,
         };
         let whole = match keep {

@@ -14,6 +14,9 @@ use crate::step::{Reference, Step};
 pub(crate) mod aarch64;
 mod arm;
 pub(crate) mod listing;
+mod mips;
+mod powerpc;
+mod riscv;
 
 pub(crate) use arm::Modes;
 
@@ -29,6 +32,15 @@ pub(crate) enum Op {
     /// To the address in a register.
     Jump(u8),
     CallRegister(u8),
+    /// To a register and a number: the second half of an address.
+    JumpAt {
+        base: u8,
+        offset: i64,
+    },
+    CallAt {
+        base: u8,
+        offset: i64,
+    },
     Return,
     /// A trap that is never left: `BRK`, `HLT`.
     Stop,
@@ -37,6 +49,28 @@ pub(crate) enum Op {
     Page {
         to: u8,
         address: u64,
+    },
+    /// The upper half of a number, which is an address only in code that is
+    /// loaded where it says: `LUI`.
+    Upper {
+        to: u8,
+        value: u64,
+    },
+    /// The first half of an address is counted from a register: `ADDIS`.
+    AddUpper {
+        to: u8,
+        from: u8,
+        value: i64,
+    },
+    /// Two registers are added: the place of a table's entry.
+    Index {
+        to: u8,
+        a: u8,
+        b: u8,
+    },
+    Copy {
+        to: u8,
+        from: u8,
     },
     /// A whole address: `ADR`.
     Address {
@@ -53,6 +87,12 @@ pub(crate) enum Op {
         to: u8,
         from: u8,
         value: i64,
+    },
+    /// The lower half of a number, no address, joins the upper one: `ORI`.
+    Join {
+        to: u8,
+        from: u8,
+        value: u64,
     },
     /// A load or a store at a register and a number.
     Memory {
@@ -100,6 +140,27 @@ pub(crate) enum Op {
 pub(crate) enum Term {
     Register(u8),
     Here(u64),
+}
+
+impl Op {
+    /// The register that it changes: the first one, where there are two.
+    pub(crate) fn changes(self) -> Option<u8> {
+        match self {
+            Op::Page { to, .. }
+            | Op::Upper { to, .. }
+            | Op::AddUpper { to, .. }
+            | Op::Index { to, .. }
+            | Op::Copy { to, .. }
+            | Op::Address { to, .. }
+            | Op::Literal { to, .. }
+            | Op::Add { to, .. }
+            | Op::Join { to, .. }
+            | Op::Move { to, .. } => Some(to),
+            Op::Memory { access } => access.loads,
+            Op::Other(to) => to,
+            _ => None,
+        }
+    }
 }
 
 /// A load or a store at a register and a number.
@@ -178,12 +239,62 @@ pub(crate) trait Isa: Sync {
     /// The register of the first argument of a function.
     fn argument(&self) -> u8;
 
+    /// The register in which `_start` hands on a table, whose second entry is
+    /// `main`.
+    fn main_table(&self) -> Option<u8> {
+        None
+    }
+
     /// Bit by bit the registers that a call may change.
     fn clobbered(&self) -> u32;
 
     /// The register that the value is kept of: all but those that are always 0.
     fn holds(&self, register: u8) -> bool {
         register != self.stack_pointer()
+    }
+
+    /// Whether a register keeps the address that it was given, to reach more
+    /// from there, to call it, or to load what is called.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// The register that holds the same address everywhere, which data is
+    /// counted from.
+    fn global(&self) -> Option<u8> {
+        None
+    }
+
+    /// The register that each function makes a global register of its own, out
+    /// of where it is.
+    fn local_global(&self) -> Option<u8> {
+        None
+    }
+
+    /// Whether slots at the global register may hold the first halves of
+    /// addresses.
+    fn has_halves(&self) -> bool {
+        false
+    }
+
+    /// What it holds.
+    fn global_value(&self, _: &Image<'_>) -> Option<u64> {
+        None
+    }
+
+    /// Whether the jump or the call takes place behind the next instruction.
+    fn delays(&self, _: &Code) -> bool {
+        false
+    }
+
+    /// The register that a register is compared with.
+    fn compared_register(&self, _: &Code) -> Option<u8> {
+        None
+    }
+
+    /// Whether stubs may lie between functions, not in a section of their own.
+    fn has_loose_stubs(&self) -> bool {
+        false
     }
 
     /// Code begins at multiples of this.
@@ -254,6 +365,11 @@ pub(crate) trait Isa: Sync {
     /// place on.
     fn memory_after(&self, base: u8, by: &str, inside: &str) -> Vec<String>;
 
+    /// The place at the global register that `access` reads or writes.
+    fn memory_global(&self, access: Access, name: &str) -> String {
+        self.memory_low(access.base, name)
+    }
+
     /// The first half of an address that has a name.
     fn high(&self, name: &str) -> String;
 
@@ -282,8 +398,15 @@ pub(crate) fn isa(arch: Arch) -> Option<&'static dyn Isa> {
         Arch::X86_64 | Arch::X86 => None,
         Arch::Aarch64 => Some(&aarch64::Aarch64),
         Arch::Arm => Some(&arm::Arm),
+        Arch::Riscv64 => Some(&riscv::Riscv),
+        Arch::Mips | Arch::Mipsel => Some(&mips::Mips),
+        Arch::PowerPc => Some(&powerpc::NARROW),
+        Arch::PowerPc64 | Arch::PowerPc64Le => Some(&powerpc::WIDE),
     }
 }
+
+/// Instructions in which a function copies the global register.
+const BEGINNING: usize = 24;
 
 /// The instructions of `bytes`, which lie at `address`, each with the address
 /// that it makes whole.
@@ -295,6 +418,10 @@ pub(crate) struct Codes<'b> {
     address: u64,
     carried: u32,
     values: Values,
+    /// The instruction before was a call that has yet to take place.
+    called: bool,
+    /// What the last instruction counted from another address.
+    further: Option<u64>,
 }
 
 impl<'b> Codes<'b> {
@@ -304,13 +431,63 @@ impl<'b> Codes<'b> {
         bytes: &'b [u8],
         address: u64,
     ) -> Codes<'b> {
+        let mut values = Values::default();
+        if let (Some(register), Some(value)) = (isa.global(), image.global) {
+            values.0[usize::from(register & 63)] = Some(Held::Global(value));
+        }
         Codes {
             isa,
             image,
             bytes,
             address,
             carried: 0,
-            values: Values::default(),
+            values,
+            called: false,
+            further: None,
+        }
+    }
+
+    /// The registers that hold what the global register does when the code has
+    /// begun, and through all calls: bit by bit.
+    pub(crate) fn copies(self) -> u32 {
+        let (clobbered, mut codes) = (self.isa.clobbered(), self);
+        let mut copies = 0;
+        for _ in 0..BEGINNING {
+            if codes.next().is_none() {
+                break;
+            }
+            for (register, held) in codes.values.0.iter().take(32).enumerate() {
+                if matches!(held, Some(Held::Global(_))) {
+                    copies |= 1 << register;
+                }
+            }
+        }
+        copies & !clobbered
+    }
+
+    /// Has it known that the registers of a set are such copies.
+    pub(crate) fn with_copies(mut self, copies: u32) -> Codes<'b> {
+        let global = self.image.global.map(Held::Global);
+        for (register, held) in self.values.0.iter_mut().take(32).enumerate() {
+            if copies >> register & 1 == 1 {
+                *held = global;
+            }
+        }
+        self
+    }
+
+    /// The address that the last instruction counted from another: a string from
+    /// the start of a pool, the entry of a table.
+    pub(crate) fn further(&self) -> Option<u64> {
+        self.further
+    }
+
+    /// The number that `code`, the last instruction, compares a register with.
+    fn compared(&self, code: &Code) -> Option<u64> {
+        let register = self.isa.compared_register(code)?;
+        match self.values.held(register) {
+            Some(Held::Number(number)) => Some(number),
+            _ => None,
         }
     }
 }
@@ -323,6 +500,17 @@ impl Iterator for Codes<'_> {
         self.bytes = self.bytes.get(usize::from(code.length)..)?;
         self.address = self.address.wrapping_add(code.length.into());
         let code = self.isa.carry(code, &mut self.carried);
+        self.further = match code.op {
+            Op::Add { from, value, .. } => match self.values.held(from) {
+                Some(Held::Whole(at)) => Some(at.wrapping_add_signed(value)),
+                _ => None,
+            },
+            Op::Memory { access } => match self.values.held(access.base) {
+                Some(Held::Indexed(at)) => Some(at.wrapping_add_signed(access.offset)),
+                _ => None,
+            },
+            _ => None,
+        };
         let mut whole = self.values.follow(self.isa, self.image, &code);
         if let Op::Number {
             to, pool: Some(_), ..
@@ -332,6 +520,16 @@ impl Iterator for Codes<'_> {
         {
             whole = None;
             self.values.make_number(to);
+        }
+        let calls = matches!(
+            code.op,
+            Op::Call(_) | Op::CallRegister(_) | Op::CallAt { .. }
+        );
+        let delays = self.isa.delays(&code);
+        if std::mem::replace(&mut self.called, calls && delays) || (calls && !delays) {
+            // No call keeps the registers that have no bit.
+            self.values
+                .forget(u64::from(self.isa.clobbered()) | !0 << 32);
         }
         Some((code, whole))
     }
@@ -364,9 +562,16 @@ impl<'b> Codes<'b> {
     }
 
     /// The next instruction as discovery needs it.
-    pub(crate) fn step(&mut self) -> Option<Step> {
+    /// It comes with whether it jumps only behind the one after it.
+    pub(crate) fn step(&mut self) -> Option<(Step, bool)> {
         let (code, whole) = self.next()?;
-        Some(step(self.isa, self.image, &code, whole))
+        let mut step = step(self.isa, self.image, &code, whole);
+        step.compares = step.compares.or_else(|| self.compared(&code));
+        // A table that code adds its index to before it loads.
+        if matches!(code.op, Op::Memory { .. }) && step.entry > 0 {
+            step.table = self.further;
+        }
+        Some((step, self.isa.delays(&code)))
     }
 }
 
@@ -376,6 +581,14 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
     // What is read or written there is data.
     let taken = whole.filter(|_| !matches!(op, Op::Memory { .. } | Op::SumMemory { .. }));
     let code_taken = taken.and_then(|address| isa.code_taken(image, address));
+    let named = |how| {
+        let target = code_taken?;
+        let how = match image.slots.contains_key(&target) {
+            true => Reference::Through,
+            false => how,
+        };
+        Some((target, how))
+    };
     let mut step = Step {
         address: code.address,
         length: code.length.into(),
@@ -390,6 +603,10 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         saves: isa.saves_return(code),
         compares: isa.compared(code),
         entry: isa.indexed_load(code),
+        offset: match op {
+            Op::Memory { access } => access.offset,
+            _ => 0,
+        },
         adds_signed: isa.adds_signed(code),
     };
     match op {
@@ -399,7 +616,13 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         }
         Op::Conditional(target) => step.reference = Some((target, Reference::Branch)),
         Op::Call(target) => step.reference = Some((target, Reference::Call)),
-        Op::Jump(_) => (step.ends, step.indirect) = (true, true),
+        Op::CallRegister(_) | Op::CallAt { .. } => {
+            (step.reference, step.table) = (named(Reference::Call), None);
+        }
+        Op::Jump(_) | Op::JumpAt { .. } => {
+            (step.reference, step.table) = (named(Reference::Jump), None);
+            (step.ends, step.indirect) = (true, taken.is_none());
+        }
         Op::Return => step.ends = true,
         Op::Stop => (step.ends, step.traps) = (true, true),
         Op::Switch { falls } => (step.ends, step.indirect) = (!falls, true),
@@ -419,46 +642,99 @@ fn restores(isa: &dyn Isa, op: Op) -> bool {
     }
 }
 
-/// Which registers hold an address, the first half of one, or a number that may
-/// become one.
-#[derive(Debug, Clone, Copy, Default)]
-struct Values([Option<Value>; 32]);
+/// What is known of a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// What data is counted from everywhere.
+    Global(u64),
+    /// The first half of an address.
+    Part(u64),
+    /// The first half of what is an address if something lies there.
+    Upper(u64),
+    /// An address, to which something unknown was added.
+    Indexed(u64),
+    Whole(u64),
+    /// What the loader puts into this slot.
+    Slot(u64),
+    Number(u64),
+}
 
 #[derive(Debug, Clone, Copy)]
-struct Value {
-    number: u64,
-    /// It is an address, or most of one.
-    address: bool,
+struct Values([Option<Held>; 64]);
+
+impl Default for Values {
+    fn default() -> Values {
+        Values([None; 64])
+    }
 }
 
 impl Values {
+    fn held(&self, register: u8) -> Option<Held> {
+        self.0[usize::from(register & 63)]
+    }
+
     /// Follows one instruction. Returns the address that it makes whole.
     fn follow(&mut self, isa: &dyn Isa, image: &Image<'_>, code: &Code) -> Option<u64> {
         match code.op {
             Op::Page { to, address } => {
-                self.set_address(isa, to, Some(address));
+                self.set(isa, image, to, Some(Held::Part(address)));
+                None
+            }
+            Op::Upper { to, value } => {
+                let address = image.absolute || image.address_fields.contains(&code.address);
+                let held = if address { Held::Upper } else { Held::Number };
+                self.set(isa, image, to, Some(held(value)));
+                None
+            }
+            Op::AddUpper { to, from, value } => {
+                let held = match self.held(from) {
+                    Some(Held::Part(part) | Held::Global(part)) => {
+                        Some(Held::Part(part.wrapping_add_signed(value)))
+                    }
+                    Some(Held::Upper(part)) => Some(Held::Upper(part.wrapping_add_signed(value))),
+                    _ => None,
+                };
+                self.set(isa, image, to, held);
+                None
+            }
+            Op::Index { to, a, b } => {
+                let held = [a, b].into_iter().find_map(|register| {
+                    let (Held::Part(at) | Held::Upper(at)) = self.held(register)? else {
+                        return None;
+                    };
+                    Some(Held::Indexed(at))
+                });
+                self.set(isa, image, to, held);
+                None
+            }
+            Op::Copy { to, from } => {
+                self.set(isa, image, to, self.held(from));
                 None
             }
             Op::Address { to, address } => {
-                let followed = isa.names_behind().then_some(address);
-                self.set_address(isa, to, followed);
+                let followed = isa.names_behind().then_some(Held::Part(address));
+                self.set(isa, image, to, followed);
                 Some(address)
             }
             Op::Add { to, from, value } => {
-                let page = self.address(from);
-                self.set(isa, to, None);
-                page.map(|page| page.wrapping_add_signed(value))
-            }
-            Op::Memory { access } => {
-                let page = self.address(access.base);
-                for register in access.loads.into_iter().chain(access.loads_also) {
-                    self.set(isa, register, None);
-                }
-                if access.moves.is_some() {
-                    self.set(isa, access.base, None);
+                let whole = self.second_half(image, from, value);
+                let kept = whole.filter(|_| isa.keeps());
+                if isa.local_global() == Some(to) {
+                    self.set(isa, image, to, kept.map(Held::Global));
                     return None;
                 }
-                page.map(|page| page.wrapping_add_signed(access.offset))
+                self.set(isa, image, to, kept.map(Held::Whole));
+                whole.filter(|_| isa.global() != Some(to))
+            }
+            Op::Memory { access } => self.load(isa, image, access),
+            Op::CallAt { base, offset } | Op::JumpAt { base, offset } => {
+                self.second_half(image, base, offset)
+            }
+            Op::CallRegister(register) | Op::Jump(register) if isa.keeps() => {
+                match self.held(register)? {
+                    Held::Whole(at) | Held::Part(at) | Held::Slot(at) => Some(at),
+                    _ => None,
+                }
             }
             Op::Number {
                 to,
@@ -466,7 +742,7 @@ impl Values {
                 keep,
                 pool,
             } => {
-                let low = self.0[usize::from(to & 31)].map_or(0, |low| low.number & 0xffff);
+                let low = self.value(to).map_or(0, |low| low.0 & 0xffff);
                 let number = if keep { value | low } else { value };
                 let field = pool.unwrap_or(code.address);
                 let address = (keep || pool.is_some())
@@ -474,76 +750,129 @@ impl Values {
                         true => number >= 0x1000 && image.region(number).is_some(),
                         false => image.address_fields.contains(&field),
                     };
-                self.set(isa, to, Some(Value { number, address }));
+                let held = if address { Held::Part } else { Held::Number };
+                self.set(isa, image, to, Some(held(number)));
                 address.then_some(number)
             }
             Op::Sum { to, terms } => {
                 let sum = self.sum(terms);
-                self.set_address(isa, to, sum);
+                self.set(isa, image, to, sum.map(Held::Part));
                 sum
             }
             Op::SumMemory { loads, terms } => {
                 let sum = self.sum(terms);
                 if let Some(to) = loads {
-                    self.set(isa, to, None);
+                    self.set(isa, image, to, None);
                 }
                 sum
             }
-            Op::Call(_) | Op::CallRegister(_) => {
-                self.forget(isa.clobbered());
-                None
-            }
             Op::Others(registers) => {
-                self.forget(registers);
+                self.forget(registers.into());
                 None
             }
-            Op::Literal { to, .. } | Op::Move { to, .. } | Op::Other(Some(to)) => {
-                self.set(isa, to, None);
+            Op::Move {
+                to,
+                value,
+                keep: false,
+            } => {
+                self.set(isa, image, to, Some(Held::Number(value)));
+                None
+            }
+            Op::Literal { to, .. }
+            | Op::Join { to, .. }
+            | Op::Move { to, .. }
+            | Op::Other(Some(to)) => {
+                self.set(isa, image, to, None);
                 None
             }
             _ => None,
         }
     }
 
+    /// The address whose first half is in a register.
+    fn second_half(&self, image: &Image<'_>, from: u8, value: i64) -> Option<u64> {
+        match self.held(from)? {
+            Held::Part(part) | Held::Global(part) => Some(part.wrapping_add_signed(value)),
+            Held::Upper(part) => {
+                Some(part.wrapping_add_signed(value)).filter(|&at| image.is_known(at))
+            }
+            _ => None,
+        }
+    }
+
+    fn load(&mut self, isa: &dyn Isa, image: &Image<'_>, access: Access) -> Option<u64> {
+        let base = self.held(access.base);
+        for register in access.loads.into_iter().chain(access.loads_also) {
+            self.set(isa, image, register, None);
+        }
+        if access.moves.is_some() {
+            self.set(isa, image, access.base, None);
+            return None;
+        }
+        let at = |base: u64| base.wrapping_add_signed(access.offset);
+        let whole = match base? {
+            Held::Part(part) | Held::Global(part) => Some(at(part)),
+            Held::Upper(part) => Some(at(part)).filter(|&at| image.is_known(at)),
+            Held::Indexed(table) => return Some(at(table)).filter(|&at| image.is_known(at)),
+            Held::Whole(base) => Some(at(base)).filter(|at| image.slots.contains_key(at)),
+            Held::Slot(_) | Held::Number(_) => None,
+        };
+        if let (Some(slot), Some(to), true) = (whole, access.loads, isa.keeps()) {
+            let held = if image.slots.contains_key(&slot) {
+                Some(Held::Slot(slot))
+            } else if let Some(Held::Global(_)) = base {
+                // The upper half of an address alone need not lie anywhere.
+                let width = image.arch.pointer_size();
+                let raw = image.bytes_in(slot, slot.saturating_add(width));
+                let whole = image.pointer(slot);
+                let half = || (raw.len() as u64 == width).then(|| image.arch.number(raw));
+                match isa.has_halves() {
+                    true => whole.or_else(half).map(Held::Part),
+                    false => whole.map(Held::Whole),
+                }
+            } else {
+                None
+            };
+            self.set(isa, image, to, held);
+        }
+        whole
+    }
+
+    /// The number in `register`, and whether it is an address or most of one.
+    fn value(&self, register: u8) -> Option<(u64, bool)> {
+        match self.held(register)? {
+            Held::Part(address) => Some((address, true)),
+            Held::Number(number) => Some((number, false)),
+            _ => None,
+        }
+    }
+
     /// What `register` holds is a number, and no address.
     fn make_number(&mut self, register: u8) {
-        if let Some(value) = &mut self.0[usize::from(register & 31)] {
-            value.address = false;
+        if let Some((number, _)) = self.value(register) {
+            self.0[usize::from(register & 63)] = Some(Held::Number(number));
         }
     }
 
     /// An address and a number; 32-bit code is what adds registers.
     fn sum(&self, terms: [Term; 2]) -> Option<u64> {
         let value = |term| match term {
-            Term::Register(register) => self.0[usize::from(register & 31)],
-            Term::Here(number) => Some(Value {
-                number,
-                address: true,
-            }),
+            Term::Register(register) => self.value(register),
+            Term::Here(number) => Some((number, true)),
         };
         let (left, right) = (value(terms[0])?, value(terms[1])?);
-        (left.address != right.address)
-            .then(|| left.number.wrapping_add(right.number) & 0xffff_ffff)
+        (left.1 != right.1).then(|| left.0.wrapping_add(right.0) & 0xffff_ffff)
     }
 
-    fn address(&self, register: u8) -> Option<u64> {
-        let value = self.0[usize::from(register & 31)]?;
-        value.address.then_some(value.number)
+    fn set(&mut self, isa: &dyn Isa, image: &Image<'_>, register: u8, value: Option<Held>) {
+        if image.global.is_some() && isa.global() == Some(register) {
+            return;
+        }
+        self.0[usize::from(register & 63)] = value.filter(|_| isa.holds(register));
     }
 
-    fn set_address(&mut self, isa: &dyn Isa, register: u8, address: Option<u64>) {
-        let value = address.map(|number| Value {
-            number,
-            address: true,
-        });
-        self.set(isa, register, value);
-    }
-
-    fn set(&mut self, isa: &dyn Isa, register: u8, value: Option<Value>) {
-        self.0[usize::from(register & 31)] = value.filter(|_| isa.holds(register));
-    }
-
-    fn forget(&mut self, registers: u32) {
+    /// Forgets what is in a set of registers, bit by bit.
+    fn forget(&mut self, registers: u64) {
         for (register, value) in self.0.iter_mut().enumerate() {
             if registers >> register & 1 == 1 {
                 *value = None;

@@ -15,6 +15,7 @@ mod golden;
 mod macho;
 mod malformed;
 mod raw;
+mod risc;
 mod windows;
 
 /// A binary from `fixtures/`, which says how each was made.
