@@ -127,7 +127,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
     discovery.separate();
     let stated = discovery.bodies.clone();
     discovery.follow();
-    if discovery.spread_no_return() && discovery.bodies.values().any(|body| !body.bounded) {
+    if discovery.spread_no_return() && discovery.followed_too_far() {
         // What was followed past a call that does not come back ends there.
         discovery.bodies = stated;
         discovery.edges.clear();

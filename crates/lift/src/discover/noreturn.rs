@@ -106,6 +106,17 @@ impl Discovery<'_, '_> {
         self.no_return.len() > before
     }
 
+    /// Whether a body that was followed calls a function of which it was not
+    /// known then that it never returns.
+    pub(super) fn followed_too_far(&self) -> bool {
+        self.edges.iter().any(|edge| {
+            matches!(edge.how, Reference::Call)
+                && self.no_return.contains(&edge.target)
+                && !self.declared.contains(&edge.target)
+                && self.bodies.get(&edge.from).is_some_and(|b| !b.bounded)
+        })
+    }
+
     /// Whether all paths of the body at `start` end in calls that do not come
     /// back, or in none: where that cannot be told, it returns.
     fn never_returns(&mut self, start: u64) -> bool {
