@@ -2,16 +2,7 @@
 
 use binscribe_lift::{Kind, Program, Source};
 
-use crate::fixture;
-
-/// Compares the listing of one function with the expected text.
-fn check(file: &str, function: &str, expected: &str) {
-    let bytes = fixture(file);
-    let program = Program::parse(&bytes).unwrap();
-    let function = program.find(function).unwrap();
-    let text = program.listing(function).into_text();
-    assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
-}
+use crate::{check, fixture};
 
 /// A32, stripped: literal pools are named by what they become, imports by their
 /// stubs.

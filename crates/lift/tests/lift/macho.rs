@@ -4,16 +4,7 @@ use std::collections::BTreeMap;
 
 use binscribe_lift::{Arch, BinaryKind, Error, Format, Program, Source, is_archive, members};
 
-use crate::fixture;
-
-/// Compares the listing of one function with the expected text.
-fn check(file: &str, function: &str, expected: &str) {
-    let bytes = fixture(file);
-    let program = Program::parse(&bytes).unwrap();
-    let function = program.find(function).unwrap();
-    let text = program.listing(function).into_text();
-    assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
-}
+use crate::{check, fixture};
 
 /// Addresses and sizes of all functions.
 fn functions(program: &Program<'_>) -> BTreeMap<u64, u64> {

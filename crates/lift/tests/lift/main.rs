@@ -23,3 +23,13 @@ fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
+
+/// Compares the listing of a function of a fixture with the expected text.
+#[track_caller]
+fn check(file: &str, function: &str, expected: &str) {
+    let bytes = fixture(file);
+    let program = binscribe_lift::Program::parse(&bytes).unwrap();
+    let function = program.find(function).unwrap();
+    let text = program.listing(function).into_text();
+    assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
+}

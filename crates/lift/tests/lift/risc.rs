@@ -3,17 +3,7 @@
 
 use binscribe_lift::Program;
 
-use crate::fixture;
-
-/// Compares the listing of one function with the expected text.
-fn check(file: &str, function: &str, expected: &str) {
-    let bytes = fixture(file);
-    let program = Program::parse(&bytes).unwrap();
-    let function = program.find(function).unwrap();
-    let listing = program.listing(function);
-    let text = listing.text();
-    assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
-}
+use crate::{check, fixture};
 
 /// The names of what a function calls.
 fn calls(file: &str, function: &str) -> Vec<String> {

@@ -4,18 +4,10 @@ use std::collections::BTreeSet;
 
 use binscribe_lift::{BinaryKind, Format, Kind, Program, Source};
 
-use crate::fixture;
+use crate::{check, fixture};
 
 /// Where the program has its code, which in the object file begins at 0.
 const TEXT: u64 = 0x1_4000_1000;
-
-fn check(file: &str, function: &str, expected: &str) {
-    let bytes = fixture(file);
-    let program = Program::parse(&bytes).unwrap();
-    let function = program.find(function).unwrap();
-    let text = program.listing(function).into_text();
-    assert_eq!(text, expected.trim_start(), "\nthe listing is:\n{text}");
-}
 
 /// The symbols of the object file that the program was linked from are the
 /// truth about it. One function is in no table but that of Control Flow Guard,
