@@ -96,7 +96,7 @@ pub(super) fn cases(
     let most = most.min(MAX_TABLE);
     let mut found = Vec::new();
     if image.arch == Arch::Aarch64 && matches!(entry, 1 | 2) {
-        return short_cases(image, budget, tables, within, most, named);
+        return short_cases(image, budget, &named.tables, within, most, named);
     }
     let behind = tables.iter().filter(|_| named.offset != 0);
     let behind = behind.map(|table| table.wrapping_add_signed(named.offset));
