@@ -452,16 +452,12 @@ Example:
 Examples:
   binscribe corpus build                       every package of the manifest
   binscribe corpus build zlib --corpus corpus
+  binscribe corpus build zlib --toolchain 'clang-*-O2*'
 
-Needs gcc-12, clang-14 and what the packages themselves are built with.")]
-    Build {
-        #[command(flatten)]
-        args: CorpusArgs,
-        /// List packages anew whose rows are there already: for when the way in
-        /// which functions are found or listed has changed.
-        #[arg(long)]
-        again: bool,
-    },
+Needs the compilers that the manifest names (gcc-12 and clang-14 if it names
+none) and what the packages themselves are built with. Compiles that fail are
+listed with what the compiler said in build/PACKAGE/failures.jsonl.")]
+    Build(CorpusBuild),
     /// Count functions, rows and bytes.
     #[command(after_help = "\
 Example:
@@ -490,4 +486,69 @@ pub(crate) struct CorpusArgs {
         default_value = "recipes/corpus/default.toml"
     )]
     pub(crate) manifest: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusBuild {
+    #[command(flatten)]
+    pub(crate) corpus: CorpusArgs,
+    /// Only toolchains of these names, in which * stands for anything; can be
+    /// given several times.
+    #[arg(long = "toolchain", value_name = "PATTERN")]
+    pub(crate) toolchains: Vec<Pattern>,
+    /// How functions are joined with their sources: by the debug information,
+    /// or by names that only one definition has.
+    #[arg(long, value_enum, default_value = "dwarf")]
+    pub(crate) align: Align,
+    /// List packages anew whose rows are there already: for when the way in
+    /// which functions are found or listed has changed.
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Align {
+    Dwarf,
+    Names,
+}
+
+impl From<Align> for binscribe_corpus::Align {
+    fn from(align: Align) -> binscribe_corpus::Align {
+        match align {
+            Align::Dwarf => binscribe_corpus::Align::Dwarf,
+            Align::Names => binscribe_corpus::Align::Names,
+        }
+    }
+}
+
+/// Text in which `*` stands for any other.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern(String);
+
+impl std::str::FromStr for Pattern {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Pattern, Self::Err> {
+        Ok(Pattern(text.to_owned()))
+    }
+}
+
+impl Pattern {
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+            return false;
+        };
+        let mut parts: Vec<&str> = parts.collect();
+        let Some(last) = parts.pop() else {
+            return rest.is_empty();
+        };
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
 }

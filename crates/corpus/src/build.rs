@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
@@ -12,10 +14,10 @@ use crate::manifest::{Manifest, Package};
 use crate::process::{self, Lock};
 use crate::record::{self, Compile};
 use crate::replay::{Limits, Replay};
-use crate::row::{self, Row};
+use crate::row;
 use crate::toolchain::Toolchain;
-use crate::unit::{self, Sources, UnitStats};
-use crate::{leak, link};
+use crate::unit::{self, Align, Ir, Sources, UnitStats};
+use crate::{ir, leak, link};
 
 /// Something that happened while a corpus was made.
 #[derive(Clone, Debug)]
@@ -114,6 +116,7 @@ pub struct Corpus {
     manifest: Manifest,
     limits: Limits,
     build_seconds: u32,
+    align: Align,
 }
 
 impl Corpus {
@@ -133,7 +136,26 @@ impl Corpus {
             manifest,
             limits,
             build_seconds: 1800,
+            align: Align::default(),
         })
+    }
+
+    /// The same, with functions joined with their sources in another way.
+    pub fn aligned(mut self, align: Align) -> Corpus {
+        self.align = align;
+        self
+    }
+
+    /// The toolchains of the manifest that are installed, and why others are
+    /// left out.
+    pub fn toolchains(&self) -> (Vec<Toolchain>, Vec<String>) {
+        let (mut all, mut absent) = (Vec::new(), Vec::new());
+        for matrix in self.manifest.matrices() {
+            let (found, missing) = matrix.installed();
+            all.extend(found);
+            absent.extend(missing);
+        }
+        (all, absent)
     }
 
     /// The directory.
@@ -226,66 +248,6 @@ impl Corpus {
         Ok(compiles)
     }
 
-    /// The objects of one package for each toolchain, made in parallel.
-    fn objects(
-        &self,
-        package: &Package,
-        toolchains: &[Toolchain],
-        watch: Watch<'_>,
-    ) -> Result<Vec<Vec<PathBuf>>> {
-        let compiles = self.recorded(package, watch)?;
-        let dir = self.package_dir(package).join("objects");
-        fs::create_dir_all(&dir).at(&dir)?;
-        let fingerprint = package.fingerprint();
-        let replay = Replay {
-            package: &package.name,
-            fingerprint: &fingerprint,
-            src: &self.source_dir(package),
-            objects: &dir,
-            limits: self.limits,
-        };
-        let total = compiles.len() * toolchains.len();
-        let done = AtomicUsize::new(0);
-        let failures: Mutex<BTreeMap<String, Vec<String>>> = Mutex::default();
-        let jobs: Vec<(usize, usize)> = (0..toolchains.len())
-            .flat_map(|t| (0..compiles.len()).map(move |c| (t, c)))
-            .collect();
-        let made: Vec<Option<PathBuf>> = jobs
-            .par_iter()
-            .with_max_len(1)
-            .map(|&(t, c)| {
-                watch.go_on()?;
-                let object = replay.object(&compiles[c], &toolchains[t])?;
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                watch.report(Event::Compiling {
-                    package: package.name.clone(),
-                    done,
-                    total,
-                });
-                Ok(object
-                    .map_err(|complaint| {
-                        let file = compiles[c].cwd.join(&compiles[c].file);
-                        let what = format!("{}: {complaint}", file.display());
-                        if let Ok(mut failures) = failures.lock() {
-                            failures
-                                .entry(what)
-                                .or_default()
-                                .push(toolchains[t].to_string());
-                        }
-                    })
-                    .ok())
-            })
-            .collect::<Result<_>>()?;
-        for (what, under) in failures.into_inner().unwrap_or_default() {
-            watch.failed(package, format!("{what} (under {})", under.join(", ")));
-        }
-        let mut made = made.into_iter();
-        Ok(toolchains
-            .iter()
-            .map(|_| made.by_ref().take(compiles.len()).flatten().collect())
-            .collect())
-    }
-
     /// Builds the named packages (all if none is named) under the toolchains,
     /// and writes the rows of each as soon as it is done. A package whose rows
     /// are up to date is left alone unless `again` says to list it anew, which
@@ -297,15 +259,21 @@ impl Corpus {
         toolchains: &[Toolchain],
         again: bool,
         watch: Watch<'_>,
-    ) -> Result<()> {
+    ) -> Result<Effort> {
+        let began = Instant::now();
+        let mut effort = Effort {
+            workers: rayon::current_num_threads(),
+            ..Effort::default()
+        };
         for package in self.manifest.select(names)? {
             match self.build_package(package, toolchains, again, watch) {
-                Ok(()) => {}
+                Ok(made) => effort.add(&made),
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(error) => watch.failed(package, error.to_string()),
             }
         }
-        Ok(())
+        effort.seconds = began.elapsed().as_secs_f64();
+        Ok(effort)
     }
 
     fn build_package(
@@ -314,59 +282,70 @@ impl Corpus {
         toolchains: &[Toolchain],
         again: bool,
         watch: Watch<'_>,
-    ) -> Result<()> {
+    ) -> Result<Effort> {
         let path = self.rows_dir().join(format!("{}.parquet", package.name));
-        let key = rows_key(package, toolchains);
+        let key = self.rows_key(package, toolchains);
         if !again && row::metadata(&path, BUILD_KEY) == Some(key.clone()) {
-            return Ok(());
+            return Ok(Effort::default());
         }
         let dir = self.package_dir(package);
         fs::create_dir_all(&dir).at(&dir)?;
         let _lock = Lock::take(&dir)?;
-        let objects = self.objects(package, toolchains, watch)?;
-        let src = self.source_dir(package);
-        let units_dir = dir.join("units");
-        let sources = Sources::of(&src);
-        let made: Vec<Option<(Vec<Row>, UnitStats)>> = toolchains
+        let workshop = Workshop::open(self, package, toolchains.len(), watch)?;
+        let made: Vec<Option<PathBuf>> = toolchains
             .par_iter()
-            .zip(&objects)
             .with_max_len(1)
-            .map(|(toolchain, objects)| {
-                watch.go_on()?;
-                watch.report(Event::Listing {
-                    package: package.name.clone(),
-                    toolchain: toolchain.to_string(),
-                });
-                let unit = link::link(&toolchain.to_string(), objects, &units_dir)
-                    .and_then(|linked| unit::rows(package, toolchain, &linked, &sources));
-                Ok(unit
-                    .map_err(|error| watch.failed(package, error.to_string()))
-                    .ok())
+            .map(|toolchain| {
+                let unit = workshop.unit(toolchain, again);
+                match unit {
+                    Err(Error::Stopped) => Err(Error::Stopped),
+                    unit => Ok(unit
+                        .map_err(|error| watch.failed(package, error.to_string()))
+                        .ok()),
+                }
             })
             .collect::<Result<_>>()?;
-        let (mut rows, mut units) = (Vec::new(), Vec::new());
-        for (unit_rows, stats) in made.into_iter().flatten() {
-            rows.extend(unit_rows);
-            units.push(stats);
-        }
-        // Neighbours that are variants of one function compress well.
-        rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
+        let mut effort = workshop.finish()?;
+        let units: Vec<PathBuf> = made.into_iter().flatten().collect();
+        let complete = units.len() == toolchains.len();
+        effort.rows = self.assemble(package, &units, &path, &key, complete, watch)?;
+        Ok(effort)
+    }
+
+    /// Joins the units of a package into its file of rows.
+    fn assemble(
+        &self,
+        package: &Package,
+        units: &[PathBuf],
+        path: &Path,
+        key: &str,
+        complete: bool,
+        watch: Watch<'_>,
+    ) -> Result<usize> {
         if units.is_empty() {
             return Err(Error::Unit {
                 unit: package.name.clone(),
                 reason: "no unit could be made, so its rows are left as they were".to_owned(),
             });
         }
+        let (mut rows, mut stats) = (Vec::new(), Vec::new());
+        for unit in units {
+            rows.extend(row::read_rows(unit)?);
+            let json = row::metadata(unit, UNITS_KEY).unwrap_or_default();
+            stats.extend(serde_json::from_str::<UnitStats>(&json));
+        }
+        // Neighbours that are variants of one function compress well.
+        rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
         // A later run tries again what failed in this one.
-        let complete = units.len() == toolchains.len();
         let key = if complete {
-            key
+            key.to_owned()
         } else {
             format!("{key}, incomplete")
         };
-        let units = serde_json::to_string(&units).unwrap_or_default();
+        let stats = serde_json::to_string(&stats).unwrap_or_default();
         let _lock = Lock::wait(&self.rows_dir())?;
-        row::write_with(&path, &rows, &[(BUILD_KEY, key), (UNITS_KEY, units)])?;
+        let metadata = [(BUILD_KEY, key), (UNITS_KEY, stats)];
+        row::write_with(path, &rows, &metadata, row::Effort::Best)?;
         watch.report(Event::Written {
             package: package.name.clone(),
             rows: rows.len(),
@@ -375,7 +354,28 @@ impl Corpus {
         if removed > 0 {
             watch.report(Event::Separated { rows: removed });
         }
-        Ok(())
+        Ok(rows.len())
+    }
+
+    /// Stands for everything that decides a unit's rows, the lifter aside.
+    pub fn unit_key(&self, package: &Package, toolchain: &Toolchain) -> String {
+        let mut parts = vec![package.fingerprint(), package.split.to_string()];
+        parts.extend(package.exclude.iter().cloned());
+        parts.push(toolchain.to_string());
+        parts.push(format!("{} {}", self.align.name(), toolchain.ir));
+        blake3::hash(parts.join("\0").as_bytes()).to_hex()[..32].to_owned()
+    }
+
+    /// Stands for everything that decides a package's rows, the lifter aside.
+    fn rows_key(&self, package: &Package, toolchains: &[Toolchain]) -> String {
+        let units = toolchains.iter().map(|t| self.unit_key(package, t));
+        let units = units.collect::<Vec<_>>().join("\0");
+        blake3::hash(units.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// Where finished units are, one Parquet file for each.
+    fn units_dir(&self) -> PathBuf {
+        self.dir.join("units")
     }
 
     /// Where the rows are, one Parquet file for each package.
@@ -389,10 +389,237 @@ pub(crate) const BUILD_KEY: &str = "binscribe.build";
 /// Metadata key of the [`UnitStats`] of a file of rows, as JSON.
 pub(crate) const UNITS_KEY: &str = "binscribe.units";
 
-/// Stands for everything that decides a package's rows, the lifter aside.
-fn rows_key(package: &Package, toolchains: &[Toolchain]) -> String {
-    let mut parts = vec![package.fingerprint(), package.split.to_string()];
-    parts.extend(package.exclude.iter().cloned());
-    parts.extend(toolchains.iter().map(Toolchain::to_string));
-    blake3::hash(parts.join("\0").as_bytes()).to_hex()[..16].to_owned()
+/// What a build took.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Effort {
+    /// Rows that were written.
+    pub rows: usize,
+    /// Units that were made, and not found finished.
+    pub units: usize,
+    /// Compiles that failed.
+    pub failures: usize,
+    /// Seconds that passed.
+    pub seconds: f64,
+    /// Seconds in packages' own builds, compilers and linkers, over all workers.
+    pub compiler_seconds: f64,
+    /// How many can be at work at once.
+    pub workers: usize,
+}
+
+impl Effort {
+    fn add(&mut self, other: &Effort) {
+        self.rows += other.rows;
+        self.units += other.units;
+        self.failures += other.failures;
+        self.compiler_seconds += other.compiler_seconds;
+    }
+
+    /// Share of the time that compilers had, none if nothing was built.
+    pub fn compiler_share(&self) -> Option<f64> {
+        let all = self.seconds * self.workers as f64;
+        (self.units > 0 && all > 0.0).then(|| (self.compiler_seconds / all).min(1.0))
+    }
+}
+
+/// One package while its units are made.
+struct Workshop<'a> {
+    corpus: &'a Corpus,
+    package: &'a Package,
+    watch: Watch<'a>,
+    compiles: Vec<Compile>,
+    src: PathBuf,
+    objects: PathBuf,
+    fingerprint: String,
+    sources: Sources,
+    done: AtomicUsize,
+    total: usize,
+    /// Compiler's output by file, and under which toolchains.
+    failures: Mutex<BTreeMap<(String, String), Vec<String>>>,
+    made: AtomicUsize,
+    compiler_nanos: AtomicU64,
+}
+
+/// One failed compile, as `failures.jsonl` beside a package's build has it.
+#[derive(Serialize)]
+struct Failure<'a> {
+    file: &'a str,
+    toolchains: &'a [String],
+    output: &'a str,
+}
+
+impl<'a> Workshop<'a> {
+    fn open(
+        corpus: &'a Corpus,
+        package: &'a Package,
+        toolchains: usize,
+        watch: Watch<'a>,
+    ) -> Result<Workshop<'a>> {
+        let began = Instant::now();
+        let compiles = corpus.recorded(package, watch)?;
+        // make runs two compilers at once.
+        let recording = began.elapsed() * 2;
+        let objects = corpus.package_dir(package).join("objects");
+        fs::create_dir_all(&objects).at(&objects)?;
+        let units = corpus.units_dir();
+        fs::create_dir_all(&units).at(&units)?;
+        let src = corpus.source_dir(package);
+        Ok(Workshop {
+            corpus,
+            package,
+            watch,
+            total: compiles.len() * toolchains,
+            compiles,
+            objects,
+            fingerprint: package.fingerprint(),
+            sources: Sources::of(&src),
+            src,
+            done: AtomicUsize::new(0),
+            failures: Mutex::default(),
+            made: AtomicUsize::new(0),
+            compiler_nanos: AtomicU64::new(recording.as_nanos() as u64),
+        })
+    }
+
+    /// The file of rows of one unit, made unless it is there.
+    fn unit(&self, toolchain: &Toolchain, again: bool) -> Result<PathBuf> {
+        let key = self.corpus.unit_key(self.package, toolchain);
+        let path = self.corpus.units_dir().join(format!("{key}.parquet"));
+        if !again && path.exists() {
+            self.done.fetch_add(self.compiles.len(), Ordering::Relaxed);
+            return Ok(path);
+        }
+        let objects = self.compile(toolchain)?;
+        self.watch.go_on()?;
+        self.watch.report(Event::Listing {
+            package: self.package.name.clone(),
+            toolchain: toolchain.to_string(),
+        });
+        let units = self.corpus.package_dir(self.package).join("units");
+        let linked = self.timed(|| link::link(toolchain, &objects.files, &units))?;
+        let align = self.corpus.align;
+        let made = unit::rows(
+            self.package,
+            toolchain,
+            align,
+            &linked,
+            &self.sources,
+            &objects.ir,
+        );
+        for file in [&linked.debug, &linked.stripped] {
+            fs::remove_file(file).at(file)?;
+        }
+        let (mut rows, mut stats) = made?;
+        stats.failed = objects.failed;
+        rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
+        let json = serde_json::to_string(&stats).unwrap_or_default();
+        row::write_with(&path, &rows, &[(UNITS_KEY, json)], row::Effort::Quick)?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(path)
+    }
+
+    /// Every compile of the package under a toolchain.
+    fn compile(&self, toolchain: &Toolchain) -> Result<Objects> {
+        let replay = Replay {
+            package: &self.package.name,
+            fingerprint: &self.fingerprint,
+            src: &self.src,
+            objects: &self.objects,
+            cache: &self.corpus.dir,
+            limits: self.corpus.limits,
+        };
+        let made: Vec<(Option<PathBuf>, Ir)> = self
+            .compiles
+            .par_iter()
+            .with_max_len(1)
+            .map(|compile| {
+                self.watch.go_on()?;
+                let object = self.timed(|| replay.object(compile, toolchain))?;
+                self.watch.report(Event::Compiling {
+                    package: self.package.name.clone(),
+                    done: self.done.fetch_add(1, Ordering::Relaxed) + 1,
+                    total: self.total,
+                });
+                let object = object.map_err(|output| self.failure(compile, toolchain, output));
+                let mut ir = Ir::new();
+                if let (true, Ok(_)) = (toolchain.ir, &object)
+                    && let Ok(module) = self.timed(|| replay.ir(compile, toolchain))?
+                {
+                    let file = compile.path().unwrap_or_default();
+                    let functions = ir::functions(&module).into_iter();
+                    ir.extend(functions.map(|(name, text)| ((file.clone(), name), text)));
+                }
+                Ok((object.ok(), ir))
+            })
+            .collect::<Result<_>>()?;
+        let mut objects = Objects::default();
+        for (object, ir) in made {
+            match object {
+                Some(object) => objects.files.push(object),
+                None => objects.failed += 1,
+            }
+            objects.ir.extend(ir);
+        }
+        Ok(objects)
+    }
+
+    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = work();
+        let nanos = began.elapsed().as_nanos() as u64;
+        self.compiler_nanos.fetch_add(nanos, Ordering::Relaxed);
+        result
+    }
+
+    fn failure(&self, compile: &Compile, toolchain: &Toolchain, output: String) {
+        let file = compile.cwd.join(&compile.file).display().to_string();
+        if let Ok(mut failures) = self.failures.lock() {
+            let toolchains = failures.entry((file, output)).or_default();
+            toolchains.push(toolchain.to_string());
+        }
+    }
+
+    /// Tells of the failures, and leaves them beside the build.
+    fn finish(self) -> Result<Effort> {
+        let failures = self.failures.into_inner().unwrap_or_default();
+        let mut lines = String::new();
+        let mut count = 0;
+        for ((file, output), toolchains) in &failures {
+            let failure = Failure {
+                file,
+                toolchains,
+                output,
+            };
+            lines.push_str(&serde_json::to_string(&failure).unwrap_or_default());
+            lines.push('\n');
+            count += toolchains.len();
+        }
+        let list = self.corpus.package_dir(self.package).join("failures.jsonl");
+        process::write_atomically(&list, lines.as_bytes())?;
+        if count > 0 {
+            let some: Vec<&str> = failures.keys().map(|(file, _)| file.as_str()).collect();
+            let message = format!(
+                "{count} compiles failed, of {}{}: see {}",
+                some[..some.len().min(3)].join(", "),
+                if some.len() > 3 { " and others" } else { "" },
+                list.display()
+            );
+            self.watch.failed(self.package, message);
+        }
+        let nanos = self.compiler_nanos.into_inner();
+        Ok(Effort {
+            units: self.made.into_inner(),
+            failures: count,
+            compiler_seconds: Duration::from_nanos(nanos).as_secs_f64(),
+            ..Effort::default()
+        })
+    }
+}
+
+/// What the compiles of one unit left.
+#[derive(Debug, Default)]
+struct Objects {
+    files: Vec<PathBuf>,
+    ir: Ir,
+    failed: usize,
 }

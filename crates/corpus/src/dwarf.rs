@@ -19,15 +19,56 @@ pub(crate) struct Subprogram {
     pub(crate) file: String,
     /// Line of the name in its definition.
     pub(crate) line: u32,
+    /// The file whose compile the code comes from, relative to the package's
+    /// source; another than `file` if that is a header.
+    pub(crate) unit: String,
     /// Whether this is all of the function: compilers also split parts off.
     pub(crate) whole: bool,
 }
 
-/// The functions with code in an ELF file with debug information whose
+/// The functions with code in a linked file with debug information whose
 /// sources lie under `root`, by address. Functions from elsewhere (the C
 /// library's start files, system headers) are left out.
 pub(crate) fn subprograms(bytes: &[u8], root: &str) -> Result<Vec<Subprogram>, String> {
     let file = object::File::parse(bytes).map_err(|e| e.to_string())?;
+    let found = match file.format() {
+        object::BinaryFormat::MachO => by_debug_map(&file, root)?,
+        // Address 0 is what a linker leaves of a section that it discarded.
+        _ => {
+            let mut found = in_file(&file, root)?;
+            found.retain(|f| f.address != 0);
+            found
+        }
+    };
+    // Bit 0 of the symbols of Thumb code says so.
+    let code = match file.architecture() {
+        object::Architecture::Arm => !1,
+        _ => !0,
+    };
+    let mut symbols: HashMap<u64, Vec<&str>> = HashMap::new();
+    for symbol in file.symbols().filter(|s| s.is_definition()) {
+        symbols
+            .entry(symbol.address() & code)
+            .or_default()
+            .extend(symbol.name());
+    }
+    let mut by_address: HashMap<u64, Subprogram> = HashMap::new();
+    for function in found {
+        let names = symbols.get(&function.address);
+        let names = names.map(Vec::as_slice).unwrap_or_default();
+        let part = |n: &&str| n.contains(".part.") || n.contains(".cold");
+        let whole = !names.iter().any(part);
+        by_address
+            .entry(function.address)
+            .or_insert(Subprogram { whole, ..function });
+    }
+    let mut found: Vec<Subprogram> = by_address.into_values().collect();
+    found.sort_by_key(|f| f.address);
+    Ok(found)
+}
+
+/// Those of the debug information in the file itself.
+fn in_file(file: &object::File<'_>, root: &str) -> Result<Vec<Subprogram>, String> {
     let load = |id: gimli::SectionId| -> Result<Reader<'_>, gimli::Error> {
         let data = file
             .section_by_name(id.name())
@@ -35,39 +76,56 @@ pub(crate) fn subprograms(bytes: &[u8], root: &str) -> Result<Vec<Subprogram>, S
             .unwrap_or_default();
         Ok(EndianSlice::new(data, LittleEndian))
     };
-    let mut symbols: HashMap<u64, Vec<&str>> = HashMap::new();
-    for symbol in file.symbols().filter(|s| s.is_definition()) {
-        symbols
-            .entry(symbol.address())
-            .or_default()
-            .extend(symbol.name());
-    }
     let dwarf = gimli::Dwarf::load(load).map_err(|e| e.to_string())?;
-    let mut found: HashMap<u64, Subprogram> = HashMap::new();
+    let mut found = Vec::new();
     let mut headers = dwarf.units();
     while let Some(header) = headers.next().map_err(|e| e.to_string())? {
         let unit = dwarf.unit(header).map_err(|e| e.to_string())?;
         let unit = UnitRef::new(&dwarf, &unit);
-        for function in unit_subprograms(unit, root).map_err(|e| e.to_string())? {
-            let names = symbols
-                .get(&function.address)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            let part = |n: &&str| n.contains(".part.") || n.contains(".cold");
-            let whole = !names.iter().any(part);
-            found
-                .entry(function.address)
-                .or_insert(Subprogram { whole, ..function });
+        found.extend(unit_subprograms(unit, root).map_err(|e| e.to_string())?);
+    }
+    Ok(found)
+}
+
+/// A program for macOS says which object each function came from, and the
+/// debug information stays there.
+fn by_debug_map(file: &object::File<'_>, root: &str) -> Result<Vec<Subprogram>, String> {
+    let map = file.object_map();
+    let mut addresses: HashMap<(usize, &[u8]), u64> = HashMap::new();
+    for symbol in map.symbols() {
+        addresses.insert((symbol.object_index(), symbol.name()), symbol.address());
+    }
+    let mut found = Vec::new();
+    for (index, object) in map.objects().iter().enumerate() {
+        let path = String::from_utf8_lossy(object.path()).into_owned();
+        let bytes = std::fs::read(&path).map_err(|e| format!("{path}: {e}"))?;
+        let object = object::File::parse(&*bytes).map_err(|e| format!("{path}: {e}"))?;
+        for function in in_file(&object, root)? {
+            let symbol = format!("_{}", function.name);
+            if let Some(&address) = addresses.get(&(index, symbol.as_bytes())) {
+                found.push(Subprogram {
+                    address,
+                    ..function
+                });
+            }
         }
     }
-    let mut found: Vec<Subprogram> = found.into_values().collect();
-    found.sort_by_key(|f| f.address);
     Ok(found)
 }
 
 fn unit_subprograms(unit: UnitRef<'_, Reader<'_>>, root: &str) -> gimli::Result<Vec<Subprogram>> {
     let mut found = Vec::new();
     let mut files: HashMap<u64, Option<String>> = HashMap::new();
+    let compiled = unit.name.and_then(|name| {
+        let folder = unit.comp_dir.map(|d| d.to_string_lossy().into_owned());
+        inside(
+            [
+                folder.unwrap_or_default(),
+                name.to_string_lossy().into_owned(),
+            ],
+            root,
+        )
+    });
     let mut entries = unit.entries();
     while let Some(entry) = entries.next_dfs()? {
         if entry.tag() != gimli::DW_TAG_subprogram {
@@ -89,6 +147,7 @@ fn unit_subprograms(unit: UnitRef<'_, Reader<'_>>, root: &str) -> gimli::Result<
             name,
             file,
             line,
+            unit: compiled.clone().unwrap_or_default(),
             whole: true,
         });
     }
@@ -102,8 +161,7 @@ fn entry_address<'d>(
     entry: &gimli::DebuggingInformationEntry<Reader<'d>>,
 ) -> gimli::Result<Option<u64>> {
     let mut ranges = unit.die_ranges(entry)?;
-    // Address 0 is what a linker leaves of a section that it discarded.
-    Ok(ranges.next()?.map(|r| r.begin).filter(|a| *a != 0))
+    Ok(ranges.next()?.map(|r| r.begin))
 }
 
 /// What a subprogram was declared as, gathered along its references: inlined
@@ -164,22 +222,26 @@ fn path(unit: UnitRef<'_, Reader<'_>>, index: u64, root: &str) -> Option<String>
     let header = program.header();
     let file = header.file(index)?;
     let text = |value| Some(unit.attr_string(value).ok()?.to_string_lossy().into_owned());
+    let folder = unit.comp_dir.map(|dir| dir.to_string_lossy().into_owned());
+    let parts = [
+        folder.unwrap_or_default(),
+        file.directory(header).and_then(text).unwrap_or_default(),
+        text(file.path_name())?,
+    ];
+    inside(parts, root)
+}
+
+/// Parts of a path put together, relative to `root`; none if it lies elsewhere.
+fn inside<const N: usize>(parts: [String; N], root: &str) -> Option<String> {
     let mut path = String::new();
-    let mut push = |part: String| {
+    for part in parts.iter().filter(|part| !part.is_empty()) {
         if part.starts_with('/') {
             path.clear();
         } else if !path.is_empty() {
             path.push('/');
         }
-        path.push_str(&part);
-    };
-    if let Some(dir) = unit.comp_dir {
-        push(dir.to_string_lossy().into_owned());
+        path.push_str(part);
     }
-    if let Some(dir) = file.directory(header).and_then(text) {
-        push(dir);
-    }
-    push(text(file.path_name())?);
     let inside = in_tree(std::path::Path::new(path.strip_prefix('/')?))?;
     let inside = inside.strip_prefix(root.trim_start_matches('/')).ok()?;
     Some(inside.to_string_lossy().into_owned())

@@ -26,6 +26,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A compiler is not installed, or does not work.
+    #[error("no usable compiler: {0}")]
+    Toolchain(String),
     /// The machine's package sources do not offer the manifest's release.
     #[error("no apt source on this machine offers the Debian suite {0:?} (looked in /etc/apt)")]
     NoMirror(String),

@@ -46,7 +46,7 @@ pub(crate) fn remove(dir: &Path) -> Result<usize> {
                 .into_iter()
                 .filter_map(|key| Some((key, row::metadata(file, key)?)))
                 .collect();
-            row::write_with(file, &rows, &metadata)?;
+            row::write_with(file, &rows, &metadata, row::Effort::Best)?;
         }
         // Only now: packages of one split may share what they like.
         for file in &files {
@@ -72,7 +72,13 @@ mod tests {
             ..Row::default()
         };
         let write = |name: &str, rows: &[Row]| {
-            row::write_with(&dir.path().join(name), rows, &[(BUILD_KEY, "k".into())]).unwrap();
+            row::write_with(
+                &dir.path().join(name),
+                rows,
+                &[(BUILD_KEY, "k".into())],
+                row::Effort::Quick,
+            )
+            .unwrap();
         };
         write(
             "a.parquet",

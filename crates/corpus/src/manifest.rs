@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At as _, Error, Result};
+use crate::toolchain::Matrix;
 
 /// Which part of an experiment a package belongs to; never more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ pub struct Manifest {
     pub schema: u32,
     /// The Debian suite that the versions are from, such as `bookworm`.
     pub suite: String,
+    /// What packages are built with; gcc 12 and clang 14 at the five levels
+    /// if there are none.
+    #[serde(default, rename = "toolchain", skip_serializing_if = "Vec::is_empty")]
+    pub toolchains: Vec<Matrix>,
     /// The packages, in the order in which they are built.
     #[serde(rename = "package")]
     pub packages: Vec<Package>,
@@ -87,6 +92,9 @@ impl Manifest {
                 manifest.schema
             )));
         }
+        for matrix in &manifest.toolchains {
+            matrix.check().map_err(Error::Manifest)?;
+        }
         let mut seen = std::collections::BTreeSet::new();
         for package in &manifest.packages {
             // Names and file names become paths below the corpus directory.
@@ -110,6 +118,15 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    /// What packages are built with.
+    pub fn matrices(&self) -> Vec<Matrix> {
+        if self.toolchains.is_empty() {
+            vec![Matrix::default()]
+        } else {
+            self.toolchains.clone()
+        }
     }
 
     /// The packages with these names, in the manifest's order; all of them if

@@ -32,6 +32,21 @@ pub(crate) fn last_words(output: &Output) -> String {
     }
 }
 
+/// What a failed program wrote, bounded.
+pub(crate) fn transcript(output: &Output) -> String {
+    const MAX: usize = 4096;
+    let text = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    let text = String::from_utf8_lossy(&text[..text.len().min(MAX)]);
+    match text.trim() {
+        "" => output.status.to_string(),
+        text => text.to_owned(),
+    }
+}
+
 /// A command that is killed when it uses more processor seconds or address
 /// space than this. The shell sets the limits, so that they hold for every
 /// process that a compiler driver starts.

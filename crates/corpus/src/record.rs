@@ -26,6 +26,14 @@ pub(crate) struct Compile {
     pub(crate) arguments: Vec<String>,
 }
 
+impl Compile {
+    /// The file, relative to the package's source.
+    pub(crate) fn path(&self) -> Option<String> {
+        let path = in_tree(&self.cwd.join(&self.file))?;
+        Some(path.to_string_lossy().into_owned())
+    }
+}
+
 /// Compiles the recording shim as `DIR/shim/gcc`; it is called gcc because
 /// libtool and some configure scripts go by the name.
 pub(crate) fn install_shim(dir: &Path) -> Result<PathBuf> {

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::error::{At as _, Result};
 use crate::process;
 use crate::record::{Compile, in_tree};
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Container, Target, Toolchain};
 
 /// Where sources appear to lie in objects, whatever the corpus directory is.
 pub(crate) fn stable_root(package: &str) -> String {
@@ -33,6 +34,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) src: &'a Path,
     /// Where objects are kept.
     pub(crate) objects: &'a Path,
+    /// Where compilers keep what they build for themselves.
+    pub(crate) cache: &'a Path,
     /// What one compile may use.
     pub(crate) limits: Limits,
 }
@@ -53,36 +56,71 @@ impl Replay<'_> {
             return Ok(Ok(object));
         }
         let temporary = process::temporary_name(&object);
-        let mut command = process::limited(
-            &toolchain.program,
-            self.limits.seconds,
-            self.limits.memory_kib,
-        );
-        let output = process::output(
-            command
-                .args(&arguments)
-                .arg("-c")
-                .arg(&compile.file)
-                .arg("-o")
-                .arg(&temporary)
-                .current_dir(self.src.join(&compile.cwd))
-                .env("LC_ALL", "C")
-                // Dates and times in a program would make every build differ.
-                .env("SOURCE_DATE_EPOCH", "0"),
-        )?;
+        let mut command = self.command(compile, toolchain);
+        command.args(&arguments).arg("-c").arg(&compile.file);
+        let output = process::output(command.arg("-o").arg(&temporary))?;
         if !output.status.success() {
-            return Ok(Err(process::last_words(&output)));
+            return Ok(Err(process::transcript(&output)));
         }
         fs::rename(&temporary, &object).at(&object)?;
         Ok(Ok(object))
     }
 
+    /// The LLVM IR of a compile, without debug information.
+    pub(crate) fn ir(
+        &self,
+        compile: &Compile,
+        toolchain: &Toolchain,
+    ) -> Result<std::result::Result<String, String>> {
+        let mut arguments = self.arguments(compile, toolchain);
+        arguments.retain(|a| a != "-g" && a != "-gdwarf-4");
+        let mut command = self.command(compile, toolchain);
+        command
+            .args(&arguments)
+            .args(["-emit-llvm", "-S", "-fno-discard-value-names"])
+            .arg(&compile.file);
+        let output = process::output(command.args(["-o", "-"]))?;
+        Ok(if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(process::transcript(&output))
+        })
+    }
+
+    /// The compiler in the directory of the compile, as yet without arguments.
+    fn command(&self, compile: &Compile, toolchain: &Toolchain) -> Command {
+        let mut command = process::limited(
+            &toolchain.program,
+            self.limits.seconds,
+            self.limits.memory_kib,
+        );
+        command
+            .args(&toolchain.arguments)
+            .current_dir(self.src.join(&compile.cwd))
+            .env("LC_ALL", "C")
+            // Dates and times in a program would make every build differ.
+            .env("SOURCE_DATE_EPOCH", "0");
+        for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
+            command.env(cache, self.cache.join("zig"));
+        }
+        command
+    }
+
     fn arguments(&self, compile: &Compile, toolchain: &Toolchain) -> Vec<String> {
         let mut arguments = compile.arguments.clone();
-        arguments.push(format!("-{}", toolchain.level));
-        // Position-independent, as distributions build programs; debug
-        // information for the alignment, removed again before listing.
-        arguments.extend(["-g", "-fPIE", "-w"].map(str::to_owned));
+        let target = toolchain.target;
+        if target != Target::default() {
+            // The package was configured for the machine's own processor.
+            arguments.retain(|a| !a.starts_with("-m"));
+        }
+        arguments.extend(toolchain.options());
+        if target != Target::default() && target.container() == Container::Elf {
+            // Headers of libraries, which are hardly ever installed for other
+            // processors and are mostly the same; those of the C library are not.
+            for folder in ["/usr/include", "/usr/include/x86_64-linux-gnu"] {
+                arguments.extend(["-idirafter", folder].map(str::to_owned));
+            }
+        }
         let stable = stable_root(self.package);
         arguments.push(format!("-ffile-prefix-map={}={stable}", self.src.display()));
         arguments

@@ -25,14 +25,22 @@ pub struct Row {
     pub license: String,
     /// `train`, `validation` or `test`.
     pub split: String,
-    /// `gcc` or `clang`.
+    /// `gcc`, `clang` or `zig`.
     pub compiler: String,
     /// The compiler's version.
     pub compiler_version: String,
     /// `O0` to `Os`.
     pub level: String,
-    /// `x86-64`.
+    /// The processor, such as `x86-64`.
     pub arch: String,
+    /// The kind of file: `elf`, `pe` or `mach-o`.
+    pub format: String,
+    /// What the build did differently, such as `frame-pointer`; mostly empty.
+    pub variants: String,
+    /// Passes that obfuscated it, such as `flatten+split`; mostly empty.
+    pub obfuscation: String,
+    /// How its source was found: by `dwarf`, or by `names`.
+    pub alignment: String,
     /// The function's name in the source.
     pub name: String,
     /// The file that defines it, relative to the package.
@@ -49,6 +57,8 @@ pub struct Row {
     pub source: String,
     /// What its authors say that it does, cleaned; none if they do not.
     pub comment: Option<String>,
+    /// Its LLVM IR without debug information, where that was asked for.
+    pub ir: Option<String>,
     /// Stands for the body without comments and white space.
     pub source_hash: String,
     /// Stands for the listing without addresses.
@@ -58,7 +68,17 @@ pub struct Row {
 }
 
 /// Version of the schema, kept in each file under [`SCHEMA_KEY`].
-const SCHEMA: &str = "1";
+const SCHEMA: &str = "2";
+/// Versions that are read: files of version 1 lack [`SINCE_2`], since all of
+/// them hold ELF files' functions aligned by debug information.
+const READ: [&str; 2] = ["1", SCHEMA];
+/// Columns of version 2, and what version 1 would hold there.
+const SINCE_2: [(&str, &str); 4] = [
+    ("format", "elf"),
+    ("variants", ""),
+    ("obfuscation", ""),
+    ("alignment", "dwarf"),
+];
 /// Metadata key of the schema's version.
 const SCHEMA_KEY: &str = "binscribe.schema";
 
@@ -70,7 +90,7 @@ type Text = (
 type Number = (&'static str, fn(&Row) -> u32, fn(&mut Row) -> &mut u32);
 
 /// The text columns that every row has.
-const TEXTS: [Text; 15] = [
+const TEXTS: [Text; 19] = [
     ("package", |r| &r.package, |r| &mut r.package),
     ("version", |r| &r.version, |r| &mut r.version),
     ("license", |r| &r.license, |r| &mut r.license),
@@ -83,6 +103,10 @@ const TEXTS: [Text; 15] = [
     ),
     ("level", |r| &r.level, |r| &mut r.level),
     ("arch", |r| &r.arch, |r| &mut r.arch),
+    ("format", |r| &r.format, |r| &mut r.format),
+    ("variants", |r| &r.variants, |r| &mut r.variants),
+    ("obfuscation", |r| &r.obfuscation, |r| &mut r.obfuscation),
+    ("alignment", |r| &r.alignment, |r| &mut r.alignment),
     ("name", |r| &r.name, |r| &mut r.name),
     ("file", |r| &r.file, |r| &mut r.file),
     ("listing", |r| &r.listing, |r| &mut r.listing),
@@ -98,15 +122,43 @@ const NUMBERS: [Number; 3] = [
     ("blocks", |r| r.blocks, |r| &mut r.blocks),
 ];
 
-const COMMENT: &str = "comment";
+type Optional = (
+    &'static str,
+    fn(&Row) -> Option<&str>,
+    fn(&mut Row) -> &mut Option<String>,
+);
+
+/// The text columns that may have no value.
+const OPTIONAL: [Optional; 2] = [
+    ("comment", |r| r.comment.as_deref(), |r| &mut r.comment),
+    ("ir", |r| r.ir.as_deref(), |r| &mut r.ir),
+];
+
+/// How hard a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// For files that are read once and joined.
+    Quick,
+    /// For files that are kept and sent.
+    Best,
+}
+
+/// Variants of one function stand together, and compress well where a page
+/// holds them all.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// Writes rows as one Parquet file, under a temporary name first.
 pub fn write_rows(path: &Path, rows: &[Row]) -> Result<()> {
-    write_with(path, rows, &[])
+    write_with(path, rows, &[], Effort::Best)
 }
 
 /// [`write_rows`] with further metadata.
-pub(crate) fn write_with(path: &Path, rows: &[Row], metadata: &[(&str, String)]) -> Result<()> {
+pub(crate) fn write_with(
+    path: &Path,
+    rows: &[Row],
+    metadata: &[(&str, String)],
+    effort: Effort,
+) -> Result<()> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (name, get, _) in TEXTS {
@@ -121,10 +173,10 @@ pub(crate) fn write_with(path: &Path, rows: &[Row], metadata: &[(&str, String)])
             rows.iter().map(get),
         )));
     }
-    fields.push(Field::new(COMMENT, DataType::Utf8, true));
-    columns.push(Arc::new(StringArray::from_iter(
-        rows.iter().map(|r| r.comment.as_deref()),
-    )));
+    for (name, get, _) in OPTIONAL {
+        fields.push(Field::new(name, DataType::Utf8, true));
+        columns.push(Arc::new(StringArray::from_iter(rows.iter().map(get))));
+    }
 
     let schema = Arc::new(Schema::new(fields));
     let wrong = |e: &dyn std::fmt::Display| Error::Rows {
@@ -133,10 +185,16 @@ pub(crate) fn write_with(path: &Path, rows: &[Row], metadata: &[(&str, String)])
     };
     let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| wrong(&e))?;
     let pairs = std::iter::once((SCHEMA_KEY, SCHEMA.to_owned())).chain(metadata.iter().cloned());
+    let level = match effort {
+        Effort::Quick => 3,
+        Effort::Best => 19,
+    };
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(
-            ZstdLevel::try_new(9).map_err(|e| wrong(&e))?,
+            ZstdLevel::try_new(level).map_err(|e| wrong(&e))?,
         ))
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_key_value_metadata(Some(
             pairs
                 .map(|(key, value)| KeyValue::new(key.to_owned(), value))
@@ -219,9 +277,10 @@ fn read_file(path: &Path) -> Result<Vec<Row>> {
     let file = fs::File::open(path).at(path)?;
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| wrong(e.to_string()))?;
-    if value_of(&builder, SCHEMA_KEY).as_deref() != Some(SCHEMA) {
+    let schema = value_of(&builder, SCHEMA_KEY).unwrap_or_default();
+    if !READ.contains(&schema.as_str()) {
         return Err(wrong(format!(
-            "not a file of rows: {SCHEMA_KEY} is not {SCHEMA}"
+            "not a file of rows that this version reads: {SCHEMA_KEY} is {schema:?}"
         )));
     }
     let mut rows = Vec::new();
@@ -231,6 +290,12 @@ fn read_file(path: &Path) -> Result<Vec<Row>> {
         rows.resize(first + batch.num_rows(), Row::default());
         let rows = &mut rows[first..];
         for (name, _, field) in TEXTS {
+            let older = SINCE_2.iter().find(|(new, _)| *new == name);
+            if let (Some((_, value)), true) = (older, schema != SCHEMA) {
+                rows.iter_mut()
+                    .for_each(|row| (*value).clone_into(field(row)));
+                continue;
+            }
             let column: &StringArray = column(&batch, name).map_err(&wrong)?;
             for (row, value) in rows.iter_mut().zip(column) {
                 *field(row) = value.unwrap_or_default().to_owned();
@@ -242,9 +307,14 @@ fn read_file(path: &Path) -> Result<Vec<Row>> {
                 *field(row) = value.unwrap_or_default();
             }
         }
-        let comments: &StringArray = column(&batch, COMMENT).map_err(&wrong)?;
-        for (row, value) in rows.iter_mut().zip(comments) {
-            row.comment = value.map(str::to_owned);
+        for (name, _, field) in OPTIONAL {
+            if name == "ir" && schema != SCHEMA {
+                continue;
+            }
+            let column: &StringArray = column(&batch, name).map_err(&wrong)?;
+            for (row, value) in rows.iter_mut().zip(column) {
+                *field(row) = value.map(str::to_owned);
+            }
         }
     }
     Ok(rows)
@@ -281,7 +351,7 @@ mod tests {
             row("b", Some("Adds two; \u{e9}")),
             row("c", Some("")),
         ];
-        write_with(&path, &rows, &[("k", "v".to_owned())]).unwrap();
+        write_with(&path, &rows, &[("k", "v".to_owned())], Effort::Quick).unwrap();
         assert_eq!(read_rows(&path).unwrap(), rows);
         assert_eq!(read_rows(dir.path()).unwrap(), rows);
         assert_eq!(metadata(&path, "k").as_deref(), Some("v"));

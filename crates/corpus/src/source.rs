@@ -44,6 +44,11 @@ impl SourceFile {
         SourceFile { text, definitions }
     }
 
+    /// All that the parser found, in order.
+    pub(crate) fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
     /// The definition of `name` that holds `line`; failing that, the only one
     /// of that name in the file; failing that, whatever the braces after
     /// `line` enclose.

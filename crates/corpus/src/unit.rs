@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +14,36 @@ use crate::link::Linked;
 use crate::manifest::Package;
 use crate::replay::stable_root;
 use crate::row::Row;
-use crate::source::{self, SourceFile};
+use crate::source::{self, Definition, SourceFile};
 use crate::toolchain::Toolchain;
 
 /// Below this, a function is too small to tell from others.
 const MIN_INSTRUCTIONS: usize = 5;
 /// Below this, a definition says no more than its name.
 const MIN_SOURCE_LINES: usize = 3;
+
+/// How functions are joined with their sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Align {
+    /// By the file and line in the debug information.
+    #[default]
+    Dwarf,
+    /// By the name alone, as "Assembly-source masked language modelling" does
+    /// in section 3.2: among the definitions of the package, or of its folder
+    /// `src` if it has one, and only where one definition has the name.
+    Names,
+}
+
+impl Align {
+    /// The word in rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Align::Dwarf => "dwarf",
+            Align::Names => "names",
+        }
+    }
+}
 
 /// What became of the functions of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,22 +58,37 @@ pub struct UnitStats {
     /// Functions that the lifter found in the stripped file, all told: also
     /// start files, and what it took for a function.
     pub lifted: usize,
-    /// Discovered functions whose definition was found in the source.
+    /// Discovered functions whose definition was found in the source, by the
+    /// debug information.
     pub aligned: usize,
+    /// Discovered functions that the rules for names alone find a definition for.
+    #[serde(default)]
+    pub named: usize,
+    /// Discovered functions for which both find one.
+    #[serde(default)]
+    pub both: usize,
+    /// Those of them for which it is the same.
+    #[serde(default)]
+    pub agree: usize,
+    /// Compiles of the unit that failed.
+    #[serde(default)]
+    pub failed: usize,
     /// Rows that remain without small functions and duplicates.
     pub rows: usize,
 }
 
 /// The sources of one package, parsed once for all toolchains.
 #[derive(Debug)]
-pub(crate) struct Sources<'a> {
-    root: &'a Path,
+pub(crate) struct Sources {
+    root: PathBuf,
     prototypes: HashMap<String, String>,
     files: Mutex<HashMap<String, Option<Arc<SourceFile>>>>,
+    /// By name: the only definition, or none if there are several.
+    named: OnceLock<HashMap<String, Option<Definition>>>,
 }
 
-impl<'a> Sources<'a> {
-    pub(crate) fn of(root: &'a Path) -> Sources<'a> {
+impl Sources {
+    pub(crate) fn of(root: &Path) -> Sources {
         let mut prototypes = HashMap::new();
         for header in source::files(root, "h") {
             if let Ok(bytes) = fs::read(&header) {
@@ -60,10 +98,36 @@ impl<'a> Sources<'a> {
             }
         }
         Sources {
-            root,
+            root: root.to_owned(),
             prototypes,
             files: Mutex::default(),
+            named: OnceLock::new(),
         }
+    }
+
+    /// The definition that the rules for names find.
+    fn by_name(&self, name: &str) -> Option<&Definition> {
+        let named = self.named.get_or_init(|| {
+            let src = self.root.join("src");
+            let folder = if src.is_dir() { &src } else { &self.root };
+            let mut named: HashMap<String, Option<Definition>> = HashMap::new();
+            for path in source::files(folder, "c") {
+                let Ok(inside) = path.strip_prefix(&self.root) else {
+                    continue;
+                };
+                let Some(file) = self.file(&inside.to_string_lossy()) else {
+                    continue;
+                };
+                for definition in file.definitions() {
+                    named
+                        .entry(definition.name.clone())
+                        .and_modify(|known| *known = None)
+                        .or_insert_with(|| Some(definition.clone()));
+                }
+            }
+            named
+        });
+        named.get(name)?.as_ref()
     }
 
     fn file(&self, path: &str) -> Option<Arc<SourceFile>> {
@@ -78,12 +142,17 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// LLVM IR by the file that was compiled and the function's name.
+pub(crate) type Ir = HashMap<(String, String), String>;
+
 /// Lists the stripped unit and joins its functions with their sources.
 pub(crate) fn rows(
     package: &Package,
     toolchain: &Toolchain,
+    align: Align,
     linked: &Linked,
-    sources: &Sources<'_>,
+    sources: &Sources,
+    ir: &Ir,
 ) -> Result<(Vec<Row>, UnitStats)> {
     let fail = |reason: String| Error::Unit {
         unit: format!("{} under {toolchain}", package.name),
@@ -112,10 +181,21 @@ pub(crate) fn rows(
         let Subprogram {
             name, file, line, ..
         } = subprogram;
-        let Some(definition) = sources.file(file).and_then(|f| f.find(name, *line)) else {
+        let by_line = sources.file(file).and_then(|f| f.find(name, *line));
+        let by_name = sources.by_name(name);
+        stats.aligned += usize::from(by_line.is_some());
+        stats.named += usize::from(by_name.is_some());
+        if let (Some(by_line), Some(by_name)) = (&by_line, by_name) {
+            stats.both += 1;
+            stats.agree += usize::from(by_line.hash == by_name.hash);
+        }
+        let definition = match align {
+            Align::Dwarf => by_line,
+            Align::Names => by_name.cloned(),
+        };
+        let Some(definition) = definition else {
             continue;
         };
-        stats.aligned += 1;
         let lines = definition
             .text
             .lines()
@@ -142,7 +222,12 @@ pub(crate) fn rows(
             compiler: toolchain.compiler.clone(),
             compiler_version: toolchain.version.clone(),
             level: toolchain.level.clone(),
-            arch: "x86-64".to_owned(),
+            arch: toolchain.target.arch().to_owned(),
+            format: toolchain.target.container().name().to_owned(),
+            variants: toolchain.variants(),
+            obfuscation: String::new(),
+            alignment: align.name().to_owned(),
+            ir: ir.get(&(subprogram.unit.clone(), name.clone())).cloned(),
             function_id: hash16(&[&package.name, file, &line.to_string(), name]),
             name: name.clone(),
             file: file.clone(),

@@ -15,7 +15,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use binscribe_corpus::{
-    COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Toolchain, Watch, read_rows,
+    Align, COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Target, Toolchain, Watch,
+    read_rows,
 };
 
 const SHARED: &str = r#"
@@ -246,22 +247,31 @@ fn packages_become_rows() {
         stop: &AtomicBool::new(false),
     };
     corpus.fetch(&[], watch).unwrap();
-    corpus.build(&[], &toolchains, false, watch).unwrap();
+    let effort = corpus.build(&[], &toolchains, false, watch).unwrap();
+    assert_eq!((effort.units, effort.failures), (20, 5));
+    assert!(effort.compiler_share().unwrap() > 0.0);
 
-    let failures: Vec<String> = events
-        .lock()
+    let failures = failures_of(&events);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].starts_with("5 compiles failed"), "{failures:?}");
+    let list = fs::read_to_string(dir.path().join("build/alpha/failures.jsonl")).unwrap();
+    let failure: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(failure["file"], "lib/broken.c");
+    assert!(
+        failure["output"]
+            .as_str()
+            .unwrap()
+            .contains("not with clang")
+    );
+    let under: Vec<&str> = failure["toolchains"]
+        .as_array()
         .unwrap()
         .iter()
-        .filter_map(|e| match e {
-            Event::Failed { message, .. } => Some(message.clone()),
-            _ => None,
-        })
+        .map(|t| t.as_str().unwrap())
         .collect();
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].starts_with("lib/broken.c: "), "{failures:?}");
     assert!(
-        failures[0].contains("clang-") && !failures[0].contains("gcc-"),
-        "{failures:?}"
+        under.iter().all(|t| t.starts_with("clang-")) && under.len() == 5,
+        "{under:?}"
     );
 
     check_rows(&read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap());
@@ -291,4 +301,101 @@ fn packages_become_rows() {
     let before = written("alpha.parquet");
     corpus.build(&[], &toolchains, false, watch).unwrap();
     assert_eq!(written("alpha.parquet"), before);
+
+    // Rows that are lost come back from the units, without a compile.
+    let rows = read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap();
+    fs::remove_file(corpus.rows_dir().join("alpha.parquet")).unwrap();
+    let effort = corpus.build(&[], &toolchains, false, watch).unwrap();
+    assert_eq!(effort.units, 0);
+    assert_eq!(
+        read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap(),
+        rows
+    );
+}
+
+fn failures_of(events: &Mutex<Vec<Event>>) -> Vec<String> {
+    let events = events.lock().unwrap();
+    let message = |event: &Event| match event {
+        Event::Failed { message, .. } => Some(message.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(message).collect()
+}
+
+#[test]
+fn every_installed_target_gives_the_same_functions() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = dir.path().join("sources");
+    fs::create_dir_all(&sources).unwrap();
+    let own = "int own(int *p, int n)\n{\n    int s = 0;\n    while (n--)\n        s ^= *p++;\n    return s;\n}\n";
+    let main = "int count_letter(const char *, char);\nint own(int *, int);\nint main(int c, char **v)\n{\n    return count_letter(v[0], 'a') + own(&c, 1);\n}\n";
+    let files = [
+        ("lib/count.c", SHARED),
+        ("lib/own.c", own),
+        ("lib/main.c", main),
+    ];
+    let targets: Vec<String> = Target::ALL
+        .iter()
+        .map(|t| format!("{:?}", t.name()))
+        .collect();
+    let manifest = format!(
+        "schema = 1\nsuite = \"none\"\n\
+         [[toolchain]]\ncompilers = [\"gcc-12\", \"clang-14\", \"zig\"]\nlevels = [\"O1\"]\ntargets = [{}]\n\
+         [[toolchain]]\ncompilers = [\"clang-14\"]\nlevels = [\"O1\"]\nvariants = [\"frame-pointer\", \"no-pie\"]\nir = true\n{}",
+        targets.join(", "),
+        package(&sources, "gamma", "train", &files),
+    );
+    let corpus = Corpus::open(dir.path(), Manifest::parse(&manifest).unwrap()).unwrap();
+    let corpus = corpus.aligned(Align::Names);
+    let (toolchains, absent) = corpus.toolchains();
+    // The names of what is left out are no failure of this test.
+    eprintln!("not installed: {absent:?}");
+    if !toolchains.iter().any(|t| t.compiler == "clang") {
+        return;
+    }
+    let events = Mutex::new(Vec::new());
+    let report = |event: Event| events.lock().unwrap().push(event);
+    let watch = Watch {
+        report: &report,
+        stop: &AtomicBool::new(false),
+    };
+    corpus.build(&[], &toolchains, false, watch).unwrap();
+    assert_eq!(failures_of(&events), Vec::<String>::new());
+    let rows = read_rows(&corpus.rows_dir()).unwrap();
+    for toolchain in &toolchains {
+        let name = toolchain.to_string();
+        let of_it = |row: &&Row| {
+            row.compiler == toolchain.compiler
+                && row.arch == toolchain.target.arch()
+                && row.format == toolchain.target.container().name()
+                && row.variants == toolchain.variants()
+        };
+        let unit: Vec<&Row> = rows.iter().filter(of_it).collect();
+        let names: BTreeSet<&str> = unit.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(
+            names,
+            BTreeSet::from(["count_letter", "main", "own"]),
+            "{name}"
+        );
+        for row in unit {
+            assert_eq!(row.alignment, "names");
+            // What MIPS calls through its table of addresses keeps its name.
+            let named = row.listing.contains("count_letter");
+            assert!(!named || row.arch == "mipsel", "{name}: {}", row.listing);
+            let ir = row.ir.as_deref().unwrap_or_default();
+            assert_eq!(
+                ir.contains(&format!("@{}(", row.name)),
+                toolchain.ir,
+                "{name}"
+            );
+        }
+    }
+    let stats = Stats::of(&corpus.rows_dir()).unwrap();
+    for unit in &stats.packages[0].units {
+        assert_eq!(
+            (unit.aligned, unit.named, unit.agree),
+            (3, 3, 3),
+            "{unit:?}"
+        );
+    }
 }

@@ -15,34 +15,63 @@ use crate::output::{self, Field, Format, Table, note};
 pub(crate) fn run(args: &args::Corpus) -> Result<()> {
     match args {
         args::Corpus::Fetch(args) => {
-            follow(args, |corpus, names, watch| corpus.fetch(names, watch))
+            let corpus = open(args)?;
+            follow(|watch| corpus.fetch(&args.packages, watch))
         }
-        args::Corpus::Build { args, again } => {
-            let toolchains = Toolchain::installed()?;
-            follow(args, |corpus, names, watch| {
-                corpus.fetch(names, watch)?;
-                corpus.build(names, &toolchains, *again, watch)
-            })
-        }
+        args::Corpus::Build(args) => build(args),
         args::Corpus::Stats { corpus, format } => stats(corpus, format.format),
     }
+}
+
+fn build(args: &args::CorpusBuild) -> Result<()> {
+    let corpus = open(&args.corpus)?.aligned(args.align.into());
+    let (mut toolchains, absent) = corpus.toolchains();
+    for why in absent {
+        note(&format!("warning: left out: {why}"));
+    }
+    if !args.toolchains.is_empty() {
+        let names: Vec<String> = toolchains.iter().map(Toolchain::to_string).collect();
+        toolchains.retain(|t| args.toolchains.iter().any(|p| p.matches(&t.to_string())));
+        if toolchains.is_empty() {
+            bail!("no toolchain is called so; there are {}", names.join(", "));
+        }
+    }
+    if toolchains.is_empty() {
+        bail!("no compiler of the manifest is installed: apt-get install gcc-12 clang-14");
+    }
+    let names = &args.corpus.packages;
+    let effort = follow(|watch| {
+        corpus.fetch(names, watch)?;
+        corpus.build(names, &toolchains, args.again, watch)
+    })?;
+    if let Some(share) = effort.compiler_share() {
+        note(&format!(
+            "{} rows of {} units in {:.0} s, {:.0} rows a second; compilers had {:.0} % of the time",
+            effort.rows,
+            effort.units,
+            effort.seconds,
+            effort.rows as f64 / effort.seconds.max(1e-3),
+            100.0 * share,
+        ));
+    }
+    Ok(())
 }
 
 /// Set by Ctrl-C; what is running is finished and kept, and the next run goes
 /// on from there.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-fn follow(
-    args: &args::CorpusArgs,
-    work: impl Fn(&Corpus, &[String], Watch<'_>) -> binscribe_corpus::Result<()>,
-) -> Result<()> {
+fn open(args: &args::CorpusArgs) -> Result<Corpus> {
     if !args.manifest.is_file() {
         bail!(
             "{}: there is no such list of packages; name one with --manifest FILE",
             args.manifest.display()
         );
     }
-    let corpus = Corpus::open(&args.corpus, Manifest::load(&args.manifest)?)?;
+    Ok(Corpus::open(&args.corpus, Manifest::load(&args.manifest)?)?)
+}
+
+fn follow<T>(work: impl Fn(Watch<'_>) -> binscribe_corpus::Result<T>) -> Result<T> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -59,13 +88,13 @@ fn follow(
         report: &report,
         stop: &STOP,
     };
-    work(&corpus, &args.packages, watch)?;
+    let result = work(watch)?;
     display.bar.finish_and_clear();
     let failures = display.failures.lock().map_or(0, |failures| *failures);
     if failures > 0 {
         note(&format!("done, but for {failures} failures told above"));
     }
-    Ok(())
+    Ok(result)
 }
 
 struct Display {
