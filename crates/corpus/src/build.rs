@@ -230,7 +230,8 @@ impl Corpus {
             }
             fetch::unpack(package, &self.dir.join("sources"), &src)?;
             let shim = record::install_shim(&self.dir)?;
-            record::record(package, &src, &shim, &log, self.build_seconds)?;
+            let memory = self.limits.memory_kib;
+            record::record(package, &src, &shim, &log, self.build_seconds, memory)?;
             place.clear();
         }
         if place.as_os_str().is_empty() {

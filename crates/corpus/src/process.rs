@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use crate::error::{At as _, Error, Result};
 
@@ -62,6 +63,37 @@ pub(crate) fn limited(program: &str, cpu_seconds: u32, memory_kib: u64) -> Comma
     command
 }
 
+/// A shell line that is ended after this time, gets this much address space for
+/// each of its processes, and no network: a package's own build runs whatever
+/// its authors wrote. Where the kernel gives no network namespace, as in some
+/// containers, it runs without one.
+pub(crate) fn sandboxed(line: &str, seconds: u32, memory_kib: u64) -> Command {
+    let line = format!("ulimit -v {memory_kib}; {line}");
+    let seconds = seconds.to_string();
+    let timed = ["timeout", "-k", "5", &seconds, "sh", "-ec", &line];
+    let mut words = isolation().iter().copied().chain(timed);
+    let mut command = Command::new(words.next().unwrap_or("timeout"));
+    command.args(words);
+    command
+}
+
+/// What to put before a command so that it has no network: nothing, where that
+/// is not allowed.
+pub(crate) fn isolation() -> &'static [&'static str] {
+    static FOUND: LazyLock<&'static [&'static str]> = LazyLock::new(|| {
+        const WAYS: [&[&str]; 2] = [
+            &["unshare", "--net", "--"],
+            &["unshare", "--map-root-user", "--net", "--"],
+        ];
+        let works = |way: &&&[&str]| {
+            let mut command = Command::new(way[0]);
+            output(command.args(&way[1..]).arg("true")).is_ok_and(|o| o.status.success())
+        };
+        WAYS.iter().find(works).copied().unwrap_or_default()
+    });
+    *FOUND
+}
+
 /// Writes a file under a temporary name beside it and renames it into place.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
@@ -110,5 +142,23 @@ impl Lock {
             }),
             Err(fs::TryLockError::Error(source)) => Err(Error::Io { path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_has_no_network_and_no_end_of_time() {
+        // A device of every network but that of a fresh namespace.
+        let mut command = sandboxed("tail -n +3 /proc/net/dev | cut -d: -f1", 10, 1 << 20);
+        let found = output(&mut command).unwrap();
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        if !isolation().is_empty() {
+            assert_eq!(found.trim(), "lo");
+        }
+        let ended = output(&mut sandboxed("sleep 60", 1, 1 << 20)).unwrap();
+        assert_eq!(ended.status.code(), Some(124));
     }
 }

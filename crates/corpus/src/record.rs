@@ -63,13 +63,15 @@ pub(crate) fn install_shim(dir: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds the package in `src`, and leaves the raw record in `log`.
+/// Builds the package in `src`, cut off from the network, and leaves the raw
+/// record in `log`.
 pub(crate) fn record(
     package: &Package,
     src: &Path,
     shim: &Path,
     log: &Path,
     seconds: u32,
+    memory_kib: u64,
 ) -> Result<()> {
     let raw = process::temporary_name(log);
     if raw.exists() {
@@ -78,8 +80,7 @@ pub(crate) fn record(
     let transcript = log.with_file_name("record.log");
     let out = fs::File::create(&transcript).at(&transcript)?;
     for line in &package.build {
-        let status = Command::new("timeout")
-            .args(["-k", "5", &seconds.to_string(), "sh", "-ec", line])
+        let status = process::sandboxed(line, seconds, memory_kib)
             .current_dir(src)
             .env("CC", shim)
             .env("CORPUS_CC", RECORDING_COMPILER)
