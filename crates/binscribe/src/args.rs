@@ -458,17 +458,74 @@ Needs the compilers that the manifest names (gcc-12 and clang-14 if it names
 none) and what the packages themselves are built with. Compiles that fail are
 listed with what the compiler said in build/PACKAGE/failures.jsonl.")]
     Build(CorpusBuild),
-    /// Count functions, rows and bytes.
+    /// Count functions, pairs, rows and bytes, and draw them.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus stats --corpus corpus --format json
+  binscribe corpus stats --table pairs         as in Table 1 of the MLM paper
+  binscribe corpus stats --table lengths --plots pictures")]
+    Stats(CorpusStats),
+    /// Print rows with their sources.
     #[command(after_help = "\
 Example:
-  binscribe corpus stats --corpus corpus --format json")]
-    Stats {
-        /// The corpus directory.
+  binscribe corpus show inflate --toolchain 'gcc-*-O2' -k 1")]
+    Show(CorpusShow),
+    /// Check that no package, source body or listing is in two splits, and no
+    /// row there twice; exit status 1 if one is.
+    #[command(after_help = "\
+Example:
+  binscribe corpus verify --corpus corpus")]
+    Verify {
+        /// The corpus directory, or a directory of rows.
         #[arg(long, value_name = "DIR", default_value = "corpus")]
         corpus: PathBuf,
         #[command(flatten)]
         format: FormatArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusStats {
+    /// The corpus directory, or a directory of rows.
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// Which table; JSON holds all of them.
+    #[arg(long, value_enum, default_value = "packages")]
+    pub(crate) table: StatsTable,
+    /// Draw lengths.svg and toolchains.svg into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum StatsTable {
+    /// Functions, pairs and rows of each package.
+    Packages,
+    /// Rows under each toolchain.
+    Toolchains,
+    /// How long sources, comments, listings and LLVM IR are, in characters.
+    Lengths,
+    /// Functions and matched pairs of each package over all toolchains.
+    Pairs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusShow {
+    /// The function's name in the source, or its function_id.
+    pub(crate) function: String,
+    /// The corpus directory, or a directory of rows.
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// Only rows under toolchains of this name, in which * stands for anything.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) toolchain: Option<Pattern>,
+    /// How many rows.
+    #[arg(short, default_value_t = 3)]
+    pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]

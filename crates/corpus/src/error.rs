@@ -94,6 +94,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A picture could not be drawn.
+    #[error("the picture could not be drawn: {0}")]
+    Plot(String),
     /// Another process is at work in the same place.
     #[error("{} is in use by another process", path.display())]
     Busy {

@@ -67,6 +67,28 @@ pub struct Row {
     pub function_id: String,
 }
 
+impl Row {
+    /// The name of its toolchain, such as `gcc-12.2.0-O2-aarch64-linux`.
+    pub fn toolchain(&self) -> String {
+        let mut name = format!("{}-{}-{}", self.compiler, self.compiler_version, self.level);
+        let system = match self.format.as_str() {
+            "pe" => "windows",
+            "mach-o" => "macos",
+            _ => "linux",
+        };
+        if (self.arch.as_str(), system) != ("x86-64", "linux") {
+            name.push_str(&format!("-{}-{system}", self.arch));
+        }
+        for part in [&self.variants, &self.obfuscation] {
+            if !part.is_empty() {
+                name.push('+');
+                name.push_str(part);
+            }
+        }
+        name
+    }
+}
+
 /// Version of the schema, kept in each file under [`SCHEMA_KEY`].
 const SCHEMA: &str = "2";
 /// Versions that are read: files of version 1 lack [`SINCE_2`], since all of
@@ -253,6 +275,30 @@ pub(crate) fn text_column(path: &Path, name: &str) -> Result<Vec<String>> {
         values.extend(column.iter().map(|v| v.unwrap_or_default().to_owned()));
     }
     Ok(values)
+}
+
+/// Compressed bytes of each column of a file.
+pub(crate) fn column_bytes(path: &Path) -> Result<Vec<(String, u64)>> {
+    let file = fs::File::open(path).at(path)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| Error::Rows {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    let mut sizes: Vec<(String, u64)> = Vec::new();
+    for column in builder
+        .metadata()
+        .row_groups()
+        .iter()
+        .flat_map(|g| g.columns())
+    {
+        let name = column.column_path().string();
+        let bytes = u64::try_from(column.compressed_size()).unwrap_or_default();
+        match sizes.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, size)) => *size += bytes,
+            None => sizes.push((name, bytes)),
+        }
+    }
+    Ok(sizes)
 }
 
 /// A value of a file's metadata; none if the file is absent or not readable.

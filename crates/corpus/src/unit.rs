@@ -70,6 +70,9 @@ pub struct UnitStats {
     /// Those of them for which it is the same.
     #[serde(default)]
     pub agree: usize,
+    /// Definitions of functions in the package's sources.
+    #[serde(default)]
+    pub definitions: usize,
     /// Compiles of the unit that failed.
     #[serde(default)]
     pub failed: usize,
@@ -83,8 +86,16 @@ pub(crate) struct Sources {
     root: PathBuf,
     prototypes: HashMap<String, String>,
     files: Mutex<HashMap<String, Option<Arc<SourceFile>>>>,
+    named: OnceLock<Named>,
+}
+
+/// The definitions that the rules for names look at.
+#[derive(Debug, Default)]
+struct Named {
+    /// How many there are.
+    definitions: usize,
     /// By name: the only definition, or none if there are several.
-    named: OnceLock<HashMap<String, Option<Definition>>>,
+    only: HashMap<String, Option<Definition>>,
 }
 
 impl Sources {
@@ -107,10 +118,14 @@ impl Sources {
 
     /// The definition that the rules for names find.
     fn by_name(&self, name: &str) -> Option<&Definition> {
-        let named = self.named.get_or_init(|| {
+        self.named().only.get(name)?.as_ref()
+    }
+
+    fn named(&self) -> &Named {
+        self.named.get_or_init(|| {
             let src = self.root.join("src");
             let folder = if src.is_dir() { &src } else { &self.root };
-            let mut named: HashMap<String, Option<Definition>> = HashMap::new();
+            let mut named = Named::default();
             for path in source::files(folder, "c") {
                 let Ok(inside) = path.strip_prefix(&self.root) else {
                     continue;
@@ -119,15 +134,16 @@ impl Sources {
                     continue;
                 };
                 for definition in file.definitions() {
+                    named.definitions += 1;
                     named
+                        .only
                         .entry(definition.name.clone())
                         .and_modify(|known| *known = None)
                         .or_insert_with(|| Some(definition.clone()));
                 }
             }
             named
-        });
-        named.get(name)?.as_ref()
+        })
     }
 
     fn file(&self, path: &str) -> Option<Arc<SourceFile>> {
@@ -168,6 +184,7 @@ pub(crate) fn rows(
     let mut stats = UnitStats {
         toolchain: toolchain.to_string(),
         lifted: functions.len(),
+        definitions: sources.named().definitions,
         ..UnitStats::default()
     };
     let mut rows = Vec::new();

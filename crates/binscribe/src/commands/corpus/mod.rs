@@ -1,16 +1,19 @@
 //! `binscribe corpus`: source packages in, rows out.
 
+mod show;
+mod stats;
+mod verify;
+
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use binscribe_corpus::{Corpus, Event, Manifest, Stats, Toolchain, Watch};
+use binscribe_corpus::{Corpus, Event, Manifest, Toolchain, Watch};
 use indicatif::ProgressBar;
-use serde::Serialize;
 
 use crate::args;
-use crate::json;
-use crate::output::{self, Field, Format, Table, note};
+use crate::output::{self, note};
 
 pub(crate) fn run(args: &args::Corpus) -> Result<()> {
     match args {
@@ -19,7 +22,9 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
             follow(|watch| corpus.fetch(&args.packages, watch))
         }
         args::Corpus::Build(args) => build(args),
-        args::Corpus::Stats { corpus, format } => stats(corpus, format.format),
+        args::Corpus::Stats(args) => stats::run(args),
+        args::Corpus::Show(args) => show::run(args),
+        args::Corpus::Verify { corpus, format } => verify::run(corpus, format.format),
     }
 }
 
@@ -55,6 +60,26 @@ fn build(args: &args::CorpusBuild) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Where the rows of a corpus directory are; a directory of rows will do, too.
+fn rows_of(directory: &Path) -> Result<PathBuf> {
+    let rows = directory.join("rows");
+    if rows.is_dir() {
+        return Ok(rows);
+    }
+    let holds_rows = |dir: &Path| {
+        let entries = dir.read_dir().into_iter().flatten().flatten();
+        let mut endings = entries.filter_map(|e| Some(e.path().extension()?.to_owned()));
+        endings.any(|ending| ending == "parquet")
+    };
+    if holds_rows(directory) {
+        return Ok(directory.to_owned());
+    }
+    bail!(
+        "{} has no rows: make them with `binscribe corpus build`",
+        directory.display()
+    )
 }
 
 /// Set by Ctrl-C; what is running is finished and kept, and the next run goes
@@ -131,73 +156,4 @@ impl Display {
             _ => {}
         }
     }
-}
-
-#[derive(Serialize)]
-struct Counted {
-    version: u32,
-    #[serde(flatten)]
-    stats: Stats,
-}
-
-fn stats(directory: &std::path::Path, format: Format) -> Result<()> {
-    let rows = directory.join("rows");
-    if !rows.is_dir() {
-        bail!(
-            "{} has no rows: make them with `binscribe corpus build`",
-            directory.display()
-        );
-    }
-    let stats = Stats::of(&rows)?;
-    let mut table = Table::new(&[
-        "PACKAGE",
-        "VERSION",
-        "SPLIT",
-        "FUNCTIONS",
-        "DOCUMENTED",
-        "ROWS",
-        "BYTES",
-        "BYTES/ROW",
-        "FOUND BY LIFT",
-    ]);
-    let (mut functions, mut documented, mut count, mut bytes) = (0, 0, 0, 0);
-    for package in &stats.packages {
-        functions += package.functions as u64;
-        documented += package.documented as u64;
-        count += package.rows as u64;
-        bytes += package.bytes;
-        table.row(vec![
-            package.package.as_str().into(),
-            package.version.as_str().into(),
-            package.split.as_str().into(),
-            Field::Count(package.functions as u64),
-            Field::Count(package.documented as u64),
-            Field::Count(package.rows as u64),
-            Field::Count(package.bytes),
-            Field::Number(package.bytes_per_row(), 0),
-            package
-                .discovery_recall()
-                .map_or(Field::Empty, |recall| Field::Number(recall, 4)),
-        ]);
-    }
-    if format == Format::Table {
-        table.row(vec![
-            "all".into(),
-            Field::Empty,
-            Field::Empty,
-            Field::Count(functions),
-            Field::Count(documented),
-            Field::Count(count),
-            Field::Count(bytes),
-            Field::Number(bytes as f64 / (count as f64).max(1.0), 0),
-            Field::Empty,
-        ]);
-    }
-    table.print_as(
-        format,
-        &Counted {
-            version: json::VERSION,
-            stats,
-        },
-    )
 }
