@@ -13,6 +13,7 @@
 mod apt;
 mod discovery;
 mod fetch;
+mod setup;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -86,7 +87,10 @@ fn test(root: &Path) -> Result<()> {
         .args(["clippy", "--workspace", "--all-targets", "--"])
         .args(["-D", "warnings"])
         .envs(environment.clone()))?;
-    run(cargo(root).args(["test", "--workspace"]).envs(environment))
+    run(cargo(root)
+        .args(["test", "--workspace"])
+        .envs(environment)
+        .envs(setup::tests(root)))
 }
 
 fn train(root: &Path, arguments: &[OsString]) -> Result<()> {

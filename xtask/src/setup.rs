@@ -1,0 +1,103 @@
+//! What the tests need beside Rust and a C compiler, installed where that is
+//! possible. A test whose part is missing says so and passes.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use crate::apt::quietly;
+use crate::{Result, fetch};
+
+/// Debian's packages, by a program that each brings.
+const PACKAGES: [(&str, &[&str]); 11] = [
+    ("gcc-12", &["gcc-12"]),
+    ("g++-12", &["g++-12"]),
+    ("clang-14", &["clang-14"]),
+    ("opt-14", &["llvm-14"]),
+    ("ld64.lld-19", &["lld-19"]),
+    ("strip", &["binutils"]),
+    ("dpkg-source", &["dpkg-dev"]),
+    ("nats-server", &["nats-server"]),
+    (
+        "aarch64-linux-gnu-gcc-12",
+        &["gcc-12-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+    ),
+    (
+        "arm-linux-gnueabihf-gcc-12",
+        &["gcc-12-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
+    ),
+    (
+        "i686-linux-gnu-gcc-12",
+        &["gcc-12-i686-linux-gnu", "libc6-dev-i386-cross"],
+    ),
+];
+
+/// Reads Parquet without any code of ours.
+const DUCKDB: &str = "duckdb==1.4.2";
+
+/// Installs what is missing, and gives the environment of the tests: zig on the
+/// path, DuckDB for Python.
+pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
+    let lacking = PACKAGES.iter().filter(|(program, _)| !on_path(program));
+    let packages: Vec<&str> = lacking
+        .flat_map(|(_, packages)| packages.to_vec())
+        .collect();
+    if !packages.is_empty()
+        && let Err(why) = install(&packages)
+    {
+        println!(
+            "some tests will be skipped: {} not installed: {why}",
+            packages.join(", ")
+        );
+    }
+    let mut environment = Vec::new();
+    match fetch::zig(root) {
+        Ok(zig) => {
+            let old = std::env::var_os("PATH").unwrap_or_default();
+            let folder = zig.parent().map(Path::to_owned);
+            let folders = folder.into_iter().chain(std::env::split_paths(&old));
+            environment.extend(
+                std::env::join_paths(folders)
+                    .ok()
+                    .map(|path| ("PATH", path)),
+            );
+        }
+        Err(why) => println!("some tests will be skipped: no zig: {why}"),
+    }
+    match python(root) {
+        Ok(folder) => environment.push(("PYTHONPATH", folder)),
+        Err(why) => println!("some tests will be skipped: no DuckDB: {why}"),
+    }
+    environment
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    quietly(Command::new("apt-get").args(["update", "-q=2"]))?;
+    quietly(
+        Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "-y", "-q=2", "--no-install-recommends"])
+            .args(packages),
+    )?;
+    Ok(())
+}
+
+fn python(root: &Path) -> Result<OsString> {
+    let target = root.join("target/python");
+    if !target.is_dir() {
+        let partial = root.join("target/python.partial");
+        quietly(
+            Command::new("python3")
+                .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+                .args(["--disable-pip-version-check", DUCKDB, "--target"])
+                .arg(&partial),
+        )?;
+        std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
+    }
+    Ok(target.into())
+}
