@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
@@ -358,13 +358,57 @@ impl Corpus {
         Ok(rows.len())
     }
 
+    /// The units of the named packages (all if none is named).
+    pub fn units(&self, names: &[String], toolchains: &[Toolchain]) -> Result<Vec<Unit>> {
+        let packages = self.manifest.select(names)?.into_iter();
+        let of = |package: &Package| {
+            let unit = |toolchain: &Toolchain| Unit {
+                suite: self.manifest.suite.clone(),
+                package: package.clone(),
+                toolchain: toolchain.clone(),
+                align: self.align,
+            };
+            toolchains.iter().map(unit).collect::<Vec<_>>()
+        };
+        Ok(packages.flat_map(of).collect())
+    }
+
+    /// Makes the rows of one unit in `dir`, which other units of the package
+    /// may have been made in, and gives their file. What goes on is told to
+    /// `watch`, failed compiles among it.
+    pub fn make(dir: &Path, unit: &Unit, watch: Watch<'_>) -> Result<PathBuf> {
+        let manifest = Manifest {
+            suite: unit.suite.clone(),
+            packages: vec![unit.package.clone()],
+            ..Manifest::empty()
+        };
+        let corpus = Corpus::open(dir, manifest)?.aligned(unit.align);
+        corpus.fetch(&[], watch)?;
+        let toolchain = unit.toolchain.here()?;
+        let package_dir = corpus.package_dir(&unit.package);
+        fs::create_dir_all(&package_dir).at(&package_dir)?;
+        let _lock = Lock::wait(&package_dir)?;
+        let workshop = Workshop::open(&corpus, &unit.package, 1, watch)?;
+        let path = workshop.unit(&toolchain, false)?;
+        workshop.finish()?;
+        Ok(path)
+    }
+
+    /// Puts a unit that was made elsewhere among those made here.
+    pub fn adopt(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let units = self.units_dir();
+        fs::create_dir_all(&units).at(&units)?;
+        process::write_atomically(&units.join(format!("{key}.parquet")), bytes)
+    }
+
+    /// Whether a unit is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.units_dir().join(format!("{key}.parquet")).exists()
+    }
+
     /// Stands for everything that decides a unit's rows, the lifter aside.
     pub fn unit_key(&self, package: &Package, toolchain: &Toolchain) -> String {
-        let mut parts = vec![package.fingerprint(), package.split.to_string()];
-        parts.extend(package.exclude.iter().cloned());
-        parts.push(toolchain.to_string());
-        parts.push(format!("{} {}", self.align.name(), toolchain.ir));
-        blake3::hash(parts.join("\0").as_bytes()).to_hex()[..32].to_owned()
+        unit_key(package, toolchain, self.align)
     }
 
     /// Stands for everything that decides a package's rows, the lifter aside.
@@ -389,6 +433,35 @@ impl Corpus {
 pub(crate) const BUILD_KEY: &str = "binscribe.build";
 /// Metadata key of the [`UnitStats`] of a file of rows, as JSON.
 pub(crate) const UNITS_KEY: &str = "binscribe.units";
+
+/// One package under one toolchain, with all that another machine needs to
+/// make its rows; it is sent as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unit {
+    /// The Debian suite of the package.
+    pub suite: String,
+    /// The package.
+    pub package: Package,
+    /// The toolchain, which has to be installed there in the same version.
+    pub toolchain: Toolchain,
+    /// How functions are joined with their sources.
+    pub align: Align,
+}
+
+impl Unit {
+    /// Stands for everything that decides the rows, the lifter aside.
+    pub fn key(&self) -> String {
+        unit_key(&self.package, &self.toolchain, self.align)
+    }
+}
+
+fn unit_key(package: &Package, toolchain: &Toolchain, align: Align) -> String {
+    let mut parts = vec![package.fingerprint(), package.split.to_string()];
+    parts.extend(package.exclude.iter().cloned());
+    parts.push(toolchain.to_string());
+    parts.push(format!("{} {}", align.name(), toolchain.ir));
+    blake3::hash(parts.join("\0").as_bytes()).to_hex()[..32].to_owned()
+}
 
 /// What a build took.
 #[derive(Clone, Debug, Default)]

@@ -52,7 +52,7 @@ mod toolchain;
 mod unit;
 mod verify;
 
-pub use build::{Corpus, Effort, Event, Watch};
+pub use build::{Corpus, Effort, Event, Unit, Watch};
 pub use error::{Error, Result};
 pub use manifest::{Manifest, Package, Split};
 pub use row::{Row, read_rows, write_rows};

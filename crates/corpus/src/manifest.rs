@@ -120,6 +120,16 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// A manifest of no package.
+    pub(crate) fn empty() -> Manifest {
+        Manifest {
+            schema: 1,
+            suite: String::new(),
+            toolchains: Vec::new(),
+            packages: Vec::new(),
+        }
+    }
+
     /// What packages are built with.
     pub fn matrices(&self) -> Vec<Matrix> {
         if self.toolchains.is_empty() {

@@ -311,6 +311,34 @@ impl Toolchain {
         }
     }
 
+    /// The same as it is run on this machine. Another version is refused: the
+    /// rows of a unit that came from elsewhere would get a wrong name.
+    pub(crate) fn here(&self) -> Result<Toolchain> {
+        let mut toolchain = self.clone();
+        let found = if self.compiler == "zig" {
+            let absent = || Error::Toolchain("zig is not installed".to_owned());
+            let (program, first) = zig().ok_or_else(absent)?;
+            let found = version(
+                &program,
+                &[first.as_slice(), &["version".to_owned()]].concat(),
+            )?;
+            let rest = self.arguments.iter().skip_while(|a| *a != "cc").cloned();
+            toolchain.arguments = first.into_iter().chain(rest).collect();
+            toolchain.program = program;
+            found
+        } else {
+            let arguments = ["-dumpfullversion", "-dumpversion"].map(str::to_owned);
+            version(&self.program, &arguments)?
+        };
+        if found == self.version {
+            return Ok(toolchain);
+        }
+        Err(Error::Toolchain(format!(
+            "{self} needs version {}, and here is {found}",
+            self.version
+        )))
+    }
+
     /// Arguments that follow from level, target and variants.
     pub(crate) fn options(&self) -> Vec<String> {
         let mut options = vec![format!("-{}", self.level)];

@@ -15,8 +15,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use binscribe_corpus::{
-    Align, COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Target, Toolchain, Watch,
-    read_rows,
+    Align, COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Target, Toolchain, Unit,
+    Watch, read_rows,
 };
 
 const SHARED: &str = r#"
@@ -301,6 +301,26 @@ fn packages_become_rows() {
     let before = written("alpha.parquet");
     corpus.build(&[], &toolchains, false, watch).unwrap();
     assert_eq!(written("alpha.parquet"), before);
+
+    // A unit that is sent as JSON is made alike elsewhere.
+    let units = corpus.units(&["alpha".to_owned()], &toolchains).unwrap();
+    let unit: Unit = serde_json::from_str(&serde_json::to_string(&units[3]).unwrap()).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join("sources")).unwrap();
+    for entry in fs::read_dir(&sources).unwrap() {
+        let file = entry.unwrap();
+        fs::copy(
+            file.path(),
+            other.path().join("sources").join(file.file_name()),
+        )
+        .unwrap();
+    }
+    let made = Corpus::make(other.path(), &unit, watch).unwrap();
+    let here = dir
+        .path()
+        .join("units")
+        .join(format!("{}.parquet", unit.key()));
+    assert_eq!(read_rows(&made).unwrap(), read_rows(&here).unwrap());
 
     // Rows that are lost come back from the units, without a compile.
     let rows = read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap();
