@@ -91,6 +91,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Not the name of who explains something.
+    #[error("{0:?} is no origin of explanations: there are doc, teacher:MODEL and shadow:MODEL")]
+    Origin(String),
+    /// A model that explains functions failed.
+    #[error("{name} could not explain: {reason}")]
+    Explainer {
+        /// The model.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Another process is at work in the same place.
     #[error("{} is in use by another process", path.display())]
     Busy {

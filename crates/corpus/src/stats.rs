@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::build::UNITS_KEY;
 use crate::error::{At as _, Result};
+use crate::explain::{Quality, USEFUL};
 use crate::row;
 use crate::unit::UnitStats;
 
@@ -31,6 +32,10 @@ pub struct PackageStats {
     pub functions: usize,
     /// Those of them that have a comment.
     pub documented: usize,
+    /// Those of them whose comment says something, by [`USEFUL`].
+    pub useful: usize,
+    /// Mean [`Quality`] of the comments.
+    pub quality: f64,
     /// Rows under each toolchain, such as `gcc-O2`.
     pub rows_by_toolchain: BTreeMap<String, usize>,
     /// Rows in all.
@@ -76,16 +81,27 @@ impl Stats {
                 ..PackageStats::default()
             };
             let mut functions = BTreeSet::new();
-            let mut documented = BTreeSet::new();
+            let mut documented = BTreeMap::new();
             for row in &rows {
                 functions.insert(&row.function_id);
-                if row.comment.is_some() {
-                    documented.insert(&row.function_id);
+                if let Some(comment) = &row.comment {
+                    documented.insert(&row.function_id, (comment, &row.source));
                 }
                 let toolchain = format!("{}-{}", row.compiler, row.level);
                 *stats.rows_by_toolchain.entry(toolchain).or_default() += 1;
             }
             (stats.functions, stats.documented) = (functions.len(), documented.len());
+            let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
+            for (comment, _) in documented.values() {
+                *sharing.entry(comment).or_default() += 1;
+            }
+            let mut sum = 0.0;
+            for (comment, source) in documented.values() {
+                let score = Quality::of(comment, source, sharing[comment.as_str()] - 1).score();
+                stats.useful += usize::from(score >= USEFUL);
+                sum += f64::from(score);
+            }
+            stats.quality = sum / documented.len().max(1) as f64;
             packages.push(stats);
         }
         Ok(Stats { packages })
