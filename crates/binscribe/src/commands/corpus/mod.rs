@@ -1,9 +1,15 @@
 //! `binscribe corpus`: source packages in, rows out.
 
+mod explain;
+mod export;
+mod review;
+
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use binscribe_corpus::explain::{SourceFunction, sample};
 use binscribe_corpus::{Corpus, Event, Manifest, Stats, Toolchain, Watch};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -24,6 +30,9 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
                 corpus.build(names, &toolchains, *again, watch)
             })
         }
+        args::Corpus::Explain(args) => explain::run(args),
+        args::Corpus::Export(args) => export::run(args),
+        args::Corpus::Review(args) => review::run(args),
         args::Corpus::Stats { corpus, format } => stats(corpus, format.format),
     }
 }
@@ -31,6 +40,46 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
 /// Set by Ctrl-C; what is running is finished and kept, and the next run goes
 /// on from there.
 static STOP: AtomicBool = AtomicBool::new(false);
+
+fn watch_for_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        note("finishing what is running; press Ctrl-C again to end at once");
+    })
+    .context("cannot watch for Ctrl-C")
+}
+
+/// The rows of a corpus directory, if it has any.
+fn rows_of(corpus: &Path) -> Result<PathBuf> {
+    let rows = corpus.join("rows");
+    if !rows.is_dir() {
+        bail!(
+            "{} has no rows: make them with `binscribe corpus build`",
+            corpus.display()
+        );
+    }
+    Ok(rows)
+}
+
+/// Those of the functions that are meant, in the order of the sample.
+fn choose(
+    args: &args::FunctionsArgs,
+    mut functions: Vec<SourceFunction>,
+    wanted: impl Fn(&SourceFunction) -> bool,
+) -> Result<Vec<SourceFunction>> {
+    for package in &args.packages {
+        if !functions.iter().any(|f| f.package == *package) {
+            bail!(
+                "the corpus has no package {package:?}; `binscribe corpus stats` lists those that it has"
+            );
+        }
+    }
+    functions
+        .retain(|f| (args.packages.is_empty() || args.packages.contains(&f.package)) && wanted(f));
+    Ok(sample(functions, args.sample, args.seed))
+}
 
 fn follow(
     args: &args::CorpusArgs,
@@ -43,13 +92,7 @@ fn follow(
         );
     }
     let corpus = Corpus::open(&args.corpus, Manifest::load(&args.manifest)?)?;
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        note("finishing what is running; press Ctrl-C again to end at once");
-    })
-    .context("cannot watch for Ctrl-C")?;
+    watch_for_ctrl_c()?;
     let display = Display {
         bar: output::progress("", 0),
         failures: Mutex::new(0),
@@ -111,30 +154,28 @@ struct Counted {
     stats: Stats,
 }
 
-fn stats(directory: &std::path::Path, format: Format) -> Result<()> {
-    let rows = directory.join("rows");
-    if !rows.is_dir() {
-        bail!(
-            "{} has no rows: make them with `binscribe corpus build`",
-            directory.display()
-        );
-    }
-    let stats = Stats::of(&rows)?;
+fn stats(directory: &Path, format: Format) -> Result<()> {
+    let stats = Stats::of(&rows_of(directory)?)?;
     let mut table = Table::new(&[
         "PACKAGE",
         "VERSION",
         "SPLIT",
         "FUNCTIONS",
         "DOCUMENTED",
+        "USEFUL",
+        "QUALITY",
         "ROWS",
         "BYTES",
         "BYTES/ROW",
         "FOUND BY LIFT",
     ]);
     let (mut functions, mut documented, mut count, mut bytes) = (0, 0, 0, 0);
+    let (mut useful, mut quality) = (0, 0.0);
     for package in &stats.packages {
         functions += package.functions as u64;
         documented += package.documented as u64;
+        useful += package.useful as u64;
+        quality += package.quality * package.documented as f64;
         count += package.rows as u64;
         bytes += package.bytes;
         table.row(vec![
@@ -143,6 +184,8 @@ fn stats(directory: &std::path::Path, format: Format) -> Result<()> {
             package.split.as_str().into(),
             Field::Count(package.functions as u64),
             Field::Count(package.documented as u64),
+            Field::Count(package.useful as u64),
+            Field::Number(package.quality, 2),
             Field::Count(package.rows as u64),
             Field::Count(package.bytes),
             Field::Number(package.bytes_per_row(), 0),
@@ -158,6 +201,8 @@ fn stats(directory: &std::path::Path, format: Format) -> Result<()> {
             Field::Empty,
             Field::Count(functions),
             Field::Count(documented),
+            Field::Count(useful),
+            Field::Number(quality / (documented as f64).max(1.0), 2),
             Field::Count(count),
             Field::Count(bytes),
             Field::Number(bytes as f64 / (count as f64).max(1.0), 0),
