@@ -598,6 +598,10 @@ pub(crate) struct CorpusExplain {
     /// max_completion_tokens, and no temperature.
     #[arg(long)]
     pub(crate) reasoning: bool,
+    /// Trust the servers that the authorities in this file (PEM) vouch for, and
+    /// no others.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Wait so long for an answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 120,
           value_parser = clap::value_parser!(u64).range(1..))]

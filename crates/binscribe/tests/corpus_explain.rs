@@ -246,6 +246,8 @@ fn a_teacher_is_asked_once_about_each_body() {
     let mut command = binscribe.command(&teacher(&corpus, &base));
     command
         .args(["--format", "json"])
+        // Of nobody: a server on this machine is asked without it.
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
         .env("BINSCRIBE_TEACHER_KEY", "sk-test");
     let output = command.output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -660,7 +662,7 @@ fn a_person_rates_on_a_terminal() {
         assert!(output.status.success());
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let text = rate("9\nl\n4 clear enough\n2\nq\n");
+    let text = rate("9\nl\nf\n4 clear enough\n2\nq\n");
     assert!(
         text.contains("        return 1;") && text.contains("retn"),
         "{text}"

@@ -2,10 +2,13 @@
 //! `POST {base}/chat/completions`.
 
 use std::fmt;
+use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use ureq::Agent;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::prompt::Prompt;
 
@@ -19,6 +22,9 @@ pub struct Server {
     pub model: String,
     /// Sent as a bearer token.
     pub key: Option<String>,
+    /// Certificates (PEM) of the authorities to trust, for a server that Mozilla's
+    /// do not vouch for.
+    pub authorities: Option<Vec<u8>>,
     /// At most so many tokens for the answer about one function.
     pub answer_tokens: u32,
     /// The model is one that thinks first (OpenAI's o series and later): it
@@ -70,8 +76,35 @@ pub(crate) enum Failure {
 const MAX_REPLY: u64 = 1 << 20;
 
 impl Server {
+    /// Whether the server is on this machine, by its address.
+    pub fn is_local(&self) -> bool {
+        let (_, rest) = self.base.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        let host = host.unwrap_or_default();
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     pub(crate) fn agent(&self) -> Agent {
-        Agent::config_builder()
+        let mut config = Agent::config_builder();
+        // A proxy that the environment names does not know this machine's own
+        // servers.
+        if self.is_local() {
+            config = config.proxy(None);
+        }
+        if let Some(pem) = &self.authorities {
+            let certificates = parse_pem(pem).filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            });
+            let tls = TlsConfig::builder().root_certs(RootCerts::from(certificates));
+            config = config.tls_config(tls.build());
+        }
+        config
             .timeout_global(Some(self.timeout))
             .timeout_connect(Some(self.timeout.min(Duration::from_secs(10))))
             .http_status_as_error(false)
@@ -156,6 +189,15 @@ impl Server {
     }
 }
 
+const BROKEN: [io::ErrorKind; 6] = [
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::WouldBlock,
+];
+
 /// What went wrong before there was a response.
 fn failure(error: ureq::Error) -> Failure {
     use ureq::Timeout::{Connect, Resolve};
@@ -163,9 +205,8 @@ fn failure(error: ureq::Error) -> Failure {
     match error {
         ureq::Error::Timeout(Connect | Resolve) => Failure::Unreachable(text),
         ureq::Error::Timeout(_) => Failure::Lost(format!("no answer in time ({text})")),
-        ureq::Error::Io(e) if e.kind() != std::io::ErrorKind::ConnectionRefused => {
-            Failure::Lost(text)
-        }
+        // A connection that there was, and that broke.
+        ureq::Error::Io(e) if BROKEN.contains(&e.kind()) => Failure::Lost(text),
         _ => Failure::Unreachable(text),
     }
 }
@@ -259,17 +300,53 @@ mod tests {
         check("", "nothing was said");
     }
 
-    #[test]
-    fn the_key_is_not_printed() {
-        let server = Server {
-            base: "https://api.example.com/v1/".into(),
+    fn server(base: &str) -> Server {
+        Server {
+            base: base.into(),
             model: "m".into(),
             key: Some("sk-secret".into()),
+            authorities: None,
             answer_tokens: 10,
             reasoning: false,
             timeout: Duration::from_secs(1),
             tries: 1,
+        }
+    }
+
+    #[test]
+    fn servers_of_this_machine_are_known() {
+        let check = |base: &str, expected: bool| {
+            assert_eq!(server(base).is_local(), expected, "{base}");
         };
+        check("http://localhost:11434/v1", true);
+        check("http://127.0.0.1/v1", true);
+        check("http://[::1]:8000/v1", true);
+        check("http://10.0.0.7:8000/v1", false);
+        check("https://localhost.example.com/v1", false);
+        check("http://localhost:x@example.com/v1", false);
+    }
+
+    #[test]
+    fn reasoning_models_are_asked_in_their_way() {
+        let prompt = Prompt::single("int f();", 100);
+        let plain = server("http://localhost/v1");
+        let body = plain.body(&prompt, 2);
+        assert_eq!(
+            (&body["max_tokens"], &body["temperature"]),
+            (&json!(20), &json!(0))
+        );
+        let reasoning = Server {
+            reasoning: true,
+            ..plain
+        };
+        let body = reasoning.body(&prompt, 2);
+        assert_eq!(body["max_completion_tokens"], 20);
+        assert!(body.get("max_tokens").is_none() && body.get("temperature").is_none());
+    }
+
+    #[test]
+    fn the_key_is_not_printed() {
+        let server = server("https://api.example.com/v1/");
         assert!(!format!("{server:?}").contains("secret"));
         assert_eq!(server.url(), "https://api.example.com/v1/chat/completions");
     }

@@ -1,6 +1,6 @@
 //! `binscribe corpus explain`: what each function does, in English.
 
-use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -107,39 +107,42 @@ fn models(args: &args::CorpusExplain) -> Result<Vec<(Origin, Server)>> {
 }
 
 fn server(args: &args::CorpusExplain, base: &str, model: &str, variable: &str) -> Result<Server> {
-    let Some((scheme @ ("http" | "https"), rest)) = base.split_once("://") else {
+    if !base.starts_with("http://") && !base.starts_with("https://") {
         bail!("{base}: an address of a server begins with http:// or https://");
-    };
+    }
     let key = match std::env::var(variable) {
         Ok(key) if !key.trim().is_empty() => Some(key.trim().to_owned()),
         Ok(_) | Err(std::env::VarError::NotPresent) => None,
         Err(error) => return Err(error).with_context(|| variable.to_owned()),
     };
-    if key.is_some() && scheme == "http" && !is_local(rest) {
-        note(&format!(
-            "warning: the key in {variable} goes to {base} unencrypted; use https:// if you can"
-        ));
-    }
-    Ok(Server {
+    let authorities = match &args.ca_file {
+        Some(file) => Some(certificates(file)?),
+        None => None,
+    };
+    let server = Server {
         base: base.to_owned(),
         model: model.to_owned(),
         key,
+        authorities,
         answer_tokens: args.answer_tokens,
         reasoning: args.reasoning,
         timeout: Duration::from_secs(args.timeout),
         tries: args.tries,
-    })
+    };
+    if server.key.is_some() && base.starts_with("http://") && !server.is_local() {
+        note(&format!(
+            "warning: the key in {variable} goes to {base} unencrypted; use https:// if you can"
+        ));
+    }
+    Ok(server)
 }
 
-/// Whether an address (behind its scheme) is on this machine.
-fn is_local(rest: &str) -> bool {
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => authority.split(':').next(),
-    };
-    let host = host.unwrap_or_default();
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+fn certificates(file: &Path) -> Result<Vec<u8>> {
+    let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        bail!("{}: there is no certificate in it (PEM)", file.display());
+    }
+    Ok(pem)
 }
 
 fn budget(args: &args::CorpusExplain) -> Result<Budget> {
@@ -192,9 +195,8 @@ fn plan(
         "FUNCTIONS",
         "ANSWERED",
         "REQUESTS",
-        "QUESTION TOKENS",
-        "ANSWER TOKENS AT MOST",
-        "USED BEFORE",
+        "INPUT TOKENS",
+        "OUTPUT AT MOST",
     ]);
     for model in &plans {
         let plan = &model.what;
@@ -205,7 +207,6 @@ fn plan(
             Field::Count(plan.requests as u64),
             Field::Count(plan.question_tokens),
             Field::Count(plan.answer_tokens),
-            Field::Count(plan.spent),
         ]);
     }
     let format = args.format.format;
@@ -234,7 +235,7 @@ fn plan(
         },
     )?;
     if format == Format::Table && !models.is_empty() {
-        note("tokens of questions are estimated; nothing was asked");
+        note("tokens of the input are estimated; nothing was asked");
         if let Budget::Cost { .. } = asking.budget {
             note(&format!(
                 "at these prices about {estimate:.2}, if every answer is as long as it may be"
@@ -327,13 +328,10 @@ fn report(format: Format, functions: usize, docs: Docs, models: Vec<Model<Outcom
         "ORIGIN",
         "FUNCTIONS",
         "EXPLAINED",
-        "DECLINED",
-        "EMPTY",
+        "REFUSED",
         "FAILED",
         "LEFT",
-        "REQUESTS",
         "TOKENS",
-        "TOKENS IN ALL",
     ]);
     for model in &models {
         let outcome = &model.what;
@@ -342,12 +340,9 @@ fn report(format: Format, functions: usize, docs: Docs, models: Vec<Model<Outcom
             model.origin.to_string().into(),
             count(outcome.functions),
             count(outcome.explained),
-            count(outcome.declined),
-            count(outcome.empty),
+            count(outcome.declined + outcome.empty),
             count(outcome.failed),
             count(outcome.left),
-            count(outcome.requests),
-            Field::Count(outcome.tokens),
             Field::Count(outcome.tokens_in_all),
         ]);
     }
@@ -355,6 +350,12 @@ fn report(format: Format, functions: usize, docs: Docs, models: Vec<Model<Outcom
         "{} comments kept as explanations, {} of them useful",
         docs.explanations, docs.useful
     ));
+    for Model { origin, what } in &models {
+        note(&format!(
+            "{origin}: {} requests and {} tokens in this run",
+            what.requests, what.tokens
+        ));
+    }
     let document = Explained {
         version: json::VERSION,
         functions,
@@ -374,6 +375,9 @@ fn report(format: Format, functions: usize, docs: Docs, models: Vec<Model<Outcom
         }
     }
     for Model { origin, what } in &document.models {
+        if let Some(reason) = what.gave_up.as_ref().filter(|r| r.contains("certificate")) {
+            bail!("{origin}: {reason}; --ca-file names an authority of your own");
+        }
         if let Some(reason) = &what.gave_up {
             bail!("{origin}: {reason}; what was answered is kept, and the same command goes on");
         }
@@ -388,19 +392,4 @@ fn report(format: Format, functions: usize, docs: Docs, models: Vec<Model<Outcom
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_of_this_machine_are_known() {
-        let check = |rest: &str, expected: bool| assert_eq!(is_local(rest), expected, "{rest}");
-        check("localhost:11434/v1", true);
-        check("127.0.0.1/v1", true);
-        check("[::1]:8000/v1", true);
-        check("10.0.0.7:8000/v1", false);
-        check("localhost.example.com/v1", false);
-    }
 }
