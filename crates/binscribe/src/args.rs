@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use binscribe_corpus::explain::Preference;
 use binscribe_lift::Arch;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -23,7 +24,8 @@ Examples:
   binscribe similar ./new main --in ./old      find a function by example
   binscribe functions ./a.out --format json    for scripts (docs/json.md)
 
-Exit status: 0 done, 1 failed, 2 wrong usage. Everything runs on this machine.")]
+Exit status: 0 done, 1 failed, 2 wrong usage. Everything runs on this machine; only
+`corpus` fetches packages, and asks the servers that it is told to ask.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -465,6 +467,44 @@ Examples:
   binscribe corpus stats --table pairs         as in Table 1 of the MLM paper
   binscribe corpus stats --table lengths --plots pictures")]
     Stats(CorpusStats),
+    /// Say in English what each function does: by its comment, and by asking a
+    /// model.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus explain                          keep the comments
+  binscribe corpus explain --teacher http://localhost:11434/v1 \\
+      --teacher-model qwen3:8b --sample 1000 --dry-run
+  binscribe corpus explain --teacher https://api.openai.com/v1 \\
+      --teacher-model gpt-4o-mini --budget-tokens 2000000
+  binscribe corpus explain --shadow http://localhost:8000/v1 \\
+      --shadow-model ours                           what no teacher explained
+
+Any server with the chat interface of OpenAI will do: OpenAI, Ollama, llama.cpp,
+vLLM. Its key is read from BINSCRIBE_TEACHER_KEY or BINSCRIBE_SHADOW_KEY. Each
+body of source is asked about once, however often it was compiled. Every answer
+is on disk before the next question: a run that was ended, or that reached its
+budget, goes on when it is started again, and nothing is paid for twice.")]
+    Explain(CorpusExplain),
+    /// Write pairs of source and explanation for other programs to train on.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus export --chat train.jsonl
+  binscribe corpus export --chat valid.jsonl --split validation --origins teacher
+  binscribe corpus export --clap train.clap.jsonl
+
+--chat writes OpenAI's format for fine-tuning; a model tuned on it can be served
+and asked by `binscribe corpus explain --shadow`.")]
+    Export(CorpusExport),
+    /// Rate a sample of explanations, on the terminal or in a browser.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus review --sample 50 --hide-origin
+  binscribe corpus review --serve 127.0.0.1:8080 --rater ann
+  binscribe corpus review --summary
+
+Scores from 1 (wrong) to 5 (right and helpful) go to review.jsonl in the corpus
+directory. What the same rater has rated is not shown again.")]
+    Review(CorpusReview),
     /// Print rows with their sources.
     #[command(after_help = "\
 Example:
@@ -607,5 +647,164 @@ impl Pattern {
             }
         }
         rest.ends_with(last)
+    }
+}
+
+/// Which functions of a corpus are meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FunctionsArgs {
+    /// The corpus directory (`binscribe corpus build`).
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// Only functions of these packages.
+    #[arg(long, value_name = "PACKAGE,...", value_delimiter = ',')]
+    pub(crate) packages: Vec<String>,
+    /// Only so many functions, drawn by --seed.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// The order in which functions are drawn; a larger sample holds the
+    /// smaller one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusExplain {
+    #[command(flatten)]
+    pub(crate) functions: FunctionsArgs,
+    /// Leave out functions of fewer lines of source.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) min_lines: usize,
+    /// Ask the large model of this server about every function.
+    #[arg(long, value_name = "URL", requires = "teacher_model")]
+    pub(crate) teacher: Option<String>,
+    /// The model's name there.
+    #[arg(long, value_name = "NAME", requires = "teacher")]
+    pub(crate) teacher_model: Option<String>,
+    /// Ask the fine-tuned model of this server about what no teacher explained.
+    #[arg(long, value_name = "URL", requires = "shadow_model")]
+    pub(crate) shadow: Option<String>,
+    /// The model's name there.
+    #[arg(long, value_name = "NAME", requires = "shadow")]
+    pub(crate) shadow_model: Option<String>,
+    /// Use at most so many tokens on a model, earlier runs on this corpus
+    /// included: no request is made that could go beyond.
+    #[arg(long, value_name = "N", conflicts_with = "budget_cost")]
+    pub(crate) budget_tokens: Option<u64>,
+    /// The same in money; needs --price.
+    #[arg(long, value_name = "AMOUNT", requires = "price", value_parser = amount)]
+    pub(crate) budget_cost: Option<f64>,
+    /// What a million tokens of questions and of answers cost: 0.15,0.60.
+    #[arg(long, value_name = "IN,OUT", requires = "budget_cost", num_args = 1,
+          value_delimiter = ',', value_parser = amount)]
+    pub(crate) price: Vec<f64>,
+    /// Make so many requests at a time.
+    #[arg(long, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) parallel: u16,
+    /// Ask about so many functions in one request.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) batch: u16,
+    /// Cut sources to about so many bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 6_000)]
+    pub(crate) source_bytes: usize,
+    /// Allow so many tokens for the answer about a function.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) answer_tokens: u32,
+    /// The model is one of those of OpenAI that think first: it takes
+    /// max_completion_tokens, and no temperature.
+    #[arg(long)]
+    pub(crate) reasoning: bool,
+    /// Trust the servers that the authorities in this file (PEM) vouch for, and
+    /// no others.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Wait so long for an answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Try so often where a server is busy, fails or does not answer.
+    #[arg(long, value_name = "N", default_value_t = 6,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: u32,
+    /// Ask nothing: say how much would be asked, and show the first prompt.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Which explanations of a function are meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OriginsArgs {
+    /// Explanations of these origins: doc, teacher, shadow, or one model as
+    /// teacher:NAME. Where one is to be taken, the first of them that there is.
+    #[arg(long, value_name = "ORIGIN,...", default_value = "teacher,shadow,doc")]
+    pub(crate) origins: Preference,
+    /// Only explanations of at least this quality, from 0 to 1.
+    #[arg(long, value_name = "Q", default_value_t = 0.0, value_parser = probability)]
+    pub(crate) min_quality: f32,
+}
+
+impl OriginsArgs {
+    pub(crate) fn preference(&self) -> Preference {
+        self.origins.clone().at_least(self.min_quality)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["chat", "clap"]))]
+pub(crate) struct CorpusExport {
+    /// Write (source, explanation) as chat JSONL, each body of source once.
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub(crate) chat: Option<PathBuf>,
+    /// Write (listing, explanation), the listing as CLAP takes it, for each row.
+    #[arg(long, value_name = "OUT.jsonl", conflicts_with_all = ["packages", "sample"])]
+    pub(crate) clap: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) functions: FunctionsArgs,
+    /// The packages to take.
+    #[arg(long, value_name = "SPLIT", default_value = "train",
+          value_parser = ["train", "validation", "test"])]
+    pub(crate) split: String,
+    #[command(flatten)]
+    pub(crate) origins: OriginsArgs,
+    /// Cut sources to about so many bytes, as `corpus explain` does.
+    #[arg(long, value_name = "BYTES", default_value_t = 6_000)]
+    pub(crate) source_bytes: usize,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusReview {
+    #[command(flatten)]
+    pub(crate) functions: FunctionsArgs,
+    #[command(flatten)]
+    pub(crate) origins: OriginsArgs,
+    /// Do not show who explained a function.
+    #[arg(long)]
+    pub(crate) hide_origin: bool,
+    /// Who rates; each rater sees every explanation of the sample.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) rater: String,
+    /// Serve a page for a browser on this address instead.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "summary")]
+    pub(crate) serve: Option<std::net::SocketAddr>,
+    /// Serve it even where other machines can reach it. It is not encrypted.
+    #[arg(long, requires = "serve")]
+    pub(crate) public: bool,
+    /// Print the mean score of each origin, with its 95% interval.
+    #[arg(long)]
+    pub(crate) summary: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(amount) if amount.is_finite() && amount >= 0.0 => Ok(amount),
+        _ => Err("an amount is a number that is not below 0".to_owned()),
     }
 }

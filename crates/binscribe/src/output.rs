@@ -144,6 +144,14 @@ pub(crate) fn print_line(text: &str) -> Result<()> {
     write_out(&format!("{}\n", terminal::clean(text)))
 }
 
+/// Prints hostile text of several lines, as it is laid out.
+pub(crate) fn print_text(text: &str) -> Result<()> {
+    for line in text.lines() {
+        print_line(&line.replace('\t', "        "))?;
+    }
+    Ok(())
+}
+
 const HEADING: Style = Style::new().bold();
 const ADDRESS: Style = AnsiColor::Cyan.on_default();
 const MNEMONIC: Style = AnsiColor::Yellow.on_default();

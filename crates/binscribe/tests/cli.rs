@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod corpus_explain;
 mod random_model;
 
 /// The program with a cache of its own.

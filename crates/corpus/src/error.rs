@@ -97,6 +97,17 @@ pub enum Error {
     /// A picture could not be drawn.
     #[error("the picture could not be drawn: {0}")]
     Plot(String),
+    /// Not the name of who explains something.
+    #[error("{0:?} is no origin of explanations: there are doc, teacher:MODEL and shadow:MODEL")]
+    Origin(String),
+    /// A model that explains functions failed.
+    #[error("{name} could not explain: {reason}")]
+    Explainer {
+        /// The model.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Another process is at work in the same place.
     #[error("{} is in use by another process", path.display())]
     Busy {

@@ -36,6 +36,7 @@ mod build;
 mod comment;
 mod dwarf;
 mod error;
+pub mod explain;
 mod fetch;
 mod ir;
 mod leak;

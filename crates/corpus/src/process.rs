@@ -56,7 +56,7 @@ pub(crate) fn limited(program: &str, cpu_seconds: u32, memory_kib: u64) -> Comma
     command
         .arg("-c")
         .arg(format!(
-            "ulimit -t {cpu_seconds} -v {memory_kib}; exec \"$@\""
+            "ulimit -t {cpu_seconds}; ulimit -v {memory_kib}; exec \"$@\""
         ))
         .arg("sh")
         .arg(program);
@@ -148,6 +148,13 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_limits_hold() {
+        let mut command = limited("sh", 7, 123_456);
+        let found = output(command.args(["-c", "ulimit -t; ulimit -v"])).unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "7\n123456\n");
+    }
 
     #[test]
     fn a_build_has_no_network_and_no_end_of_time() {

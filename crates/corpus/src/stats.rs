@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::build::UNITS_KEY;
 use crate::error::{At as _, Result};
+use crate::explain::{Quality, USEFUL};
 use crate::row;
 use crate::unit::UnitStats;
 
@@ -45,6 +46,10 @@ pub struct PackageStats {
     pub documented: usize,
     /// Distinct pairs of a source and a listing.
     pub pairs: usize,
+    /// Those of them whose comment says something, by [`USEFUL`].
+    pub useful: usize,
+    /// Mean [`Quality`] of the comments.
+    pub quality: f64,
     /// Rows under each toolchain, such as `gcc-12.2.0-O2`.
     pub rows_by_toolchain: BTreeMap<String, usize>,
     /// Rows in all.
@@ -171,7 +176,7 @@ impl Stats {
                 ..PackageStats::default()
             };
             let (mut functions, mut commented, mut package_pairs) =
-                (BTreeSet::new(), BTreeSet::new(), HashSet::new());
+                (BTreeSet::new(), BTreeMap::new(), HashSet::new());
             for row in &rows {
                 functions.insert(&row.function_id);
                 *stats.rows_by_toolchain.entry(row.toolchain()).or_default() += 1;
@@ -186,7 +191,7 @@ impl Stats {
                     all.lengths.source.add(&row.source);
                 }
                 if let Some(comment) = &row.comment {
-                    commented.insert(&row.function_id);
+                    commented.insert(&row.function_id, (comment, &row.source));
                     if documented.insert(row.source_hash.clone()) {
                         all.lengths.comment.add(comment);
                     }
@@ -198,6 +203,17 @@ impl Stats {
                 *all.rows_by_toolchain.entry(toolchain.clone()).or_default() += rows;
             }
             all.rows += stats.rows;
+            let mut sharing: BTreeMap<&str, usize> = BTreeMap::new();
+            for (comment, _) in commented.values() {
+                *sharing.entry(comment).or_default() += 1;
+            }
+            let mut sum = 0.0;
+            for (comment, source) in commented.values() {
+                let score = Quality::of(comment, source, sharing[comment.as_str()] - 1).score();
+                stats.useful += usize::from(score >= USEFUL);
+                sum += f64::from(score);
+            }
+            stats.quality = sum / commented.len().max(1) as f64;
             all.packages.push(stats);
         }
         all.pairs = pairs.len();

@@ -1,5 +1,8 @@
 //! `binscribe corpus`: source packages in, rows out.
 
+mod explain;
+mod export;
+mod review;
 mod show;
 mod stats;
 mod verify;
@@ -9,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use binscribe_corpus::explain::{SourceFunction, sample};
 use binscribe_corpus::{Corpus, Event, Manifest, Toolchain, Watch};
 use indicatif::ProgressBar;
 
@@ -25,6 +29,9 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
         args::Corpus::Stats(args) => stats::run(args),
         args::Corpus::Show(args) => show::run(args),
         args::Corpus::Verify { corpus, format } => verify::run(corpus, format.format),
+        args::Corpus::Explain(args) => explain::run(args),
+        args::Corpus::Export(args) => export::run(args),
+        args::Corpus::Review(args) => review::run(args),
     }
 }
 
@@ -86,6 +93,34 @@ fn rows_of(directory: &Path) -> Result<PathBuf> {
 /// on from there.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+fn watch_for_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        note("finishing what is running; press Ctrl-C again to end at once");
+    })
+    .context("cannot watch for Ctrl-C")
+}
+
+/// Those of the functions that are meant, in the order of the sample.
+fn choose(
+    args: &args::FunctionsArgs,
+    mut functions: Vec<SourceFunction>,
+    wanted: impl Fn(&SourceFunction) -> bool,
+) -> Result<Vec<SourceFunction>> {
+    for package in &args.packages {
+        if !functions.iter().any(|f| f.package == *package) {
+            bail!(
+                "the corpus has no package {package:?}; `binscribe corpus stats` lists those that it has"
+            );
+        }
+    }
+    functions
+        .retain(|f| (args.packages.is_empty() || args.packages.contains(&f.package)) && wanted(f));
+    Ok(sample(functions, args.sample, args.seed))
+}
+
 fn open(args: &args::CorpusArgs) -> Result<Corpus> {
     if !args.manifest.is_file() {
         bail!(
@@ -97,13 +132,7 @@ fn open(args: &args::CorpusArgs) -> Result<Corpus> {
 }
 
 fn follow<T>(work: impl Fn(Watch<'_>) -> binscribe_corpus::Result<T>) -> Result<T> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        note("finishing what is running; press Ctrl-C again to end at once");
-    })
-    .context("cannot watch for Ctrl-C")?;
+    watch_for_ctrl_c()?;
     let display = Display {
         bar: output::progress("", 0),
         failures: Mutex::new(0),
