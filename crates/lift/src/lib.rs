@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod archive;
 mod demangle;
 mod discover;

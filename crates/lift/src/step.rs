@@ -1,11 +1,10 @@
 //! What discovery must know of an instruction, whatever the processor.
 
-use std::collections::HashSet;
-
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
+use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
@@ -83,7 +82,7 @@ pub(crate) enum Steps<'b> {
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
         /// Where relocations say that 32-bit code has addresses.
-        fields: Option<&'b HashSet<u64>>,
+        fields: Option<&'b AddressSet>,
     },
     Risc {
         codes: Codes<'b>,
@@ -128,11 +127,13 @@ impl Iterator for Steps<'_> {
             } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
                 let mut step = x86(&instruction, *absolute);
-                let entry = instruction.memory_index_scale() == 4
-                    && instruction.memory_index() != Register::None
-                    || instruction.code() == Code::Lea_r32_m;
-                let entry = entry && instruction.memory_base() != Register::None;
-                if let Some(got) = got.filter(|_| entry && instruction.memory_displ_size() == 4) {
+                let entry = |i: &Instruction| {
+                    let scaled = i.memory_index_scale() == 4 && i.memory_index() != Register::None;
+                    (scaled || i.code() == Code::Lea_r32_m)
+                        && i.memory_base() != Register::None
+                        && i.memory_displ_size() == 4
+                };
+                if let Some(got) = got.filter(|_| entry(&instruction)) {
                     let table = got.wrapping_add(instruction.memory_displacement64());
                     step.table = Some(table & 0xffff_ffff);
                     if instruction.code() == Code::Lea_r32_m && step.reference.is_none() {
