@@ -187,7 +187,10 @@ impl Findings {
         let mut count = 0;
         let mut tables = Vec::new();
         let mut switches = false;
-        for step in Steps::new(image, image.bytes_in(start, end), start, 0) {
+        let mut steps = Steps::new(image, image.bytes_in(start, end), start, 0);
+        loop {
+            count += steps.pass(&(start..end));
+            let Some(step) = steps.next() else { break };
             count += 1;
             switches |= step.indirect;
             if let Some(table) = step.table
@@ -904,7 +907,9 @@ impl<'i> Discovery<'i, '_> {
         let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
         let threads = self.threads.min((code / WORTH_A_THREAD) as usize);
         if threads < 2 {
-            self.found.add(read(bodies));
+            for &(start, end) in bodies {
+                self.found.read(image, no_return, start, end);
+            }
             return;
         }
         let parts = in_parts(bodies, code / threads as u64 + 1);

@@ -55,6 +55,7 @@ mod masm;
 mod names;
 mod program;
 mod risc;
+mod skip;
 mod stdcall;
 mod step;
 mod strings;

@@ -1,5 +1,7 @@
 //! What discovery must know of an instruction, whatever the processor.
 
+use std::ops::Range;
+
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -8,6 +10,7 @@ use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
+use crate::skip;
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +81,7 @@ impl Step {
 pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
+        bytes: &'b [u8],
         absolute: bool,
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
@@ -107,10 +111,37 @@ impl<'b> Steps<'b> {
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
+            bytes,
             absolute: image.absolute,
             got: image.got.filter(|_| arch == Arch::X86),
             fields: (arch == Arch::X86).then_some(&image.address_fields),
         }
+    }
+
+    /// Passes those by that refer to nothing outside of `body`; returns how many.
+    pub(crate) fn pass(&mut self, body: &Range<u64>) -> usize {
+        let Steps::X86 { decoder, bytes, .. } = self else {
+            return 0;
+        };
+        if decoder.bitness() != 64 {
+            return 0;
+        }
+        let (first, start) = (decoder.position(), decoder.ip());
+        let (mut at, mut count) = (first, 0);
+        while let Some((length, leads)) = bytes.get(at..).and_then(skip::length) {
+            let next = at + length;
+            let address = start.wrapping_add((next - first) as u64);
+            let target = leads.map(|by| address.wrapping_add_signed(by));
+            if next > bytes.len() || target.is_some_and(|target| !body.contains(&target)) {
+                break;
+            }
+            (at, count) = (next, count + 1);
+        }
+        // The position is one inside of the bytes.
+        if count > 0 && decoder.set_position(at).is_ok() {
+            decoder.set_ip(start.wrapping_add((at - first) as u64));
+        }
+        count
     }
 }
 
@@ -124,6 +155,7 @@ impl Iterator for Steps<'_> {
                 absolute,
                 got,
                 fields,
+                ..
             } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
                 let mut step = x86(&instruction, *absolute);
