@@ -115,7 +115,6 @@ mod tests {
                 code[prefix.len()..][..2].copy_from_slice(&opcode.to_be_bytes());
                 codes.push(code);
                 // The same with two bytes of opcode.
-                let mut code = code;
                 code[prefix.len()] = 0x0f;
                 code[prefix.len() + 1..][..2].copy_from_slice(&opcode.to_be_bytes());
                 codes.push(code);
