@@ -7,10 +7,16 @@ the file, finds the functions and makes every listing with its facts. The rounds
 alternate, so that other work on the machine meets all alike. CPU seconds (user
 and system) are the kernel's count for the process (wait4), peak resident memory
 that of GNU time, a small parent: a child of this program inherits its peak.
-Reported are the medians of the rounds. A program that takes longer
+Reported are the medians of the rounds, and how many times binscribe's CPU
+seconds each program takes in the same run; "cores" are CPU seconds by wall
+seconds, which other work on the machine lowers. A program that takes longer
 than --limit seconds is not asked again about that file.
 
-    apt-get install time binutils llvm; pip install smda==5.0.1
+Every llvm-objdump of the path is taken (llvm-objdump-14, llvm-objdump-19), and
+the radare2 and smda that `cargo xtask discovery` has fetched, if there are no
+others.
+
+    apt-get install time binutils llvm
     benches/lift.py /usr/bin/ssh /usr/lib/x86_64-linux-gnu/libcrypto.so.3
 """
 
@@ -47,19 +53,51 @@ def example():
     return Path(meta["target_directory"], "release/examples/lift_bench")
 
 
+def llvm_objdumps(names):
+    """Those that are named, or all of the path, by their names."""
+    if not names:
+        folders = [Path(folder) for folder in os.get_exec_path() if Path(folder).is_dir()]
+        names = {path.name for folder in folders for path in folder.glob("llvm-objdump-[0-9]*")}
+    # Links to one program are one.
+    found = {}
+    for name in [*sorted(names), "llvm-objdump"]:
+        if path := shutil.which(name):
+            found.setdefault(os.path.realpath(path), name)
+    return {name: path for path, name in found.items()}
+
+
+def radare2(command):
+    if command:
+        return command.split()
+    fetched = ROOT / "target/discovery/radare2/usr"
+    libraries = fetched / "lib/x86_64-linux-gnu"
+    if (fetched / "bin/radare2").exists():
+        loader = libraries / "ld-linux-x86-64.so.2"
+        return [str(loader), "--library-path", str(libraries), str(fetched / "bin/radare2")]
+    installed = shutil.which("radare2")
+    return [installed] if installed else None
+
+
+def python_with_smda(python):
+    for python in filter(None, [python, ROOT / "target/discovery/smda/bin/python", sys.executable]):
+        if shutil.which(python):
+            if subprocess.run([python, "-c", "import smda"], capture_output=True).returncode == 0:
+                return str(python)
+    return None
+
+
 def tools(args):
     """Name and command of each program that is here."""
     lifter = str(example())
     found = {"binscribe": [lifter], "binscribe, 2 threads": [lifter, "--threads", "2"]}
-    if objdump := shutil.which(args.llvm_objdump):
-        found["llvm-objdump"] = [objdump, "-d", "--x86-asm-syntax=intel"]
+    for name, path in llvm_objdumps(args.llvm_objdump).items():
+        found[name] = [path, "-d", "--x86-asm-syntax=intel"]
     if objdump := shutil.which("objdump"):
         found["objdump"] = [objdump, "-d", "-M", "intel"]
-    radare2 = args.radare2.split() if args.radare2 else [shutil.which("radare2")]
-    if radare2[0]:
-        found["radare2"] = [*radare2, "-q", "-2", "-N", "-e", "scr.color=0", "-c", "aaa;aflq"]
-    if subprocess.run([args.python, "-c", "import smda"], capture_output=True).returncode == 0:
-        found["smda"] = [args.python, "-c", SMDA]
+    if command := radare2(args.radare2):
+        found["radare2"] = [*command, "-q", "-2", "-N", "-e", "scr.color=0", "-c", "aaa;aflq"]
+    if python := python_with_smda(args.python):
+        found["smda"] = [python, "-c", SMDA]
     return found
 
 
@@ -112,34 +150,40 @@ def main():
     parser.add_argument("files", nargs="+")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=120, help="seconds (120)")
-    parser.add_argument("--llvm-objdump", default="llvm-objdump")
+    parser.add_argument("--llvm-objdump", action="append", help="one of them; all of the path otherwise")
     parser.add_argument("--radare2", help="command that starts it, if not on the path")
-    parser.add_argument("--python", default=sys.executable, help="the Python that has smda")
+    parser.add_argument("--python", help="the Python that has smda")
     args = parser.parse_args()
     found = tools(args)
-    print("| file | MB | program | CPU s | wall s | MB of code / CPU s | CPU, of llvm-objdump's | peak, of file size |")
-    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| file | MB | program | CPU s | times binscribe's | wall s | cores | MB of code / CPU s | peak, of file size |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for file in args.files:
         rounds = measure(file, found, args)
         size = os.path.getsize(file)
-        parse, listing, functions, instructions, code, text = rounds["binscribe"][-1][3].split()
+        lines = [result[3].split() for result in rounds["binscribe"]]
+        functions, instructions, code, text = (int(number) for number in lines[-1][2:])
+        parse, listing = (statistics.median(float(line[at]) for line in lines) for at in (0, 1))
         medians = {
             name: [statistics.median(column) for column in list(zip(*results))[:3]]
             for name, results in rounds.items() if results
         }
-        reference = medians.get("llvm-objdump", [None])[0]
+        reference = medians["binscribe"][0]
         for name in found:
             head = f"| {Path(file).name} | {size / 1e6:.1f} | {name} "
             if name not in medians:
-                print(f"{head}| > {args.limit:.0f} | | | | |")
+                print(f"{head}| > {args.limit:.0f} | > {args.limit / reference:.0f} | | | | |")
                 continue
             cpu, wall, peak = medians[name]
-            ratio = f"{cpu / reference:.3f}" if reference else ""
-            print(f"{head}| {cpu:.2f} | {wall:.2f} | {int(code) / cpu / 1e6:.2f} | {ratio} | {peak / size:.2f} |")
+            print(
+                f"{head}| {cpu:.2f} | {cpu / reference:.1f} | {wall:.2f} | {cpu / wall:.2f} "
+                f"| {code / cpu / 1e6:.1f} | {peak / size:.2f} |",
+                flush=True,
+            )
         print(
             f"{Path(file).name}: {functions} functions, {instructions} instructions, "
-            f"{int(code) / 1e6:.2f} MB of code, {int(text) / 1e6:.1f} MB of text; one thread, last round: "
-            f"{parse} s to read and discover, {listing} s for the listings",
+            f"{code / 1e6:.2f} MB of code, {text / 1e6:.1f} MB of text; one thread, medians of CPU seconds: "
+            f"{parse:.3f} to read and discover, {listing:.3f} for the listings: "
+            f"{code / listing / 1e6:.1f} MB of code a second and core",
             file=sys.stderr,
         )
 

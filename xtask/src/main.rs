@@ -27,7 +27,8 @@ Tasks:
   libtorch               fetch libtorch for the training crate into target/libtorch
   minilm                 fetch the text encoder into target/minilm
   train RECIPE [ARGS]    build binscribe-train and run it with its libraries
-  fuzz [--seconds N]     run every target of fuzz/ for N seconds (60)
+  fuzz [--seconds N]     run every target of fuzz/ for N seconds (60), from the
+                         fixtures and what earlier runs found
   discovery [--quick] [--lengths] [--jobs N] [--minutes N]
                          build packages by several compilers for several
                          processors, strip them, and write docs/discovery.md: how
@@ -140,11 +141,20 @@ fn fuzz(root: &Path, arguments: &[OsString]) -> Result<()> {
         run(cargo(root).args(["install", "cargo-fuzz", "--locked"]))?;
     }
     for name in names {
+        // What is found goes on from run to run; the fixtures are where it begins.
+        let corpus = root.join("fuzz/corpus").join(&name);
+        std::fs::create_dir_all(&corpus)
+            .map_err(|error| format!("{}: {error}", corpus.display()))?;
         // libFuzzer's instrumentation flags are unstable; the variable lets
         // the pinned stable compiler accept them.
         run(cargo(root)
-            .args(["fuzz", "run", "--sanitizer", "none", &name, "--"])
+            .args(["fuzz", "run", "--sanitizer", "none", &name])
+            .args([&corpus, &root.join("fixtures")])
+            .arg("--")
             .arg(format!("-max_total_time={seconds}"))
+            // The bounds of SECURITY.md, with room for the corpus in memory
+            // and for a busy machine.
+            .args(["-timeout=10", "-rss_limit_mb=1024"])
             .env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())

@@ -88,7 +88,7 @@ impl Input {
         let program = match (self.raw.arch, &self.pdb) {
             (Some(arch), _) => Program::parse_raw(&self.bytes, arch, self.raw.base),
             (None, Some(pdb)) => Program::parse_with_pdb(&self.bytes, pdb),
-            (None, None) => Program::parse(&self.bytes),
+            (None, None) => Program::parse_on(&self.bytes, rayon::current_num_threads()),
         };
         let program = program.map_err(|error| match error {
             Error::NotProgram { .. } => anyhow::anyhow!(

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::panic::resume_unwind;
 
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
@@ -19,6 +20,7 @@ mod switch;
 use switch::Named;
 pub(crate) use switch::targets;
 
+use crate::address::{AddressMap, AddressSet};
 use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
@@ -46,17 +48,19 @@ const STUB: u64 = 6;
 const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
+/// Bytes of code that take longer to read than a thread to begin.
+const WORTH_A_THREAD: u64 = 1 << 17;
 
 type Fde<'a> = gimli::FrameDescriptionEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
 type Cie<'a> = gimli::CommonInformationEntry<gimli::EndianSlice<'a, RunTimeEndian>>;
 
 /// A function in the making; its start is its key.
-#[derive(Debug, Clone)]
-struct Body {
+#[derive(Debug, Clone, Copy)]
+struct Body<'i> {
     end: u64,
     source: Source,
     confidence: f32,
-    name: Option<String>,
+    name: Option<&'i str>,
     /// The file states where it ends.
     bounded: bool,
     /// The stack is not as a call leaves it when this code begins, so that
@@ -72,22 +76,30 @@ struct Edge {
     how: Reference,
 }
 
-struct Discovery<'i, 'd> {
-    image: &'i Image<'d>,
-    bodies: BTreeMap<u64, Body>,
+/// What reading bodies finds.
+#[derive(Default)]
+struct Findings {
     edges: Vec<Edge>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+struct Discovery<'i, 'd> {
+    image: &'i Image<'d>,
+    /// How many threads read.
+    threads: usize,
+    bodies: BTreeMap<u64, Body<'i>>,
+    found: Findings,
     /// Where 32-bit code has jump tables with whole addresses, ascending.
     address_tables: Vec<u64>,
     /// Work that may still be done where a file could ask for the same again and
     /// again: bytes of unbounded functions, entries of jump tables.
     budget: u64,
     /// Functions, stubs and slots that calls do not come back from.
-    no_return: HashSet<u64>,
+    no_return: AddressSet,
     /// Those of them that are known by name.
-    declared: HashSet<u64>,
-    diagnostics: Vec<Diagnostic>,
+    declared: AddressSet,
 }
 
 /// What is found in a file.
@@ -98,18 +110,18 @@ pub(crate) struct Found {
     /// Which function calls which, by index, ascending.
     pub(crate) calls: Vec<(u32, u32)>,
     /// Functions, stubs and slots that calls do not come back from.
-    pub(crate) no_return: HashSet<u64>,
+    pub(crate) no_return: AddressSet,
 }
 
-pub(crate) fn functions(image: &mut Image<'_>) -> Found {
+pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     let declared = noreturn::imports(image);
     let mut discovery = Discovery {
         image,
+        threads,
         no_return: declared.clone(),
         declared,
         bodies: BTreeMap::new(),
-        edges: Vec::new(),
-        tables: Vec::new(),
+        found: Findings::default(),
         address_tables: Vec::new(),
         budget: image
             .regions
@@ -117,7 +129,6 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
             .filter(|r| r.executable)
             .map(|r| r.data.len() as u64)
             .sum(),
-        diagnostics: Vec::new(),
     };
     let budget = discovery.budget.saturating_mul(8);
     discovery.budget = budget;
@@ -130,8 +141,8 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
     if discovery.spread_no_return() && discovery.followed_too_far() {
         // What was followed past a call that does not come back ends there.
         discovery.bodies = stated;
-        discovery.edges.clear();
-        discovery.tables.clear();
+        discovery.found.edges.clear();
+        discovery.found.tables.clear();
         discovery.budget = budget;
         discovery.follow();
         discovery.spread_no_return();
@@ -142,8 +153,13 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
     let parts = discovery.cold_parts();
     let functions = discovery.finish(&parts);
     let calls = discovery.calls(&functions);
-    let (diagnostics, no_return) = (discovery.diagnostics, discovery.no_return);
-    image.diagnostics.extend(diagnostics);
+    let (found, no_return) = (discovery.found, discovery.no_return);
+    image.diagnostics.extend(found.diagnostics);
+    // The functions have what they tell.
+    image.functions = Vec::new();
+    image.pdb = Vec::new();
+    image.known = Vec::new();
+    image.known_names = AddressMap::default();
     Found {
         functions,
         calls,
@@ -151,7 +167,7 @@ pub(crate) fn functions(image: &mut Image<'_>) -> Found {
     }
 }
 
-impl<'i> Discovery<'i, '_> {
+impl Findings {
     fn note(&mut self, address: Option<u64>, message: &str) {
         self.diagnostics.push(Diagnostic {
             address,
@@ -159,6 +175,73 @@ impl<'i> Discovery<'i, '_> {
         });
     }
 
+    /// Adds what was found after it.
+    fn add(&mut self, later: Findings) {
+        self.edges.extend(later.edges);
+        self.tables.extend(later.tables);
+        self.diagnostics.extend(later.diagnostics);
+    }
+
+    /// Notes what one body refers to outside of itself.
+    fn read(&mut self, image: &Image<'_>, no_return: &AddressSet, start: u64, end: u64) {
+        let mut count = 0;
+        let mut tables = Vec::new();
+        let mut switches = false;
+        let mut steps = Steps::new(image, image.bytes_in(start, end), start, 0);
+        loop {
+            count += steps.pass(&(start..end));
+            let Some(step) = steps.next() else { break };
+            count += 1;
+            switches |= step.indirect;
+            if let Some(table) = step.table
+                && image
+                    .region(table)
+                    .is_some_and(|r| !r.executable && !r.writable)
+            {
+                tables.push(table);
+            }
+            // A pointer that the loader fills with an address of this file.
+            if let Some(slot) = step.reads
+                && let Ok(at) = image.pointers.binary_search_by_key(&slot, |p| p.0)
+                && let target = image.pointers[at].1
+                && !(start..end).contains(&target)
+                && image.code_region(target).is_some()
+            {
+                self.edges.push(Edge {
+                    from: start,
+                    target,
+                    how: Reference::Address,
+                });
+            }
+            if let Some((target, how)) = step.reference
+                && !(start..end).contains(&target)
+                && match how {
+                    // Of these only what does not come back matters.
+                    Reference::Through => no_return.contains(&target),
+                    _ => image.code_region(target).is_some() || no_return.contains(&target),
+                }
+            {
+                self.edges.push(Edge {
+                    from: start,
+                    target,
+                    how,
+                });
+            }
+        }
+        if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
+            self.note(
+                Some(start),
+                "this function is too long and is listed in part",
+            );
+        }
+        if switches {
+            self.tables
+                .extend(tables.into_iter().map(|table| (start, table)));
+        }
+    }
+}
+
+impl<'i> Discovery<'i, '_> {
     fn unwind_table(&mut self) {
         let Some((region, offset)) = self.image.eh_frame else {
             return;
@@ -181,7 +264,8 @@ impl<'i> Discovery<'i, '_> {
                 Ok(Some(CieOrFde::Cie(_))) => continue,
                 Ok(None) => break,
                 Err(_) => {
-                    self.note(None, "the unwind table is damaged and was read in part");
+                    self.found
+                        .note(None, "the unwind table is damaged and was read in part");
                     break;
                 }
             };
@@ -259,7 +343,7 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// Takes in functions that have names; those of later calls win.
-    fn name(&mut self, symbols: &[FunctionSymbol], source: fn(&FunctionSymbol) -> Source) {
+    fn name(&mut self, symbols: &'i [FunctionSymbol], source: fn(&FunctionSymbol) -> Source) {
         let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
@@ -285,7 +369,7 @@ impl<'i> Discovery<'i, '_> {
         for (&address, symbol) in &best {
             let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
-                body.name = Some(symbol.name.clone());
+                body.name = Some(&symbol.name);
                 body.source = source;
                 body.confidence = 1.0;
                 if !body.bounded && symbol.size > 0 {
@@ -308,7 +392,7 @@ impl<'i> Discovery<'i, '_> {
                     end: address.saturating_add(symbol.size).min(region.data_end()),
                     source,
                     confidence: 1.0,
-                    name: Some(symbol.name.clone()),
+                    name: Some(&symbol.name),
                     bounded: symbol.size > 0,
                     mid_frame: false,
                 },
@@ -328,7 +412,7 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// The body that `address` is in.
-    fn around(&self, address: u64) -> Option<(u64, &Body)> {
+    fn around(&self, address: u64) -> Option<(u64, &Body<'i>)> {
         let (&start, body) = self.bodies.range(..=address).next_back()?;
         (address < body.end).then_some((start, body))
     }
@@ -372,19 +456,18 @@ impl<'i> Discovery<'i, '_> {
             .filter(|(_, b)| b.bounded)
             .map(|(&start, _)| start)
             .collect();
-        let mut refused = HashSet::new();
+        let mut refused = AddressSet::default();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
         let (mut cursor, mut aligned) = (0, false);
         loop {
-            let first_edge = self.edges.len();
-            for start in unread.drain(..) {
-                if let Some(body) = self.bodies.get(&start) {
-                    let end = body.end;
-                    self.read(start, end);
-                }
-            }
-            for edge in &self.edges[first_edge..] {
+            let first_edge = self.found.edges.len();
+            let ends = unread
+                .drain(..)
+                .filter_map(|start| Some((start, self.bodies.get(&start)?.end)));
+            let ends: Vec<_> = ends.collect();
+            self.read(&ends);
+            for edge in &self.found.edges[first_edge..] {
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
@@ -508,9 +591,9 @@ impl<'i> Discovery<'i, '_> {
     }
 
     /// The slots of jump tables, which lead to places inside of functions.
-    fn slots_of_labels(&self) -> HashSet<u64> {
+    fn slots_of_labels(&self) -> AddressSet {
         let image = self.image;
-        let mut labels = HashSet::new();
+        let mut labels = AddressSet::default();
         for &table in &self.address_tables {
             let first = image.pointers.partition_point(|p| p.0 < table);
             let places = (table..next_table(&self.address_tables, table)).step_by(4);
@@ -666,7 +749,7 @@ impl<'i> Discovery<'i, '_> {
         let limit = limit
             .min(region.data_end())
             .min(start.saturating_add(MAX_BYTES));
-        let mut seen = HashSet::new();
+        let mut seen = AddressSet::default();
         // Where to go on, and what was compared before.
         let mut open: Vec<(u64, Option<u64>)> = vec![(start, None)];
         // Jumps over code that nothing has led to yet, lowest first.
@@ -810,62 +893,42 @@ impl<'i> Discovery<'i, '_> {
         copies(self.image, start, end)
     }
 
-    /// Notes what a body refers to outside of itself.
-    fn read(&mut self, start: u64, end: u64) {
-        let mut count = 0;
-        let mut tables = Vec::new();
-        let mut switches = false;
-        for step in self.steps(start, end) {
-            count += 1;
-            switches |= step.indirect;
-            if let Some(table) = step.table
-                && self
-                    .image
-                    .region(table)
-                    .is_some_and(|r| !r.executable && !r.writable)
-            {
-                tables.push(table);
+    /// Notes what bodies refer to outside of themselves. Threads share them, and
+    /// what they find is put together in the order of the bodies.
+    fn read(&mut self, bodies: &[(u64, u64)]) {
+        let (image, no_return) = (self.image, &self.no_return);
+        let read = |bodies: &[(u64, u64)]| {
+            let mut found = Findings::default();
+            for &(start, end) in bodies {
+                found.read(image, no_return, start, end);
             }
-            // A pointer that the loader fills with an address of this file.
-            if let Some(slot) = step.reads
-                && let Ok(at) = self.image.pointers.binary_search_by_key(&slot, |p| p.0)
-                && let target = self.image.pointers[at].1
-                && !(start..end).contains(&target)
-                && self.image.code_region(target).is_some()
-            {
-                self.edges.push(Edge {
-                    from: start,
-                    target,
-                    how: Reference::Address,
-                });
+            found
+        };
+        let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
+        let threads = self.threads.min((code / WORTH_A_THREAD) as usize);
+        if threads < 2 {
+            for &(start, end) in bodies {
+                self.found.read(image, no_return, start, end);
             }
-            if let Some((target, how)) = step.reference
-                && !(start..end).contains(&target)
-                && match how {
-                    // Of these only what does not come back matters.
-                    Reference::Through => self.no_return.contains(&target),
-                    _ => {
-                        self.image.code_region(target).is_some() || self.no_return.contains(&target)
-                    }
-                }
-            {
-                self.edges.push(Edge {
-                    from: start,
-                    target,
-                    how,
-                });
-            }
+            return;
         }
-        if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
-            self.note(
-                Some(start),
-                "this function is too long and is listed in part",
-            );
-        }
-        if switches {
-            self.tables
-                .extend(tables.into_iter().map(|table| (start, table)));
-        }
+        let parts = in_parts(bodies, code / threads as u64 + 1);
+        let (own, others) = parts.split_first().unwrap_or((&bodies, &[]));
+        let parts = std::thread::scope(|scope| {
+            let begin = |&part| {
+                let thread = std::thread::Builder::new();
+                (part, thread.spawn_scoped(scope, move || read(part)))
+            };
+            let others: Vec<_> = others.iter().map(begin).collect();
+            let own = read(own);
+            let others = others.into_iter().map(|(part, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system has no more threads.
+                Err(_) => read(part),
+            });
+            std::iter::once(own).chain(others).collect::<Vec<_>>()
+        });
+        parts.into_iter().for_each(|part| self.found.add(part));
     }
 
     /// Follows jump tables to parts of a function that nothing else leads to.
@@ -873,7 +936,7 @@ impl<'i> Discovery<'i, '_> {
     /// addresses otherwise; it ends where an entry leads to neither the function
     /// nor the start of another body.
     fn jump_tables(&mut self) {
-        let mut tables = std::mem::take(&mut self.tables);
+        let mut tables = std::mem::take(&mut self.found.tables);
         tables.sort_unstable();
         tables.dedup();
         for (from, table) in tables {
@@ -898,7 +961,7 @@ impl<'i> Discovery<'i, '_> {
             }
             self.budget -= entries.len() as u64;
             let outside = entries.into_iter().filter(|&target| !inside(target));
-            self.edges.extend(outside.map(|target| Edge {
+            self.found.edges.extend(outside.map(|target| Edge {
                 from,
                 target,
                 how: Reference::Branch,
@@ -909,8 +972,8 @@ impl<'i> Discovery<'i, '_> {
     /// Names that other tables than the symbols have.
     fn name_known(&mut self) {
         for (start, body) in &mut self.bodies {
-            let known = || self.image.known_names.get(start).cloned();
-            body.name = body.name.take().or_else(known);
+            let known = || self.image.known_names.get(start).map(String::as_str);
+            body.name = body.name.or_else(known);
         }
     }
 
@@ -919,7 +982,7 @@ impl<'i> Discovery<'i, '_> {
     fn name_main(&mut self) {
         if let Some((entry, name)) = self.image.entry.zip(self.image.entry_name) {
             if let Some(body) = self.bodies.get_mut(&entry) {
-                body.name.get_or_insert_with(|| name.into());
+                body.name.get_or_insert(name);
             }
             return;
         }
@@ -930,12 +993,12 @@ impl<'i> Discovery<'i, '_> {
         let Some(body) = self.bodies.get_mut(&entry) else {
             return;
         };
-        body.name.get_or_insert_with(|| "_start".into());
+        body.name.get_or_insert("_start");
         let end = body.end;
         if let Some(isa) = isa(self.image.arch) {
             let main = self.main_risc(isa, entry, end);
             if let Some(body) = main.and_then(|main| self.bodies.get_mut(&main)) {
-                body.name.get_or_insert_with(|| "main".into());
+                body.name.get_or_insert("main");
             }
             return;
         }
@@ -955,7 +1018,7 @@ impl<'i> Discovery<'i, '_> {
                 Code::Pushd_imm32 => main = reference(&instruction, self.image.absolute),
                 Code::Hlt if called => {
                     if let Some(body) = main.and_then(|(main, _)| self.bodies.get_mut(&main)) {
-                        body.name.get_or_insert_with(|| "main".into());
+                        body.name.get_or_insert("main");
                     }
                     break;
                 }
@@ -1020,7 +1083,7 @@ impl<'i> Discovery<'i, '_> {
     /// Parts of functions that the compiler moved away because they rarely run,
     /// each with the function that it belongs to. They have unwind entries of
     /// their own, but are reached only by jumps from one other function.
-    fn cold_parts(&self) -> HashMap<u64, u64> {
+    fn cold_parts(&self) -> AddressMap<u64> {
         #[derive(Default)]
         struct Seen {
             parent: Option<u64>,
@@ -1029,26 +1092,30 @@ impl<'i> Discovery<'i, '_> {
             /// By a jump on a condition, as to a part more often than to a function.
             branched: bool,
         }
-        let mut incoming: HashMap<u64, Seen> = HashMap::new();
-        for edge in &self.edges {
+        let edges = &self.found.edges;
+        let mut incoming: AddressMap<Seen> = AddressMap::default();
+        let jumps = |how| matches!(how, Reference::Jump | Reference::Branch);
+        for edge in edges.iter().filter(|edge| jumps(edge.how)) {
             let seen = incoming.entry(edge.target).or_default();
             seen.branched |= edge.how == Reference::Branch;
-            match edge.how {
-                Reference::Jump | Reference::Branch => match seen.parent {
-                    None => seen.parent = Some(edge.from),
-                    Some(parent) => seen.other_parents |= parent != edge.from,
-                },
-                Reference::Call | Reference::Address => seen.taken = true,
-                Reference::Through => {}
+            match seen.parent {
+                None => seen.parent = Some(edge.from),
+                Some(parent) => seen.other_parents |= parent != edge.from,
             }
         }
-        for &(_, target) in &self.image.pointers {
-            incoming.entry(target).or_default().taken = true;
+        // What is not jumped to is no part, and need not be known to be taken.
+        let taken = |edge: &&Edge| matches!(edge.how, Reference::Call | Reference::Address);
+        let taken = edges.iter().filter(taken).map(|edge| edge.target);
+        let stored = self.image.pointers.iter().map(|&(_, target)| target);
+        for target in taken.chain(stored) {
+            if let Some(seen) = incoming.get_mut(&target) {
+                seen.taken = true;
+            }
         }
         // A jump into the middle of the parent is a way back.
         let mut returns = HashSet::new();
-        for edge in &self.edges {
-            if matches!(edge.how, Reference::Jump | Reference::Branch)
+        for edge in edges {
+            if jumps(edge.how)
                 && let Some((start, _)) = self.around(edge.target)
                 && start != edge.target
             {
@@ -1061,10 +1128,10 @@ impl<'i> Discovery<'i, '_> {
         let names: HashMap<&str, u64> = self
             .bodies
             .iter()
-            .filter_map(|(&start, b)| Some((b.name.as_deref()?, start)))
+            .filter_map(|(&start, b)| Some((b.name?, start)))
             .collect();
         let unseen = Seen::default();
-        let mut parts = HashMap::new();
+        let mut parts = AddressMap::default();
         for (&start, body) in &self.bodies {
             // Some files say so themselves.
             if let Some(&Some(parent)) = self.image.parts.get(&start)
@@ -1073,7 +1140,7 @@ impl<'i> Discovery<'i, '_> {
                 parts.insert(start, parent);
                 continue;
             }
-            let named = body.name.as_deref();
+            let named = body.name;
             let whole = named
                 .and_then(|name| name.split_once(".cold"))
                 .map(|(whole, _)| whole);
@@ -1096,7 +1163,7 @@ impl<'i> Discovery<'i, '_> {
         parts
     }
 
-    fn finish(&self, parts: &HashMap<u64, u64>) -> Vec<Function> {
+    fn finish(&self, parts: &AddressMap<u64>) -> Vec<Function> {
         // A part of a part belongs to the function of the latter. The walk is
         // bounded because a file could make a circle of parts: those stand on
         // their own.
@@ -1110,7 +1177,7 @@ impl<'i> Discovery<'i, '_> {
             }
             None
         };
-        let mut moved: HashMap<u64, Vec<Range<u64>>> = HashMap::new();
+        let mut moved: AddressMap<Vec<Range<u64>>> = AddressMap::default();
         for (&start, body) in &self.bodies {
             if let Some(owner) = owner(start) {
                 moved.entry(owner).or_default().push(start..body.end);
@@ -1129,7 +1196,7 @@ impl<'i> Discovery<'i, '_> {
                 size: ranges.iter().map(|r| r.end - r.start).sum(),
                 kind: self.kind(start, body.end),
                 ranges,
-                name: body.name.clone(),
+                name: body.name.map(str::to_owned),
                 section: self.image.code_region(start).map_or(0, |r| r.section),
                 source: body.source,
                 confidence: body.confidence,
@@ -1149,7 +1216,7 @@ impl<'i> Discovery<'i, '_> {
             let at = owners.binary_search_by_key(&start, |owner| owner.0).ok()?;
             Some(owners[at].1)
         };
-        let direct = self.edges.iter().filter(|edge| {
+        let direct = self.found.edges.iter().filter(|edge| {
             matches!(
                 edge.how,
                 Reference::Call | Reference::Jump | Reference::Branch
@@ -1159,7 +1226,7 @@ impl<'i> Discovery<'i, '_> {
             .filter_map(|edge| Some((owner(edge.from)?, owner(edge.target)?)))
             .filter(|(from, to)| from != to)
             .collect();
-        calls.sort_unstable();
+        calls.sort_unstable_by_key(as_number);
         calls.dedup();
         calls
     }
@@ -1214,6 +1281,23 @@ impl<'i> Discovery<'i, '_> {
         }
         Kind::Normal
     }
+}
+
+/// A pair as a number of the same order, which sorts faster.
+pub(crate) fn as_number(pair: &(u32, u32)) -> u64 {
+    u64::from(pair.0) << 32 | u64::from(pair.1)
+}
+
+/// `bodies` in parts of about so many bytes of code.
+fn in_parts(bodies: &[(u64, u64)], size: u64) -> Vec<&[(u64, u64)]> {
+    let mut left = size;
+    let full = |body: &(u64, u64)| {
+        let bytes = body.1 - body.0;
+        let ends = bytes >= left;
+        left = if ends { size } else { left - bytes };
+        ends
+    };
+    bodies.split_inclusive(full).collect()
 }
 
 /// The registers in which the function from `start` to `end` copies the global

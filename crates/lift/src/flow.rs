@@ -14,6 +14,14 @@ pub struct Block<'l> {
     pub next: &'l [u32],
 }
 
+/// An instruction that the next one does not just follow.
+struct Exit {
+    at: usize,
+    /// The lines that it jumps to, among those of all.
+    jumps: Range<usize>,
+    falls: bool,
+}
+
 /// The blocks of a function.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Flow {
@@ -23,69 +31,72 @@ pub(crate) struct Flow {
     lines: u32,
 }
 
-/// How an instruction goes on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Exit {
-    /// The lines that it jumps to.
-    pub(crate) jumps: Vec<usize>,
-    /// Whether the next instruction may be next.
-    pub(crate) falls: bool,
-}
-
 impl Flow {
-    /// Of a function of `lines` instructions. `exit` tells how each goes on, or
-    /// none for those that just go on; `fills` which do nothing, so that behind
-    /// the end of a block they are no block.
+    /// Of a function of `lines` instructions. `exit` adds the lines that one
+    /// jumps to and tells whether the next may follow, or gives none for those
+    /// that just go on; `fills` which do nothing, so that behind the end of a
+    /// block they are no block.
     pub(crate) fn new(
         lines: usize,
-        exit: impl Fn(usize) -> Option<Exit>,
+        exit: impl Fn(usize, &mut Vec<u32>) -> Option<bool>,
         fills: impl Fn(usize) -> bool,
     ) -> Flow {
-        let mut leads = vec![false; lines];
-        leads.iter_mut().take(1).for_each(|first| *first = true);
-        let mut exits: Vec<(usize, Exit)> = Vec::new();
+        // The number of the block that begins at a line, counted from 1.
+        let mut leads = vec![0u32; lines];
+        leads.iter_mut().take(1).for_each(|first| *first = 1);
+        // About every fifth instruction is a jump.
+        let mut jumps: Vec<u32> = Vec::with_capacity(lines / 4 + 4);
+        let mut exits: Vec<Exit> = Vec::with_capacity(lines / 4 + 4);
         for at in 0..lines {
-            let Some(exit) = exit(at) else { continue };
-            for &target in &exit.jumps {
-                leads[target] = true;
+            let first = jumps.len();
+            let Some(falls) = exit(at, &mut jumps) else {
+                continue;
+            };
+            for &target in &jumps[first..] {
+                leads[target as usize] = 1;
             }
             let mut next = at + 1;
-            while !exit.falls && next < lines && fills(next) {
+            while !falls && next < lines && fills(next) {
                 next += 1;
             }
             if let Some(lead) = leads.get_mut(next) {
-                *lead = true;
+                *lead = 1;
             }
-            exits.push((at, exit));
+            exits.push(Exit {
+                at,
+                jumps: first..jumps.len(),
+                falls,
+            });
         }
-        let starts: Vec<u32> = (0..lines as u32).filter(|&at| leads[at as usize]).collect();
-        let block = |line: usize| starts.binary_search(&(line as u32)).ok();
+        let mut count = 0;
+        for lead in leads.iter_mut().filter(|lead| **lead > 0) {
+            count += 1;
+            *lead = count;
+        }
         let mut flow = Flow {
-            blocks: Vec::with_capacity(starts.len()),
-            edges: Vec::new(),
+            blocks: Vec::with_capacity(count as usize),
+            edges: Vec::with_capacity(jumps.len() + count as usize),
             lines: lines as u32,
         };
+        let mut starts = (0..lines).filter(|&at| leads[at] > 0).peekable();
         let mut exits = exits.into_iter().peekable();
-        for (index, &start) in starts.iter().enumerate() {
-            let end = starts.get(index + 1).map_or(lines, |&end| end as usize);
+        while let Some(start) = starts.next() {
+            let end = starts.peek().copied().unwrap_or(lines);
             let mut last = None;
-            while let Some((_, exit)) = exits.next_if(|&(at, _)| at < end) {
+            while let Some(exit) = exits.next_if(|exit| exit.at < end) {
                 last = last.or(Some(exit));
             }
             let first = flow.edges.len();
-            let last = last.unwrap_or(Exit {
-                jumps: Vec::new(),
-                falls: true,
-            });
-            if last.falls && end < lines {
-                flow.edges.push(index as u32 + 1);
+            if last.as_ref().is_none_or(|last| last.falls) && end < lines {
+                flow.edges.push(leads[end] - 1);
             }
-            for to in last.jumps.into_iter().filter_map(block) {
-                if !flow.edges[first..].contains(&(to as u32)) {
-                    flow.edges.push(to as u32);
+            for &to in &jumps[last.map_or(0..0, |last| last.jumps)] {
+                let to = leads[to as usize] - 1;
+                if !flow.edges[first..].contains(&to) {
+                    flow.edges.push(to);
                 }
             }
-            flow.blocks.push((start, flow.edges.len() as u32));
+            flow.blocks.push((start as u32, flow.edges.len() as u32));
         }
         flow
     }
@@ -115,16 +126,16 @@ mod tests {
     #[test]
     fn blocks_end_at_jumps_and_begin_where_they_lead() {
         // 0: jz 4; 1: x; 2: jmp 0; 3: nop; 4: ret
-        let exit = |at| match at {
-            0 => Some(Exit {
-                jumps: vec![4],
-                falls: true,
-            }),
-            2 => Some(Exit {
-                jumps: vec![0],
-                falls: false,
-            }),
-            4 => Some(Exit::default()),
+        let exit = |at: usize, jumps: &mut Vec<u32>| match at {
+            0 => {
+                jumps.push(4);
+                Some(true)
+            }
+            2 => {
+                jumps.push(0);
+                Some(false)
+            }
+            4 => Some(false),
             _ => None,
         };
         let flow = Flow::new(5, exit, |at| at == 3);

@@ -23,7 +23,7 @@ pub(crate) struct Frame {
 }
 
 /// A stack variable as an operand names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
     /// `var_X`: X bytes below the base.
     Local(u64),
@@ -33,13 +33,13 @@ pub(crate) enum Slot {
 
 impl Frame {
     /// Follows the stack pointer through `code`; `target` gives the index of
-    /// the instruction that a direct jump leads to, `returns` tells whether a
+    /// the instruction that the one at an index jumps to, `returns` tells whether a
     /// call comes back, and `purges` how many bytes of arguments the call at an
     /// index takes off the stack.
     pub(crate) fn new(
         code: &[Instruction],
         word: i64,
-        target: impl Fn(&Instruction) -> Option<usize>,
+        target: impl Fn(usize) -> Option<usize>,
         returns: impl Fn(&Instruction) -> bool,
         purges: impl Fn(usize) -> i64,
     ) -> Frame {
@@ -64,18 +64,18 @@ impl Frame {
                     while first_unseen < code.len() && seen[first_unseen] {
                         first_unseen += 1;
                     }
+                    if first_unseen >= code.len() {
+                        return frame;
+                    }
                     guess = guess.or_else(|| most_common(&frame.depth));
                     (first_unseen, guess)
                 }
             };
-            if at >= code.len() && open.is_empty() && first_unseen >= code.len() {
-                return frame;
-            }
             while at < code.len() && !seen[at] {
                 let instruction = &code[at];
                 seen[at] = true;
                 frame.depth[at] = depth;
-                if let Some(target) = target(instruction) {
+                if let Some(target) = target(at) {
                     open.push((target, depth));
                 }
                 match instruction.flow_control() {
@@ -112,10 +112,18 @@ impl Frame {
         probe: &mut Option<(Register, i64)>,
     ) -> Option<i64> {
         let instruction = &code[at];
-        let pointer = self.base.filter(|_| self.framed);
-        let first = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
-            .then(|| instruction.op0_register());
+        // An instruction without operands has the register "none".
+        let first =
+            (instruction.op0_kind() == OpKind::Register).then(|| instruction.op0_register());
         let moves_stack = matches!(first, Some(Register::RSP | Register::ESP));
+        let may_count = moves_stack
+            || matches!(first, Some(Register::RBP | Register::EBP))
+            || matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
+            || instruction.is_stack_instruction();
+        if !may_count {
+            return depth;
+        }
+        let pointer = self.base.filter(|_| self.framed);
         match instruction.code() {
             Code::Mov_rm64_r64 | Code::Mov_r64_rm64 | Code::Mov_rm32_r32 | Code::Mov_r32_rm32
                 if instruction.op1_kind() == OpKind::Register =>

@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod archive;
 mod demangle;
 mod discover;
@@ -54,6 +55,7 @@ mod masm;
 mod names;
 mod program;
 mod risc;
+mod skip;
 mod stdcall;
 mod step;
 mod strings;

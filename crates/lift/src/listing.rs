@@ -7,17 +7,17 @@
 //! here.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
+use std::collections::HashMap;
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
+use crate::address::{AddressMap, ByAddress};
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::flow::{Block, Exit, Flow};
+use crate::flow::{Block, Flow};
 use crate::frame::{Frame, Slot};
-use crate::masm::{Form, Masm, hex, number};
+use crate::masm::{Masm, Place, decimal, hex, number, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::stdcall;
@@ -33,14 +33,14 @@ use crate::tables::{self, KnownTable};
 pub struct Listing {
     /// All lines, joined by line feeds.
     text: String,
-    places: Vec<Place>,
+    places: Vec<Spot>,
     flow: Flow,
     /// What the function calls and mentions.
     pub facts: Facts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Spot {
     address: u64,
     /// Where its line ends in the text.
     end: u32,
@@ -92,6 +92,32 @@ pub struct Call {
 /// Facts of each kind that are kept for one function.
 const MAX_FACTS: usize = 256;
 
+impl Facts {
+    /// Notes a call of what lies outside of the file.
+    pub(crate) fn calls_import(&mut self, name: &str) {
+        let is_new = !self.calls.iter().any(|c| c.import && c.name == name);
+        if is_new && self.calls.len() < MAX_FACTS {
+            self.calls.push(Call {
+                name: name.into(),
+                address: None,
+                import: true,
+            });
+        }
+    }
+
+    /// Notes a call of the function at `address`.
+    pub(crate) fn calls_function(&mut self, address: u64, name: impl FnOnce() -> String) {
+        let is_new = !self.calls.iter().any(|c| c.address == Some(address));
+        if is_new && self.calls.len() < MAX_FACTS {
+            self.calls.push(Call {
+                name: name(),
+                address: Some(address),
+                import: false,
+            });
+        }
+    }
+}
+
 impl Listing {
     pub(crate) fn with_capacity(instructions: usize) -> Listing {
         Listing {
@@ -108,7 +134,7 @@ impl Listing {
             self.text.push('\n');
         }
         write(&mut self.text);
-        self.places.push(Place {
+        self.places.push(Spot {
             address,
             end: self.text.len() as u32,
             len,
@@ -176,8 +202,17 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     if let Some(isa) = risc::isa(program.image.arch) {
         return risc::listing::list(isa, program, function);
     }
-    let code = decode(program, function);
-    let mut writer = Writer::new(program, &code);
+    let mut desk = DESK.take().unwrap_or_default();
+    decode(program, function, &mut desk.code);
+    desk.find_jumps();
+    let Desk {
+        masm,
+        code,
+        jumps,
+        widths,
+        ..
+    } = &mut desk;
+    let mut writer = Writer::new(program, (masm, widths), code, jumps);
     let mut listing = Listing::with_capacity(code.len());
     for (at, instruction) in code.iter().enumerate() {
         let len = instruction.len() as u8;
@@ -185,19 +220,16 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     }
     listing.facts = std::mem::take(&mut writer.facts);
     listing.facts.instructions = code.len();
-    let flow = writer.flow(function);
-    listing.set_flow(flow);
-    MASM.set(Some(writer.masm));
+    listing.set_flow(flow(program, function, &desk));
+    DESK.set(Some(desk));
     listing
 }
 
 /// The instructions of a function, up to the limits: beyond them is data that
 /// was taken for code, and [`Program::diagnostics`] says so.
-fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
+fn decode(program: &Program<'_>, function: &Function, code: &mut Vec<Instruction>) {
     let bits = program.image.arch.bits();
-    // An instruction has four bytes or so.
-    let expected = (function.size / 4).min(MAX_INSTRUCTIONS as u64) as usize;
-    let mut code = Vec::with_capacity(expected + 1);
+    code.clear();
     let mut bytes_left = MAX_BYTES;
     for range in &function.ranges {
         let end = range.end.min(range.start.saturating_add(bytes_left));
@@ -206,103 +238,139 @@ fn decode(program: &Program<'_>, function: &Function) -> Vec<Instruction> {
         let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
         while decoder.can_decode() {
             if code.len() == MAX_INSTRUCTIONS {
-                return code;
+                return;
             }
             code.push(decoder.decode());
         }
     }
-    code
 }
 
+/// What a listing is made with, kept for the next one: a formatter is costly to
+/// make, as functions go, and so is memory.
+#[derive(Default)]
+struct Desk {
+    masm: Masm,
+    code: Vec<Instruction>,
+    /// Index of the instruction at an address, ascending by address.
+    order: Vec<(u64, u32)>,
+    /// Index of the instruction that each jumps to, or [`OUTSIDE`].
+    jumps: Vec<u32>,
+    /// Width of each stack variable: that of its first access, as in IDA.
+    widths: Widths,
+}
+
+type Widths = HashMap<Slot, usize, ByAddress>;
+
+const OUTSIDE: u32 = u32::MAX;
+
 thread_local! {
-    /// A formatter is costly to make, as functions go.
-    static MASM: Cell<Option<Masm>> = const { Cell::new(None) };
+    static DESK: Cell<Option<Desk>> = const { Cell::new(None) };
+}
+
+impl Desk {
+    fn find_jumps(&mut self) {
+        let places = self.code.iter().enumerate();
+        self.order.clear();
+        self.order.extend(places.map(|(at, i)| (i.ip(), at as u32)));
+        // The parts of a function may lie before it.
+        if !self.order.is_sorted() {
+            self.order.sort_unstable();
+        }
+        let order = &self.order;
+        let found = self.code.iter().map(|i| {
+            let target = jump_target(i)?;
+            find(order, target)
+        });
+        self.jumps.clear();
+        self.jumps.extend(found.map(|at| at.unwrap_or(OUTSIDE)));
+    }
+}
+
+fn find(order: &[(u64, u32)], address: u64) -> Option<u32> {
+    let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
+    Some(order[at].1)
+}
+
+/// How control flows from block to block.
+fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
+    let Desk {
+        code, order, jumps, ..
+    } = desk;
+    let by_table = code
+        .iter()
+        .any(|i| i.flow_control() == FlowControl::IndirectBranch);
+    let tables = match by_table {
+        true => discover::targets(&program.image, function),
+        false => AddressMap::default(),
+    };
+    let exit = |at: usize, found: &mut Vec<u32>| {
+        let instruction = &code[at];
+        let falls = match instruction.flow_control() {
+            FlowControl::Next => return None,
+            FlowControl::ConditionalBranch => true,
+            // A transaction goes on, or begins again elsewhere.
+            FlowControl::XbeginXabortXend if near(instruction) => true,
+            FlowControl::Call | FlowControl::IndirectCall if !comes_back(program, instruction) => {
+                false
+            }
+            _ if ends_block(instruction) => false,
+            _ => return None,
+        };
+        if jumps[at] != OUTSIDE {
+            found.push(jumps[at]);
+        }
+        if let Some(table) = tables.get(&instruction.ip()) {
+            found.extend(table.iter().filter_map(|&target| find(order, target)));
+        }
+        Some(falls)
+    };
+    let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
+    Flow::new(code.len(), exit, fills)
 }
 
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
+    masm: &'a mut Masm,
     code: &'a [Instruction],
-    masm: Masm,
-    /// Index of the instruction at an address, ascending by address.
-    order: Vec<(u64, u32)>,
+    jumps: &'a [u32],
     frame: Frame,
     /// In 32-bit position-independent code, the registers that hold the address
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
-    /// Width of each stack variable: that of its first access, as in IDA.
-    widths: BTreeMap<Slot, usize>,
+    widths: &'a mut Widths,
     /// Registers that hold the address of an import.
     held: Vec<(Register, String)>,
     facts: Facts,
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
-    fn new(program: &'a Program<'d>, code: &'a [Instruction]) -> Self {
-        let mut order: Vec<(u64, u32)> = code
-            .iter()
-            .enumerate()
-            .map(|(at, i)| (i.ip(), at as u32))
-            .collect();
-        // Stable, because that is quick for a few ascending runs: the ranges.
-        order.sort();
-        let find = |address: u64| -> Option<usize> {
-            let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
-            Some(order[at].1 as usize)
-        };
-        let target = |i: &Instruction| jump_target(i).and_then(find);
+    fn new(
+        program: &'a Program<'d>,
+        (masm, widths): (&'a mut Masm, &'a mut Widths),
+        code: &'a [Instruction],
+        jumps: &'a [u32],
+    ) -> Self {
+        // Clearing takes as long as the largest function had variables.
+        match widths.capacity() {
+            0..4096 => widths.clear(),
+            _ => *widths = Widths::default(),
+        }
+        let target = |at: usize| (jumps[at] != OUTSIDE).then_some(jumps[at] as usize);
         let returns = |i: &Instruction| comes_back(program, i);
         let word = program.image.arch.pointer_size() as i64;
         let purges = |at: usize| stdcall::purged(program, code, at);
         let frame = Frame::new(code, word, target, returns, purges);
         Writer {
             program,
+            masm,
             code,
-            masm: MASM.take().unwrap_or_else(Masm::new),
-            order,
+            jumps,
             frame,
             got: got_registers(program, code),
-            widths: BTreeMap::new(),
+            widths,
             held: Vec::new(),
             facts: Facts::default(),
         }
-    }
-
-    /// How control flows from block to block.
-    fn flow(&self, function: &Function) -> Flow {
-        let program = self.program;
-        let find = |address: u64| {
-            let at = self.order.binary_search_by_key(&address, |o| o.0).ok()?;
-            Some(self.order[at].1 as usize)
-        };
-        let by_table = self
-            .code
-            .iter()
-            .any(|i| i.flow_control() == FlowControl::IndirectBranch);
-        let tables = match by_table {
-            true => discover::targets(&program.image, function),
-            false => HashMap::new(),
-        };
-        let exit = |at: usize| {
-            let instruction: &Instruction = &self.code[at];
-            let falls = match instruction.flow_control() {
-                FlowControl::ConditionalBranch => true,
-                FlowControl::Call | FlowControl::IndirectCall
-                    if !comes_back(program, instruction) =>
-                {
-                    false
-                }
-                _ if ends_block(instruction) => false,
-                _ => return None,
-            };
-            let table = tables.get(&instruction.ip()).into_iter().flatten();
-            let targets = jump_target(instruction).into_iter().chain(table.copied());
-            Some(Exit {
-                jumps: targets.filter_map(find).collect(),
-                falls,
-            })
-        };
-        let fills = |at: usize| self.code[at].mnemonic() == Mnemonic::Nop;
-        Flow::new(self.code.len(), exit, fills)
     }
 
     fn line(&mut self, at: usize, text: &mut String) {
@@ -321,33 +389,31 @@ impl<'a, 'd> Writer<'a, 'd> {
     }
 
     fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
-        let start = out.len();
         let form = self.masm.form(instruction);
         let count = self.masm.mnemonic(form, instruction, out);
-        if out.ends_with("ret") {
-            out.push('n');
-        }
         let mut comment = None;
         for operand in 0..count {
-            if operand == 0 {
-                let padding = (start + 8).saturating_sub(out.len()).max(1);
-                out.push_str(&"        "[..padding]);
-            } else {
+            if operand > 0 {
                 out.push_str(", ");
             }
             let native = self.masm.native(form, instruction, operand);
+            let place = Place {
+                form,
+                operand,
+                native,
+            };
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
-                    self.branch(instruction, out);
+                    self.branch(at, instruction, out);
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, (instruction, form), operand, out, &mut comment);
+                    self.memory(at, instruction, place, out, &mut comment);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
-                    self.immediate((instruction, form), operand, value, out, &mut comment);
+                    self.immediate(instruction, place, value, out, &mut comment);
                 }
-                _ => self.masm.operand(form, instruction, operand, out),
+                _ => self.masm.operand(instruction, place, out),
             }
         }
         if let Some(text) = comment {
@@ -370,13 +436,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             FlowControl::IndirectCall | FlowControl::IndirectBranch => {
                 let held = self.held.iter().find(|(held, _)| Some(*held) == register);
                 if let Some((_, name)) = held {
-                    let _ = write!(out, " ; {name}");
-                    let call = Call {
-                        name: name.clone(),
-                        address: None,
-                        import: true,
-                    };
-                    remember(&mut self.facts.calls, call);
+                    push_all(out, [" ; ", name]);
+                    self.facts.calls_import(name);
                 }
             }
             _ => {}
@@ -412,12 +473,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn branch(&mut self, instruction: &Instruction, out: &mut String) {
+    fn branch(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
         let target = instruction.near_branch_target();
         let call = instruction.flow_control() == FlowControl::Call;
         if call && target == instruction.next_ip() {
             // No call: it only asks where the code is.
-            let _ = write!(out, "$+{}", instruction.len());
+            out.push_str("$+");
+            decimal(out, instruction.len() as u64);
             return;
         }
         if !call {
@@ -427,8 +489,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             {
                 out.push_str("short ");
             }
-            if let Ok(found) = self.order.binary_search_by_key(&target, |o| o.0) {
-                let _ = write!(out, "INSTR{}", self.order[found].1 + 1);
+            if self.jumps[at] != OUTSIDE {
+                out.push_str("INSTR");
+                decimal(out, u64::from(self.jumps[at]) + 1);
                 return;
             }
         }
@@ -439,8 +502,8 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn memory(
         &mut self,
         at: usize,
-        (instruction, form): (&Instruction, Option<Form>),
-        operand: u32,
+        instruction: &Instruction,
+        place: Place,
         out: &mut String,
         comment: &mut Option<String>,
     ) {
@@ -507,7 +570,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             return;
         }
         let start = out.len();
-        self.masm.operand(form, instruction, operand, out);
+        self.masm.operand(instruction, place, out);
         let bracket = out[start..].find('[').map(|i| start + i);
         if let Some(bracket) = bracket {
             if thread && base == Register::None && index == Register::None {
@@ -542,7 +605,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         if !is_lea(instruction) {
             out.push_str("ds:");
         }
-        let _ = write!(out, "({} - ", &name[width..]);
+        push_all(out, ["(", &name[width..], " - "]);
         number(out, got);
         out.push_str(")[");
         out.push_str(self.masm.register(instruction.memory_base()));
@@ -592,19 +655,14 @@ impl<'a, 'd> Writer<'a, 'd> {
         );
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
-            let _ = write!(out, "{segment}{name}{}", image.slot_suffix());
+            push_all(out, [segment, name, image.slot_suffix()]);
             if indirect {
-                let call = Call {
-                    name: name.clone(),
-                    address: None,
-                    import: true,
-                };
-                remember(&mut self.facts.calls, call);
+                self.facts.calls_import(name);
             }
             return;
         }
         if let Some(import) = image.imports.get(&address) {
-            let _ = write!(out, "{segment}{}", import.name);
+            push_all(out, [segment, &import.name]);
             return;
         }
         if let Some((object, inside)) = image.object(address) {
@@ -613,7 +671,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             if inside > 0 || differs {
                 out.push_str(width_name(width));
             }
-            let _ = write!(out, "{segment}{}", object.name);
+            push_all(out, [segment, &object.name]);
             if inside > 0 {
                 out.push('+');
                 number(out, inside);
@@ -685,14 +743,15 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
         out.push_str(self.masm.register(instruction.memory_index()));
         if instruction.memory_index_scale() > 1 {
-            let _ = write!(out, "*{}", instruction.memory_index_scale());
+            out.push('*');
+            decimal(out, instruction.memory_index_scale().into());
         }
     }
 
     fn immediate(
         &mut self,
-        (instruction, form): (&Instruction, Option<Form>),
-        operand: u32,
+        instruction: &Instruction,
+        place: Place,
         value: u64,
         out: &mut String,
         comment: &mut Option<String>,
@@ -705,7 +764,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.program.address_name(value, out, comment);
             return;
         }
-        self.masm.operand(form, instruction, operand, out);
+        self.masm.operand(instruction, place, out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
@@ -886,7 +945,9 @@ fn comes_back(program: &Program<'_>, instruction: &Instruction) -> bool {
 /// The target of a direct jump.
 fn jump_target(instruction: &Instruction) -> Option<u64> {
     match instruction.flow_control() {
-        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+        FlowControl::UnconditionalBranch
+        | FlowControl::ConditionalBranch
+        | FlowControl::XbeginXabortXend => {
             near(instruction).then(|| instruction.near_branch_target())
         }
         _ => None,
@@ -912,6 +973,10 @@ fn is_short(instruction: &Instruction) -> bool {
 fn ends_block(instruction: &Instruction) -> bool {
     !matches!(
         instruction.flow_control(),
-        FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall | FlowControl::Interrupt
+        FlowControl::Next
+            | FlowControl::Call
+            | FlowControl::IndirectCall
+            | FlowControl::Interrupt
+            | FlowControl::XbeginXabortXend
     )
 }

@@ -20,15 +20,17 @@ pub(crate) struct Masm {
     formatter: MasmFormatter,
     /// By opcode.
     forms: Vec<Form>,
-    /// What forms say, one after the other.
-    words: String,
+    /// Names of registers by their numbers, empty where they are not always
+    /// written alike; then what forms say.
+    words: Vec<Box<str>>,
 }
 
 /// How an opcode is written, as far as that is the same for all its
 /// instructions.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Form {
+struct Form {
     state: State,
+    /// With the space behind it.
     mnemonic: Word,
     count: u8,
     /// Which operand of the decoder each is; [`NONE`] where it has none.
@@ -39,6 +41,21 @@ pub(crate) struct Form {
 
 const NONE: u8 = u8::MAX;
 
+/// Which operand of an instruction is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// As [`Masm::form`] says.
+    pub(crate) form: Option<FormId>,
+    /// As it is written.
+    pub(crate) operand: u32,
+    /// As [`Masm::native`] says.
+    pub(crate) native: Option<u32>,
+}
+
+/// The number of a [`Form`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FormId(u16);
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -48,15 +65,12 @@ enum State {
     Varies,
 }
 
-/// A part of [`Masm::words`].
+/// Index of one of [`Masm::words`].
 #[derive(Debug, Clone, Copy, Default)]
-struct Word {
-    start: u32,
-    len: u8,
-}
+struct Word(u16);
 
-impl Masm {
-    pub(crate) fn new() -> Masm {
+impl Default for Masm {
+    fn default() -> Masm {
         let mut formatter = MasmFormatter::new();
         let options = formatter.options_mut();
         options.set_space_after_operand_separator(true);
@@ -66,28 +80,41 @@ impl Masm {
         options.set_uppercase_hex(true);
         options.set_add_leading_zero_to_hex_numbers(true);
         options.set_small_hex_numbers_in_decimal(true);
-        Masm {
+        let mut masm = Masm {
             formatter,
             forms: vec![Form::default(); CODES],
-            words: String::new(),
+            words: Vec::new(),
+        };
+        for register in Register::values() {
+            let plain = register.is_gpr() || register.is_xmm();
+            let name = masm.formatter.format_register(register);
+            masm.words.push(if plain { name.into() } else { "".into() });
         }
+        masm
     }
+}
 
-    /// Writes the mnemonic; returns how many operands follow.
+impl Masm {
+    /// Writes the mnemonic and, where operands follow, the space before them;
+    /// returns how many do. IDA writes `retn`.
     pub(crate) fn mnemonic(
         &mut self,
-        form: Option<Form>,
+        form: Option<FormId>,
         instruction: &Instruction,
         out: &mut String,
     ) -> u32 {
         match form {
             Some(form) => {
-                out.push_str(self.word(form.mnemonic));
+                let form = &self.forms[usize::from(form.0)];
+                push_word(out, self.word(form.mnemonic));
                 form.count.into()
             }
             None => {
+                let start = out.len();
                 self.formatter.format_mnemonic(instruction, out);
-                self.formatter.operand_count(instruction)
+                let count = self.formatter.operand_count(instruction);
+                finish_mnemonic(out, start, count);
+                count
             }
         }
     }
@@ -95,12 +122,12 @@ impl Masm {
     /// Which operand of the decoder the one that is written at `operand` is.
     pub(crate) fn native(
         &mut self,
-        form: Option<Form>,
+        form: Option<FormId>,
         instruction: &Instruction,
         operand: u32,
     ) -> Option<u32> {
         match form {
-            Some(form) => form
+            Some(form) => self.forms[usize::from(form.0)]
                 .natives
                 .get(operand as usize)
                 .filter(|&&native| native != NONE)
@@ -114,21 +141,16 @@ impl Masm {
     }
 
     /// Writes an operand without names.
-    pub(crate) fn operand(
-        &mut self,
-        form: Option<Form>,
-        instruction: &Instruction,
-        operand: u32,
-        out: &mut String,
-    ) {
-        if form.is_some()
-            && let Some(native) = self.native(form, instruction, operand)
+    pub(crate) fn operand(&mut self, instruction: &Instruction, place: Place, out: &mut String) {
+        let operand = place.operand;
+        if place.form.is_some()
+            && let Some(native) = place.native
         {
             match instruction.op_kind(native) {
                 OpKind::Register => {
-                    let register = instruction.op_register(native);
-                    if register.is_gpr() || register.is_xmm() {
-                        out.push_str(self.register(register));
+                    let name = &self.words[instruction.op_register(native) as usize];
+                    if !name.is_empty() {
+                        push_word(out, name);
                         return;
                     }
                 }
@@ -152,7 +174,11 @@ impl Masm {
 
     /// The name of a register.
     pub(crate) fn register(&mut self, register: Register) -> &str {
-        self.formatter.format_register(register)
+        let name = &self.words[register as usize];
+        match name.is_empty() {
+            true => self.formatter.format_register(register),
+            false => name,
+        }
     }
 
     /// `[base+index*scale+displacement]`, with the width before it. Returns
@@ -165,10 +191,10 @@ impl Masm {
         let width = self.width(instruction, operand);
         out.push_str(self.word(width));
         out.push('[');
-        out.push_str(self.formatter.format_register(base));
+        push_word(out, self.register(base));
         if index != Register::None {
             out.push('+');
-            out.push_str(self.formatter.format_register(index));
+            push_word(out, self.register(index));
             match instruction.memory_index_scale() {
                 2 => out.push_str("*2"),
                 4 => out.push_str("*4"),
@@ -205,7 +231,7 @@ impl Masm {
 
     /// How an instruction is written, if all of its opcode are written alike:
     /// neither prefixes nor numbers change the words.
-    pub(crate) fn form(&mut self, instruction: &Instruction) -> Option<Form> {
+    pub(crate) fn form(&mut self, instruction: &Instruction) -> Option<FormId> {
         if instruction.has_lock_prefix()
             || instruction.has_rep_prefix()
             || instruction.has_repne_prefix()
@@ -217,7 +243,7 @@ impl Masm {
         if self.forms.get(at)?.state == State::Unknown {
             self.forms[at] = self.learn(instruction);
         }
-        Some(self.forms[at]).filter(|form| form.state == State::Known)
+        (self.forms[at].state == State::Known).then_some(FormId(at as u16))
     }
 
     fn learn(&mut self, instruction: &Instruction) -> Form {
@@ -272,6 +298,7 @@ impl Masm {
             let found = self.formatter.get_instruction_operand(instruction, operand);
             *native = found.ok().flatten().map_or(NONE, |native| native as u8);
         }
+        finish_mnemonic(&mut text, 0, count);
         let mnemonic = self.remember(&text);
         Form {
             state: State::Known,
@@ -283,17 +310,12 @@ impl Masm {
     }
 
     fn remember(&mut self, text: &str) -> Word {
-        let start = self.words.len() as u32;
-        self.words.push_str(text);
-        Word {
-            start,
-            len: text.len() as u8,
-        }
+        self.words.push(text.into());
+        Word((self.words.len() - 1) as u16)
     }
 
     fn word(&self, word: Word) -> &str {
-        let start = word.start as usize;
-        &self.words[start..start + usize::from(word.len)]
+        &self.words[usize::from(word.0)]
     }
 }
 
@@ -308,12 +330,54 @@ fn immediate_bits(kind: OpKind) -> Option<u32> {
     })
 }
 
+/// Appends a word: for most lengths a move or two, where a call would take
+/// longer.
+#[inline]
+fn push_word(out: &mut String, word: &str) {
+    match word.len() {
+        2 => out.push_str(&word[..2]),
+        3 => out.push_str(&word[..3]),
+        4 => out.push_str(&word[..4]),
+        5 => out.push_str(&word[..5]),
+        8 => out.push_str(&word[..8]),
+        _ => out.push_str(word),
+    }
+}
+
+/// Ends the mnemonic that begins at `start`.
+fn finish_mnemonic(out: &mut String, start: usize, count: u32) {
+    if out.ends_with("ret") {
+        out.push('n');
+    }
+    if count > 0 {
+        let padding = (start + 8).saturating_sub(out.len()).max(1);
+        out.push_str(&"        "[..padding]);
+    }
+}
+
+pub(crate) fn push_all<const N: usize>(out: &mut String, parts: [&str; N]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
 /// Digits of a number in hexadecimal, in capital letters.
 pub(crate) fn hex(out: &mut String, value: u64) {
-    let digits = (67 - (value | 1).leading_zeros()) / 4;
-    for at in (0..digits).rev() {
-        let digit = (value >> (4 * at)) as u8 & 15;
-        out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+    let count = (67 - (value | 1).leading_zeros()) / 4;
+    let mut digits = [0; 16];
+    for (digit, at) in digits.iter_mut().zip((0..count).rev()) {
+        *digit = b"0123456789ABCDEF"[(value >> (4 * at)) as usize & 15];
+    }
+    out.push_str(str::from_utf8(&digits[..count as usize]).unwrap_or_default());
+}
+
+/// Digits of a number to the base 10.
+pub(crate) fn decimal(out: &mut String, value: u64) {
+    let mut scale = 1;
+    while value / scale > 9 {
+        scale *= 10;
+    }
+    while scale > 0 {
+        out.push(char::from(b'0' + (value / scale % 10) as u8));
+        scale /= 10;
     }
 }
 
@@ -345,6 +409,10 @@ mod tests {
     #[test]
     fn numbers_are_written_as_by_the_formatter() {
         let mut text = String::new();
+        for value in [0, 9, 10, 109, 65_536, u64::MAX] {
+            decimal(&mut text, value);
+            assert_eq!(std::mem::take(&mut text), value.to_string());
+        }
         for value in [0, 9, 10, 15, 16, 0x28, 0xff, 0x9000, 0xa000, u64::MAX] {
             number(&mut text, value);
             text.push(' ');
@@ -368,8 +436,8 @@ mod tests {
             *byte = (seed >> 32) as u8;
         }
         for bits in [64, 32] {
-            let mut masm = Masm::new();
-            let mut plain = Masm::new().formatter;
+            let mut masm = Masm::default();
+            let mut plain = Masm::default().formatter;
             let (mut ours, mut theirs) = (String::new(), String::new());
             let mut remembered = 0;
             for at in 0..bytes.len() - 16 {
@@ -384,6 +452,7 @@ mod tests {
                 let form = masm.form(&instruction);
                 let count = masm.mnemonic(form, &instruction, &mut ours);
                 plain.format_mnemonic(&instruction, &mut theirs);
+                finish_mnemonic(&mut theirs, 0, plain.operand_count(&instruction));
                 assert_eq!(
                     count,
                     plain.operand_count(&instruction),
@@ -393,12 +462,15 @@ mod tests {
                 for operand in 0..count {
                     ours.push('|');
                     theirs.push('|');
-                    masm.operand(form, &instruction, operand, &mut ours);
-                    let native = plain.get_instruction_operand(&instruction, operand);
-                    assert_eq!(
-                        masm.native(form, &instruction, operand),
-                        native.expect("an operand that was counted"),
-                    );
+                    let native = masm.native(form, &instruction, operand);
+                    let place = Place {
+                        form,
+                        operand,
+                        native,
+                    };
+                    masm.operand(&instruction, place, &mut ours);
+                    let expected = plain.get_instruction_operand(&instruction, operand);
+                    assert_eq!(native, expected.expect("an operand that was counted"));
                     plain
                         .format_operand(&instruction, &mut theirs, operand)
                         .expect("an operand that was counted");

@@ -1,10 +1,8 @@
 //! What addresses are called in a listing.
 
-use std::fmt::Write;
-
 use crate::image::Import;
-use crate::listing::{Call, Facts, remember};
-use crate::masm::{hex, number};
+use crate::listing::Facts;
+use crate::masm::{hex, number, push_all};
 use crate::program::Program;
 use crate::strings;
 
@@ -14,30 +12,14 @@ impl Program<'_> {
         if let Some(Import { name, stub }) = self.image.imports.get(&target) {
             out.push_str(if *stub { self.image.stub_prefix() } else { "" });
             out.push_str(name);
-            let call = Call {
-                name: name.clone(),
-                address: None,
-                import: true,
-            };
-            remember(&mut facts.calls, call);
+            facts.calls_import(name);
         } else if let Some(function) = self.function_at(target) {
-            let name = function.display_name();
-            out.push_str(&name);
-            let call = Call {
-                name,
-                address: Some(target),
-                import: false,
-            };
-            remember(&mut facts.calls, call);
+            function.push_name(out);
+            facts.calls_function(target, || function.display_name());
         } else if call {
             out.push_str("sub_");
             hex(out, target);
-            let call = Call {
-                name: format!("sub_{target:X}"),
-                address: Some(target),
-                import: false,
-            };
-            remember(&mut facts.calls, call);
+            facts.calls_function(target, || format!("sub_{target:X}"));
         } else {
             out.push_str("loc_");
             hex(out, target);
@@ -56,9 +38,9 @@ impl Program<'_> {
             out.push_str(if import.stub { image.stub_prefix() } else { "" });
             out.push_str(&import.name);
         } else if let Some(function) = self.function_at(address) {
-            out.push_str(&function.display_name());
+            function.push_name(out);
         } else if let Some(name) = image.slots.get(&address) {
-            let _ = write!(out, "{name}{}", image.slot_suffix());
+            push_all(out, [name.as_str(), image.slot_suffix()]);
         } else if let Some((object, inside)) = image.object(address) {
             out.push_str(&object.name);
             if inside > 0 {

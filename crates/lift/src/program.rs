@@ -1,10 +1,10 @@
 //! A file as we understood it.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::address::AddressSet;
 use crate::image::Image;
 use crate::masm::hex;
 use crate::{Error, Listing, demangle, discover, listing, strings};
@@ -17,7 +17,7 @@ pub struct Program<'d> {
     /// Starts of `functions`, close together for searching.
     starts: Vec<u64>,
     /// Functions, stubs and slots that calls do not come back from.
-    pub(crate) no_return: HashSet<u64>,
+    pub(crate) no_return: AddressSet,
     /// Which function calls which, by index, ascending.
     callees: Vec<(u32, u32)>,
     /// The same, by who is called: (callee, caller).
@@ -366,11 +366,20 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| {
-            let mut name = String::from("sub_");
-            hex(&mut name, self.address);
-            name
-        })
+        let mut name = String::new();
+        self.push_name(&mut name);
+        name
+    }
+
+    /// Writes the same.
+    pub(crate) fn push_name(&self, out: &mut String) {
+        match &self.name {
+            Some(name) => out.push_str(name),
+            None => {
+                out.push_str("sub_");
+                hex(out, self.address);
+            }
+        }
     }
 
     /// The name as its writer knows it, where the file has it mangled.
@@ -392,7 +401,13 @@ impl Function {
 impl<'d> Program<'d> {
     /// Reads a file and finds its functions.
     pub fn parse(bytes: &'d [u8]) -> Result<Program<'d>, Error> {
-        Ok(Program::of(Image::parse(bytes)?, bytes.len()))
+        Program::parse_on(bytes, 1)
+    }
+
+    /// The same on as many threads, where the file is large enough: what is
+    /// found does not depend on how many there are.
+    pub fn parse_on(bytes: &'d [u8], threads: usize) -> Result<Program<'d>, Error> {
+        Ok(Program::of(Image::parse(bytes)?, bytes.len(), threads))
     }
 
     /// Reads code without any format, as it lies in the memory of a device: one
@@ -410,7 +425,7 @@ impl<'d> Program<'d> {
     /// # }
     /// ```
     pub fn parse_raw(bytes: &'d [u8], arch: Arch, base: u64) -> Result<Program<'d>, Error> {
-        Ok(Program::of(Image::raw(bytes, arch, base)?, bytes.len()))
+        Ok(Program::of(Image::raw(bytes, arch, base)?, bytes.len(), 1))
     }
 
     /// Reads a PE file together with the PDB that the linker wrote beside it,
@@ -419,14 +434,14 @@ impl<'d> Program<'d> {
     pub fn parse_with_pdb(bytes: &'d [u8], pdb: &[u8]) -> Result<Program<'d>, Error> {
         let mut image = Image::parse(bytes)?;
         image.add_pdb(pdb)?;
-        Ok(Program::of(image, bytes.len()))
+        Ok(Program::of(image, bytes.len(), 1))
     }
 
-    fn of(mut image: Image<'d>, size: usize) -> Program<'d> {
-        let found = discover::functions(&mut image);
+    fn of(mut image: Image<'d>, size: usize, threads: usize) -> Program<'d> {
+        let found = discover::functions(&mut image, threads);
         let functions = found.functions;
         let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
-        callers.sort_unstable();
+        callers.sort_unstable_by_key(discover::as_number);
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,

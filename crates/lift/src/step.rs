@@ -1,14 +1,16 @@
 //! What discovery must know of an instruction, whatever the processor.
 
-use std::collections::HashSet;
+use std::ops::Range;
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
 
+use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
+use crate::skip;
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -79,11 +81,12 @@ impl Step {
 pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
+        bytes: &'b [u8],
         absolute: bool,
         /// Where 32-bit code counts its data from.
         got: Option<u64>,
         /// Where relocations say that 32-bit code has addresses.
-        fields: Option<&'b HashSet<u64>>,
+        fields: Option<&'b AddressSet>,
     },
     Risc {
         codes: Codes<'b>,
@@ -108,10 +111,37 @@ impl<'b> Steps<'b> {
         }
         Steps::X86 {
             decoder: Decoder::with_ip(arch.bits(), bytes, address, DecoderOptions::NONE),
+            bytes,
             absolute: image.absolute,
             got: image.got.filter(|_| arch == Arch::X86),
             fields: (arch == Arch::X86).then_some(&image.address_fields),
         }
+    }
+
+    /// Passes those by that refer to nothing outside of `body`; returns how many.
+    pub(crate) fn pass(&mut self, body: &Range<u64>) -> usize {
+        let Steps::X86 { decoder, bytes, .. } = self else {
+            return 0;
+        };
+        if decoder.bitness() != 64 {
+            return 0;
+        }
+        let (first, start) = (decoder.position(), decoder.ip());
+        let (mut at, mut count) = (first, 0);
+        while let Some((length, leads)) = bytes.get(at..).and_then(skip::length) {
+            let next = at + length;
+            let address = start.wrapping_add((next - first) as u64);
+            let target = leads.map(|by| address.wrapping_add_signed(by));
+            if next > bytes.len() || target.is_some_and(|target| !body.contains(&target)) {
+                break;
+            }
+            (at, count) = (next, count + 1);
+        }
+        // The position is one inside of the bytes.
+        if count > 0 && decoder.set_position(at).is_ok() {
+            decoder.set_ip(start.wrapping_add((at - first) as u64));
+        }
+        count
     }
 }
 
@@ -125,14 +155,17 @@ impl Iterator for Steps<'_> {
                 absolute,
                 got,
                 fields,
+                ..
             } => {
                 let instruction = decoder.can_decode().then(|| decoder.decode())?;
                 let mut step = x86(&instruction, *absolute);
-                let entry = instruction.memory_index_scale() == 4
-                    && instruction.memory_index() != Register::None
-                    || instruction.code() == Code::Lea_r32_m;
-                let entry = entry && instruction.memory_base() != Register::None;
-                if let Some(got) = got.filter(|_| entry && instruction.memory_displ_size() == 4) {
+                let entry = |i: &Instruction| {
+                    let scaled = i.memory_index_scale() == 4 && i.memory_index() != Register::None;
+                    (scaled || i.code() == Code::Lea_r32_m)
+                        && i.memory_base() != Register::None
+                        && i.memory_displ_size() == 4
+                };
+                if let Some(got) = got.filter(|_| entry(&instruction)) {
                     let table = got.wrapping_add(instruction.memory_displacement64());
                     step.table = Some(table & 0xffff_ffff);
                     if instruction.code() == Code::Lea_r32_m && step.reference.is_none() {

@@ -41,7 +41,10 @@ pub(crate) fn literal(bytes: &[u8], min: usize) -> Option<String> {
             return None;
         }
     }
-    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    let mut shown: String = match text.len() {
+        0..=MAX_SHOWN => text.to_owned(),
+        _ => text.chars().take(MAX_SHOWN).collect(),
+    };
     if shown.len() < text.len() {
         shown.push_str("...");
     }

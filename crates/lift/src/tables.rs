@@ -1,6 +1,8 @@
 //! Data that tells an algorithm: the tables of ciphers, hashes, checksums and
 //! codecs, known by how they begin.
 
+use std::sync::OnceLock;
+
 use crate::image::Image;
 use crate::program::Arch;
 
@@ -110,14 +112,48 @@ const TABLES: &[Table] = &[
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
     image.region(address).filter(|r| !r.executable)?;
     let bytes = image.bytes_at(address)?;
-    let found = TABLES
+    let heads = heads(image.arch.is_big_endian());
+    let head = *bytes.first_chunk()?;
+    let first = heads.partition_point(|known| known.0 < head);
+    let found = heads[first..]
         .iter()
+        .take_while(|known| known.0 == head)
+        .map(|&(_, table)| &TABLES[table])
         .find(|table| begins(image.arch, table, bytes))?;
     Some(KnownTable {
         address,
         name: found.name,
         algorithm: found.algorithm,
     })
+}
+
+/// The first eight bytes of a table as they lie in memory, and which it is.
+type Head = ([u8; 8], usize);
+
+/// Those of all tables, ascending: most of what code refers to is none, which
+/// these tell at once.
+fn heads(big_endian: bool) -> &'static [Head] {
+    static HEADS: [OnceLock<Vec<Head>>; 2] = [OnceLock::new(), OnceLock::new()];
+    HEADS[usize::from(big_endian)].get_or_init(|| {
+        let mut heads: Vec<_> = TABLES
+            .iter()
+            .enumerate()
+            .map(|(at, table)| (head(table, big_endian), at))
+            .collect();
+        heads.sort_unstable();
+        heads
+    })
+}
+
+fn head(table: &Table, big_endian: bool) -> [u8; 8] {
+    let mut head = [0; 8];
+    for (place, &entry) in head.chunks_exact_mut(table.width).zip(table.start) {
+        match big_endian {
+            true => place.copy_from_slice(&entry.to_be_bytes()[8 - table.width..]),
+            false => place.copy_from_slice(&entry.to_le_bytes()[..table.width]),
+        }
+    }
+    head
 }
 
 fn begins(arch: Arch, table: &Table, bytes: &[u8]) -> bool {

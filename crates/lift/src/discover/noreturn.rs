@@ -5,9 +5,10 @@
 //! known by name; a function none of whose paths leads back is found by
 //! following it, and then those that call it are looked at again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{Discovery, MAX_INSTRUCTIONS};
+use crate::address::{AddressMap, AddressSet};
 use crate::image::Image;
 use crate::step::Reference;
 
@@ -60,7 +61,7 @@ pub(crate) fn by_name(name: &str) -> bool {
 
 /// Where calls do not come back from: functions, stubs, and slots of pointers
 /// to imports.
-pub(super) fn imports(image: &Image<'_>) -> HashSet<u64> {
+pub(super) fn imports(image: &Image<'_>) -> AddressSet {
     let stubs = image.imports.iter().map(|(&at, import)| (at, &import.name));
     let slots = image.slots.iter().map(|(&at, name)| (at, name));
     let functions = image.functions.iter().map(|f| (f.address, &f.name));
@@ -76,13 +77,16 @@ impl Discovery<'_, '_> {
     /// Adds to the functions that never return those that only ever end in one.
     /// Returns whether there were such.
     pub(super) fn spread_no_return(&mut self) -> bool {
-        let mut callers: HashMap<u64, Vec<u64>> = HashMap::new();
-        for edge in &self.edges {
+        // The first edge that leads to a target, and the next one of each.
+        let mut first: AddressMap<u32> = AddressMap::default();
+        let mut next = vec![NO_EDGE; self.found.edges.len()];
+        for (number, edge) in self.found.edges.iter().enumerate().rev() {
             if matches!(
                 edge.how,
                 Reference::Call | Reference::Jump | Reference::Through
             ) {
-                callers.entry(edge.target).or_default().push(edge.from);
+                let held = first.insert(edge.target, number as u32);
+                next[number] = held.unwrap_or(NO_EDGE);
             }
         }
         let before = self.no_return.len();
@@ -91,7 +95,9 @@ impl Discovery<'_, '_> {
         // How often a function is looked at: it may call many that never return.
         let mut looks: BTreeMap<u64, u8> = BTreeMap::new();
         while let Some(target) = open.pop() {
-            for &from in callers.get(&target).into_iter().flatten() {
+            let mut number = first.get(&target).copied().unwrap_or(NO_EDGE);
+            while let Some(from) = self.found.edges.get(number as usize).map(|edge| edge.from) {
+                number = next[number as usize];
                 let looks = looks.entry(from).or_default();
                 if *looks == MAX_LOOKS || self.no_return.contains(&from) {
                     continue;
@@ -109,7 +115,7 @@ impl Discovery<'_, '_> {
     /// Whether a body that was followed calls a function of which it was not
     /// known then that it never returns.
     pub(super) fn followed_too_far(&self) -> bool {
-        self.edges.iter().any(|edge| {
+        self.found.edges.iter().any(|edge| {
             matches!(edge.how, Reference::Call)
                 && self.no_return.contains(&edge.target)
                 && !self.declared.contains(&edge.target)
@@ -123,7 +129,7 @@ impl Discovery<'_, '_> {
         let Some(end) = self.bodies.get(&start).map(|body| body.end) else {
             return false;
         };
-        let mut seen = HashSet::new();
+        let mut seen = AddressSet::default();
         let mut open = vec![start];
         let copies = self.copies(start, end);
         while let Some(at) = open.pop() {
@@ -168,6 +174,8 @@ impl Discovery<'_, '_> {
     }
 }
 
+/// Behind the last edge to a target.
+const NO_EDGE: u32 = u32::MAX;
 /// Times that one function is followed.
 const MAX_LOOKS: u8 = 4;
 

@@ -1,9 +1,9 @@
 //! Where jump tables lead.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
+use crate::address::AddressMap;
 use crate::image::Image;
 use crate::program::{Arch, Function};
 use crate::risc::isa;
@@ -52,8 +52,8 @@ impl Named {
 }
 
 /// Where the jumps by table of `function` lead, by the address of the jump.
-pub(crate) fn targets(image: &Image<'_>, function: &Function) -> HashMap<u64, Vec<u64>> {
-    let mut found = HashMap::new();
+pub(crate) fn targets(image: &Image<'_>, function: &Function) -> AddressMap<Vec<u64>> {
+    let mut found = AddressMap::default();
     let mut budget = MAX_ENTRIES;
     let mut left = MAX_INSTRUCTIONS;
     let first = function.ranges.first();

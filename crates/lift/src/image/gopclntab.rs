@@ -6,10 +6,9 @@
 //! The layouts are those of Go 1.2, 1.16, 1.18 and 1.20 (`debug/gosym`); the
 //! last two differ in the magic number alone.
 
-use std::collections::HashMap;
-
 use super::bounds::Padding;
 use super::{Image, KnownFunction};
+use crate::address::AddressMap;
 use crate::program::Source;
 use crate::strings;
 
@@ -60,7 +59,7 @@ struct Listed {
     starts: Vec<u64>,
     /// Where the last function ends.
     limit: u64,
-    names: HashMap<u64, String>,
+    names: AddressMap<String>,
 }
 
 impl Image<'_> {
@@ -224,7 +223,7 @@ impl Image<'_> {
         let count = table.entries.len() / (2 * width as usize);
         // A name of half a kilobyte may be that of each function.
         let mut room = table.names.len().saturating_mul(2);
-        let (mut starts, mut names) = (Vec::new(), HashMap::new());
+        let (mut starts, mut names) = (Vec::new(), AddressMap::default());
         let mut before = None;
         for index in 0..count {
             let start = address(index)?;

@@ -7,9 +7,9 @@
 //! the sections.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use crate::address::{AddressMap, AddressSet};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::risc::Modes;
 use crate::{Error, archive};
@@ -86,18 +86,18 @@ pub(crate) struct Image<'d> {
     /// Functions by other tables than the symbols.
     pub(crate) known: Vec<KnownFunction>,
     /// Names of functions by other tables than the symbols.
-    pub(crate) known_names: HashMap<u64, String>,
+    pub(crate) known_names: AddressMap<String>,
     /// Code in which `known` has every function.
     pub(crate) complete: Range<u64>,
     /// Those of `known` that are parts of another function, by their start, and
     /// the function where the table tells it.
-    pub(crate) parts: HashMap<u64, Option<u64>>,
+    pub(crate) parts: AddressMap<Option<u64>>,
     /// Ascending by address, one for each address.
     pub(crate) objects: Vec<DataSymbol>,
     /// Pointer slots that the loader fills with a symbol's address.
-    pub(crate) slots: HashMap<u64, String>,
+    pub(crate) slots: AddressMap<String>,
     /// PLT stubs, and in a relocatable file undefined symbols, by address.
-    pub(crate) imports: HashMap<u64, Import>,
+    pub(crate) imports: AddressMap<Import>,
     /// Slots that the loader fills with an address of this file: (slot,
     /// address), ascending.
     pub(crate) pointers: Vec<(u64, u64)>,
@@ -111,7 +111,7 @@ pub(crate) struct Image<'d> {
     /// The program is loaded where it says, so that immediates are addresses.
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
-    pub(crate) address_fields: HashSet<u64>,
+    pub(crate) address_fields: AddressSet,
     /// What the bytes of the code are, for a processor of several states.
     pub(crate) modes: Modes,
     /// Code that the loader calls: `DT_INIT`, `.init_array` and their like.

@@ -143,15 +143,6 @@ impl Isa for Aarch64 {
         format!("DCD             0x{:X}", code.word)
     }
 
-    /// `0x10`, `8`, `-0x20`: small numbers are decimal.
-    fn number(&self, value: i64) -> String {
-        let sign = if value < 0 { "-" } else { "" };
-        match value.unsigned_abs() {
-            small @ 0..10 => format!("{sign}{small}"),
-            large => format!("{sign}0x{large:X}"),
-        }
-    }
-
     fn immediate(&self, text: &str) -> String {
         format!("#{text}")
     }

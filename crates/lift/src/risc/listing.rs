@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
+use crate::address::AddressMap;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::flow::{Exit, Flow};
+use crate::flow::Flow;
 use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
@@ -27,7 +28,7 @@ struct Item {
 
 pub(crate) fn list(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Listing {
     let code = read(isa, program, function);
-    let index: HashMap<u64, usize> = code
+    let index: AddressMap<usize> = code
         .iter()
         .enumerate()
         .map(|(i, item)| (item.code.address, i))
@@ -77,8 +78,8 @@ fn read(isa: &'static dyn Isa, program: &Program<'_>, function: &Function) -> Ve
     items
 }
 
-fn pools(code: &[Item]) -> HashMap<u64, (usize, u8)> {
-    let mut pools = HashMap::new();
+fn pools(code: &[Item]) -> AddressMap<(usize, u8)> {
+    let mut pools = AddressMap::default();
     for (at, item) in code.iter().enumerate() {
         if let Op::Number {
             to,
@@ -99,14 +100,14 @@ fn flow(
     program: &Program<'_>,
     function: &Function,
     code: &[Item],
-    index: &HashMap<u64, usize>,
+    index: &AddressMap<usize>,
 ) -> Flow {
     let by_table = code
         .iter()
         .any(|item| matches!(item.code.op, Op::Jump(_) | Op::JumpAt { .. }));
     let tables = match by_table {
         true => discover::targets(&program.image, function),
-        false => HashMap::new(),
+        false => AddressMap::default(),
     };
     let returns = |target: &u64| !program.no_return.contains(target);
     // Whether the instruction behind this one runs before it jumps.
@@ -118,7 +119,7 @@ fn flow(
         let follows = code.get(at + 1).is_some_and(|c| c.code.address == next);
         follows && isa.delays(&code[at].code)
     };
-    let exit = |at: usize| {
+    let exit = |at: usize, jumps: &mut Vec<u32>| {
         let slot = at.checked_sub(1).filter(|&before| delays(before));
         let item = &code[slot.unwrap_or(at)];
         if slot.is_none() && delays(at) {
@@ -140,10 +141,8 @@ fn flow(
         let switch = program.image.modes.targets(item.code.address).into_iter();
         let targets = target.into_iter().chain(table.copied());
         let targets = targets.chain(switch.flatten().copied());
-        Some(Exit {
-            jumps: targets.filter_map(|to| index.get(&to).copied()).collect(),
-            falls,
-        })
+        jumps.extend(targets.filter_map(|to| Some(*index.get(&to)? as u32)));
+        Some(falls)
     };
     Flow::new(code.len(), exit, |_| false)
 }
@@ -242,7 +241,7 @@ struct Writer<'a, 'd> {
     isa: &'static dyn Isa,
     program: &'a Program<'d>,
     code: &'a [Item],
-    index: &'a HashMap<u64, usize>,
+    index: &'a AddressMap<usize>,
     frame: &'a Frame,
     facts: Facts,
     /// Numbers that `MOV` and `MOVK` put together, by register.
@@ -250,7 +249,7 @@ struct Writer<'a, 'd> {
     /// Numbers whose lower half is added, by register.
     uppers: HashMap<u8, u64>,
     /// Which instruction loads from a literal pool, and into which register.
-    pools: HashMap<u64, (usize, u8)>,
+    pools: AddressMap<(usize, u8)>,
 }
 
 impl Writer<'_, '_> {

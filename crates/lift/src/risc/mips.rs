@@ -8,7 +8,7 @@
 //! of an address, `%call16(puts)($gp)` and `%got(counter)($gp)` for slots of the
 //! global offset table.
 
-use super::{Access, Code, Isa, Op, Text, field, signed};
+use super::{Access, Code, Isa, Op, Text, field, memory, number, one_of, signed};
 use crate::image::Image;
 
 const ZERO: u8 = 0;
@@ -163,28 +163,8 @@ impl Isa for Mips {
         format!(".word   0x{:X}", code.word)
     }
 
-    fn number(&self, value: i64) -> String {
-        number(value)
-    }
-
-    fn is_memory(&self, operand: &str) -> bool {
-        operand.ends_with(')')
-    }
-
     fn memory(&self, base: u8, inside: &str) -> String {
         format!("{inside}({})", register(base.into()))
-    }
-
-    fn memory_low(&self, base: u8, name: &str) -> String {
-        self.memory(base, &self.low(name))
-    }
-
-    fn memory_before(&self, base: u8, _: &str, inside: &str) -> String {
-        self.memory(base, inside)
-    }
-
-    fn memory_after(&self, base: u8, _: &str, inside: &str) -> Vec<String> {
-        vec![self.memory(base, inside)]
     }
 
     fn memory_global(&self, access: Access, name: &str) -> String {
@@ -202,10 +182,6 @@ impl Isa for Mips {
 
     fn low(&self, name: &str) -> String {
         format!("%lo({name})")
-    }
-
-    fn separator(&self, _: &str, _: &str) -> &'static str {
-        ", "
     }
 }
 
@@ -315,17 +291,6 @@ fn moved(to: u8, from: u8) -> Op {
     }
 }
 
-fn memory(loads: Option<u8>, base: u8, offset: i64) -> Op {
-    let access = Access {
-        loads,
-        loads_also: None,
-        base,
-        offset,
-        moves: None,
-    };
-    Op::Memory { access }
-}
-
 // ---- text ----------------------------------------------------------------
 
 type Parts = (std::borrow::Cow<'static, str>, Vec<String>);
@@ -335,14 +300,6 @@ fn register(number: u32) -> &'static str {
 }
 
 /// `8`, `0x10`, `-0x20`: small numbers are decimal.
-fn number(value: i64) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    match value.unsigned_abs() {
-        small @ 0..10 => format!("{sign}{small}"),
-        large => format!("{sign}0x{large:X}"),
-    }
-}
-
 fn plain(mnemonic: &'static str, operands: &[&str]) -> Option<Parts> {
     let operands = operands.iter().map(|&operand| operand.to_owned()).collect();
     Some((mnemonic.into(), operands))
@@ -354,13 +311,6 @@ fn three(mnemonic: &'static str, to: &str, from: &str, last: &str) -> Option<Par
         true => plain(mnemonic, &[to, last]),
         false => plain(mnemonic, &[to, from, last]),
     }
-}
-
-fn one_of(names: &[&'static str], number: u32) -> Option<&'static str> {
-    names
-        .get(number as usize)
-        .copied()
-        .filter(|name| !name.is_empty())
 }
 
 fn text(word: u32) -> Option<Parts> {

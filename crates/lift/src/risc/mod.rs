@@ -342,7 +342,9 @@ pub(crate) trait Isa: Sync {
     fn data(&self, code: &Code) -> String;
 
     /// A number in an operand.
-    fn number(&self, value: i64) -> String;
+    fn number(&self, value: i64) -> String {
+        number(value)
+    }
 
     /// A number or a name as an operand of its own.
     fn immediate(&self, text: &str) -> String {
@@ -350,20 +352,30 @@ pub(crate) trait Isa: Sync {
     }
 
     /// Whether an operand is a place in memory.
-    fn is_memory(&self, operand: &str) -> bool;
+    fn is_memory(&self, operand: &str) -> bool {
+        operand.ends_with(')')
+    }
 
     /// The place at a register and a number or a name.
     fn memory(&self, base: u8, inside: &str) -> String;
 
     /// The place at the second half of an address that has a name.
-    fn memory_low(&self, base: u8, name: &str) -> String;
+    fn memory_low(&self, base: u8, name: &str) -> String {
+        self.memory(base, &self.low(name))
+    }
 
     /// The place where the base moves before the access, by the number `by`.
-    fn memory_before(&self, base: u8, by: &str, inside: &str) -> String;
+    fn memory_before(&self, base: u8, by: &str, inside: &str) -> String {
+        let _ = by;
+        self.memory(base, inside)
+    }
 
     /// The same where the base moves after the access: all operands from the
     /// place on.
-    fn memory_after(&self, base: u8, by: &str, inside: &str) -> Vec<String>;
+    fn memory_after(&self, base: u8, by: &str, inside: &str) -> Vec<String> {
+        let _ = by;
+        vec![self.memory(base, inside)]
+    }
 
     /// The place at the global register that `access` reads or writes.
     fn memory_global(&self, access: Access, name: &str) -> String {
@@ -383,7 +395,39 @@ pub(crate) trait Isa: Sync {
     }
 
     /// What stands between an operand and the next.
-    fn separator(&self, before: &str, after: &str) -> &'static str;
+    fn separator(&self, before: &str, after: &str) -> &'static str {
+        let _ = (before, after);
+        ", "
+    }
+}
+
+/// `0x10`, `8`, `-0x20`: small numbers are decimal.
+fn number(value: i64) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    match value.unsigned_abs() {
+        small @ 0..10 => format!("{sign}{small}"),
+        large => format!("{sign}0x{large:X}"),
+    }
+}
+
+/// The name of a number, where it has one.
+fn one_of<'a>(names: &[&'a str], number: u32) -> Option<&'a str> {
+    names
+        .get(number as usize)
+        .copied()
+        .filter(|name| !name.is_empty())
+}
+
+/// An access at a register and a distance.
+fn memory(loads: Option<u8>, base: u8, offset: i64) -> Op {
+    let access = Access {
+        loads,
+        loads_also: None,
+        base,
+        offset,
+        moves: None,
+    };
+    Op::Memory { access }
 }
 
 impl fmt::Debug for dyn Isa {

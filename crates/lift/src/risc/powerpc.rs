@@ -7,7 +7,7 @@
 
 use powerpc::{Argument, Extension, Extensions, Ins, Opcode};
 
-use super::{Access, Code, Codes, Isa, Moves, Op, Text, field, signed};
+use super::{Access, Code, Codes, Isa, Moves, Op, Text, field, number, signed};
 use crate::image::Image;
 use crate::program::BinaryKind;
 
@@ -197,20 +197,8 @@ impl Isa for PowerPc {
         format!(".long     0x{:X}", code.word)
     }
 
-    fn number(&self, value: i64) -> String {
-        number(value)
-    }
-
-    fn is_memory(&self, operand: &str) -> bool {
-        operand.ends_with(')')
-    }
-
     fn memory(&self, base: u8, inside: &str) -> String {
         format!("{inside}(r{base})")
-    }
-
-    fn memory_low(&self, base: u8, name: &str) -> String {
-        self.memory(base, &self.low(name))
     }
 
     fn memory_before(&self, base: u8, by: &str, _: &str) -> String {
@@ -232,10 +220,6 @@ impl Isa for PowerPc {
 
     fn low(&self, name: &str) -> String {
         format!("{name}@l")
-    }
-
-    fn separator(&self, _: &str, _: &str) -> &'static str {
-        ", "
     }
 }
 
@@ -393,14 +377,6 @@ fn extensions() -> Extensions {
 }
 
 /// `8`, `0x10`, `-0x20`: small numbers are decimal.
-fn number(value: i64) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    match value.unsigned_abs() {
-        small @ 0..10 => format!("{sign}{small}"),
-        large => format!("{sign}0x{large:X}"),
-    }
-}
-
 fn with(mnemonic: impl Into<String>, operands: impl IntoIterator<Item = String>) -> Option<Text> {
     Some(Text {
         mnemonic: mnemonic.into(),

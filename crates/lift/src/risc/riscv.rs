@@ -9,7 +9,7 @@
 //! are such. Both halves of an address have its name: `%hi(aUsage)`,
 //! `%lo(aUsage)`.
 
-use super::{Access, Code, Codes, Isa, Op, Text, field, signed};
+use super::{Code, Codes, Isa, Op, Text, field, memory, one_of, signed};
 use crate::image::Image;
 
 const ZERO: u8 = 0;
@@ -183,24 +183,8 @@ impl Isa for Riscv {
         number(value)
     }
 
-    fn is_memory(&self, operand: &str) -> bool {
-        operand.ends_with(')')
-    }
-
     fn memory(&self, base: u8, inside: &str) -> String {
         format!("{inside}({})", register(base.into()))
-    }
-
-    fn memory_low(&self, base: u8, name: &str) -> String {
-        self.memory(base, &self.low(name))
-    }
-
-    fn memory_before(&self, base: u8, _: &str, inside: &str) -> String {
-        self.memory(base, inside)
-    }
-
-    fn memory_after(&self, base: u8, _: &str, inside: &str) -> Vec<String> {
-        vec![self.memory(base, inside)]
     }
 
     fn high(&self, name: &str) -> String {
@@ -209,10 +193,6 @@ impl Isa for Riscv {
 
     fn low(&self, name: &str) -> String {
         format!("%lo({name})")
-    }
-
-    fn separator(&self, _: &str, _: &str) -> &'static str {
-        ", "
     }
 }
 
@@ -300,17 +280,6 @@ fn decode(word: u32, address: u64) -> Op {
         0x53 | 0x43 | 0x47 | 0x4b | 0x4f | 0x0f => Op::Other(None),
         _ => Op::Other(Some(to)),
     }
-}
-
-fn memory(loads: Option<u8>, base: u8, offset: i64) -> Op {
-    let access = Access {
-        loads,
-        loads_also: None,
-        base,
-        offset,
-        moves: None,
-    };
-    Op::Memory { access }
 }
 
 fn store(word: u32) -> i64 {
@@ -490,13 +459,6 @@ fn with(mnemonic: &str, operands: impl IntoIterator<Item = impl Into<String>>) -
 }
 
 /// The mnemonic that a list has for a number, if it has one.
-fn one_of<'a>(names: &[&'a str], number: u32) -> Option<&'a str> {
-    names
-        .get(number as usize)
-        .copied()
-        .filter(|name| !name.is_empty())
-}
-
 fn text(word: u32) -> Option<Text> {
     let (to, from, second) = (field(word, 7, 5), field(word, 15, 5), field(word, 20, 5));
     let kind = field(word, 12, 3);

@@ -154,3 +154,21 @@ fn lines_are_contiguous() {
         assert_eq!(lines.next(), None);
     }
 }
+
+/// This program itself is large enough to be shared.
+#[test]
+fn threads_find_the_same() {
+    let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let alone = Program::parse(&bytes).unwrap();
+    let code: u64 = alone.functions().iter().map(|f| f.size).sum();
+    assert!(code > 1 << 20, "{code} bytes of code");
+    for threads in [2, 3, 8] {
+        let shared = Program::parse_on(&bytes, threads).unwrap();
+        assert_eq!(alone.functions(), shared.functions());
+        assert_eq!(alone.diagnostics(), shared.diagnostics());
+        for (a, b) in alone.functions().iter().zip(shared.functions()) {
+            assert!(alone.callees(a).eq(shared.callees(b)));
+            assert_eq!(alone.never_returns(a), shared.never_returns(b));
+        }
+    }
+}

@@ -178,14 +178,6 @@ impl Isa for Arm {
         format!("{name}             0x{word:X}")
     }
 
-    fn number(&self, value: i64) -> String {
-        let sign = if value < 0 { "-" } else { "" };
-        match value.unsigned_abs() {
-            small @ 0..10 => format!("{sign}{small}"),
-            large => format!("{sign}0x{large:X}"),
-        }
-    }
-
     fn immediate(&self, text: &str) -> String {
         format!("#{text}")
     }

@@ -6,9 +6,8 @@
 //! is then left is judged by its looks. What code loads from beside itself is
 //! data, and so are its jump tables.
 
-use std::collections::{HashMap, HashSet};
-
 use super::{Arm, Code, Op, PC, SP, THUMB, compared, decode, field, text};
+use crate::address::{AddressMap, AddressSet};
 use crate::image::Image;
 use crate::risc::{Isa, Values};
 
@@ -25,7 +24,7 @@ pub(crate) struct Modes {
     /// Where each begins, ascending.
     runs: Vec<(u64, Mode)>,
     /// Where jumps by tables among the code lead, by the place of the jump.
-    switches: HashMap<u64, Vec<u64>>,
+    switches: AddressMap<Vec<u64>>,
     /// Code whose state the file tells.
     starts: Vec<(u64, bool)>,
     /// Mapping symbols.
@@ -96,9 +95,9 @@ impl Modes {
                 })
                 .collect(),
             open: Vec::new(),
-            switches: HashMap::new(),
+            switches: AddressMap::default(),
             read: [0; 2],
-            constants: HashSet::new(),
+            constants: AddressSet::default(),
             budget: 0,
         };
         pass.budget = pass.parts.iter().map(|part| part.cells.len() * 4).sum();
@@ -148,11 +147,11 @@ struct Pass<'i, 'd> {
     image: &'i Image<'d>,
     parts: Vec<Part>,
     open: Vec<(u64, bool)>,
-    switches: HashMap<u64, Vec<u64>>,
+    switches: AddressMap<Vec<u64>>,
     /// Instructions of A32 and of T32.
     read: [usize; 2],
     /// Addresses near the code that are taken, and are no jump tables.
-    constants: HashSet<u64>,
+    constants: AddressSet,
     /// Cells that may still be read: a file could have tables lead to the same
     /// places again and again.
     budget: usize,
