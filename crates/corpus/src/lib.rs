@@ -40,6 +40,7 @@ mod fetch;
 mod leak;
 mod link;
 mod manifest;
+mod obfuscate;
 mod process;
 mod record;
 mod replay;
@@ -52,6 +53,10 @@ mod unit;
 pub use build::{Corpus, Event, Watch};
 pub use error::{Error, Result};
 pub use manifest::{Manifest, Package, Split};
+pub use obfuscate::{
+    InvalidIr, OBFUSCATIONS, Obfuscated, ObfuscatedCompile, Obfuscation, ObfuscationReport,
+    UnknownObfuscation, Unobfuscated, obfuscate,
+};
 pub use row::{Row, read_rows, write_rows};
 pub use stats::{PackageStats, Stats};
 pub use toolchain::{COMPILERS, LEVELS, Toolchain};
