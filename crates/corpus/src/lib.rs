@@ -42,6 +42,7 @@ mod ir;
 mod leak;
 mod link;
 mod manifest;
+mod obfuscate;
 mod plot;
 mod process;
 mod record;
@@ -56,6 +57,10 @@ mod verify;
 pub use build::{Corpus, Effort, Event, Unit, Watch};
 pub use error::{Error, Result};
 pub use manifest::{Manifest, Package, Split};
+pub use obfuscate::{
+    InvalidIr, OBFUSCATIONS, Obfuscated, ObfuscatedCompile, Obfuscation, ObfuscationReport,
+    UnknownObfuscation, Unobfuscated, obfuscate,
+};
 pub use row::{Row, read_rows, write_rows};
 pub use stats::{Histogram, Lengths, PackageStats, Stats};
 pub use toolchain::{COMPILERS, Container, LEVELS, Matrix, Target, Toolchain, Variant};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{At as _, Result};
+use crate::obfuscate::ObfuscatedCompile;
 use crate::process;
 use crate::record::{Compile, in_tree};
 use crate::toolchain::{Container, Target, Toolchain};
@@ -56,6 +57,23 @@ impl Replay<'_> {
             return Ok(Ok(object));
         }
         let temporary = process::temporary_name(&object);
+        if !toolchain.obfuscation.is_empty() {
+            let obfuscated = ObfuscatedCompile {
+                program: &toolchain.program,
+                arguments: &[toolchain.arguments.as_slice(), &arguments].concat(),
+                file: &compile.file,
+                cwd: &self.src.join(&compile.cwd),
+                passes: &toolchain.obfuscation,
+                seed: 0,
+                seconds: self.limits.seconds,
+                memory_kib: self.limits.memory_kib,
+            };
+            if let Err(output) = obfuscated.run(&temporary)? {
+                return Ok(Err(output));
+            }
+            fs::rename(&temporary, &object).at(&object)?;
+            return Ok(Ok(object));
+        }
         let mut command = self.command(compile, toolchain);
         command.args(&arguments).arg("-c").arg(&compile.file);
         let output = process::output(command.arg("-o").arg(&temporary))?;

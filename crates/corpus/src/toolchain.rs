@@ -6,6 +6,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::obfuscate::Obfuscation;
 use crate::process;
 
 /// A processor and the kind of file that is built for it.
@@ -193,6 +194,9 @@ pub struct Toolchain {
     /// What it does differently from the usual.
     #[serde(default)]
     pub variants: BTreeSet<Variant>,
+    /// What obfuscates it on its way.
+    #[serde(default)]
+    pub obfuscation: Vec<Obfuscation>,
     /// Whether LLVM IR is kept beside the listings.
     #[serde(default)]
     pub ir: bool,
@@ -206,6 +210,9 @@ impl fmt::Display for Toolchain {
         }
         for variant in &self.variants {
             write!(f, "+{}", variant.name())?;
+        }
+        if !self.obfuscation.is_empty() {
+            write!(f, "+{}", Obfuscation::join(&self.obfuscation))?;
         }
         Ok(())
     }
@@ -233,6 +240,10 @@ pub struct Matrix {
     /// What these do differently, all of it at once.
     #[serde(default)]
     pub variants: BTreeSet<Variant>,
+    /// Each of these gives toolchains of its own: passes of ours over LLVM IR,
+    /// joined as in `flatten+substitution`.
+    #[serde(default)]
+    pub obfuscations: Vec<String>,
     /// Whether clang's LLVM IR is kept beside the listings.
     #[serde(default)]
     pub ir: bool,
@@ -254,6 +265,7 @@ impl Default for Matrix {
             levels: all_levels(),
             targets: native(),
             variants: BTreeSet::new(),
+            obfuscations: Vec::new(),
             ir: false,
         }
     }
@@ -265,6 +277,13 @@ impl Matrix {
         if let Some(level) = self.levels.iter().find(|l| !LEVELS.contains(&l.as_str())) {
             let levels = LEVELS.join(", ");
             return Err(format!("{level:?} is no level; there are {levels}"));
+        }
+        for passes in &self.obfuscations {
+            Obfuscation::split_names(passes).map_err(|e| e.to_string())?;
+        }
+        let gcc = self.compilers.iter().any(|c| family(c) == Some("gcc"));
+        if gcc && !self.obfuscations.is_empty() {
+            return Err("gcc has no LLVM IR to obfuscate".to_owned());
         }
         if let Some(name) = self.compilers.iter().find(|c| family(c).is_none()) {
             return Err(format!(
@@ -283,22 +302,41 @@ impl Matrix {
             let possible = |target: &&Target| target.triplet().is_some() || name.starts_with("zig");
             for &target in self.targets.iter().filter(possible) {
                 match Driver::of(name, target) {
-                    Ok(driver) => all.extend(self.levels.iter().map(|level| Toolchain {
-                        compiler: driver.compiler.to_owned(),
-                        version: driver.version.clone(),
-                        level: level.clone(),
-                        program: driver.program.clone(),
-                        arguments: driver.arguments.clone(),
-                        target,
-                        variants: self.variants.clone(),
-                        // Only LLVM's own compilers have it.
-                        ir: self.ir && driver.compiler != "gcc",
-                    })),
+                    Ok(driver) => all.extend(self.of(&driver, target)),
                     Err(why) => absent.push(format!("{name} for {}: {why}", target.name())),
                 }
             }
         }
         (all, absent)
+    }
+}
+
+impl Matrix {
+    fn of(&self, driver: &Driver, target: Target) -> Vec<Toolchain> {
+        let plain = Vec::new();
+        let passes: Vec<Vec<Obfuscation>> = match self.obfuscations.as_slice() {
+            [] => vec![plain],
+            some => some
+                .iter()
+                .filter_map(|passes| Obfuscation::split_names(passes).ok())
+                .collect(),
+        };
+        let toolchain = |level: &String, passes: &Vec<Obfuscation>| Toolchain {
+            compiler: driver.compiler.to_owned(),
+            version: driver.version.clone(),
+            level: level.clone(),
+            program: driver.program.clone(),
+            arguments: driver.arguments.clone(),
+            target,
+            variants: self.variants.clone(),
+            obfuscation: passes.clone(),
+            // Only LLVM's own compilers have it.
+            ir: self.ir && driver.compiler != "gcc",
+        };
+        let levels = self.levels.iter();
+        levels
+            .flat_map(|level| passes.iter().map(move |p| toolchain(level, p)))
+            .collect()
     }
 }
 

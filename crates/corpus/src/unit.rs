@@ -12,6 +12,7 @@ use crate::dwarf::{self, Subprogram};
 use crate::error::{At as _, Error, Result};
 use crate::link::Linked;
 use crate::manifest::Package;
+use crate::obfuscate::Obfuscation;
 use crate::replay::stable_root;
 use crate::row::Row;
 use crate::source::{self, Definition, SourceFile};
@@ -242,7 +243,7 @@ pub(crate) fn rows(
             arch: toolchain.target.arch().to_owned(),
             format: toolchain.target.container().name().to_owned(),
             variants: toolchain.variants(),
-            obfuscation: String::new(),
+            obfuscation: Obfuscation::join(&toolchain.obfuscation),
             alignment: align.name().to_owned(),
             ir: ir.get(&(subprogram.unit.clone(), name.clone())).cloned(),
             function_id: hash16(&[&package.name, file, &line.to_string(), name]),

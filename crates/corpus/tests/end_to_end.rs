@@ -361,7 +361,8 @@ fn every_installed_target_gives_the_same_functions() {
     let manifest = format!(
         "schema = 1\nsuite = \"none\"\n\
          [[toolchain]]\ncompilers = [\"gcc-12\", \"clang-14\", \"zig\"]\nlevels = [\"O1\"]\ntargets = [{}]\n\
-         [[toolchain]]\ncompilers = [\"clang-14\"]\nlevels = [\"O1\"]\nvariants = [\"frame-pointer\", \"no-pie\"]\nir = true\n{}",
+         [[toolchain]]\ncompilers = [\"clang-14\"]\nlevels = [\"O1\"]\nvariants = [\"frame-pointer\", \"no-pie\"]\nir = true\n\
+         [[toolchain]]\ncompilers = [\"clang-14\"]\nlevels = [\"O1\"]\nobfuscations = [\"flatten\", \"split+bogus\"]\n{}",
         targets.join(", "),
         package(&sources, "gamma", "train", &files),
     );
@@ -384,12 +385,7 @@ fn every_installed_target_gives_the_same_functions() {
     let rows = read_rows(&corpus.rows_dir()).unwrap();
     for toolchain in &toolchains {
         let name = toolchain.to_string();
-        let of_it = |row: &&Row| {
-            row.compiler == toolchain.compiler
-                && row.arch == toolchain.target.arch()
-                && row.format == toolchain.target.container().name()
-                && row.variants == toolchain.variants()
-        };
+        let of_it = |row: &&Row| row.toolchain() == name;
         let unit: Vec<&Row> = rows.iter().filter(of_it).collect();
         let names: BTreeSet<&str> = unit.iter().map(|r| r.name.as_str()).collect();
         assert_eq!(
