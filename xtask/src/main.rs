@@ -4,6 +4,7 @@
 //! cargo xtask test               formatting, clippy, every test
 //! cargo xtask libtorch           libtorch for the training crate, into target/libtorch
 //! cargo xtask minilm             the text encoder, into target/minilm
+//! cargo xtask nats               nats-server for the tests of the queue, into target/nats
 //! cargo xtask train RECIPE ...   build and run binscribe-train
 //! cargo xtask fuzz --seconds N   every target of fuzz/, N seconds each
 //! cargo xtask discovery          how well functions are found, as a table
@@ -26,6 +27,7 @@ Tasks:
   test                   formatting, clippy with warnings denied, every test
   libtorch               fetch libtorch for the training crate into target/libtorch
   minilm                 fetch the text encoder into target/minilm
+  nats                   fetch nats-server into target/nats
   train RECIPE [ARGS]    build binscribe-train and run it with its libraries
   fuzz [--seconds N]     run every target of fuzz/ for N seconds (60), from the
                          fixtures and what earlier runs found
@@ -63,6 +65,7 @@ fn dispatch(arguments: &[OsString]) -> Result<()> {
         Some("test") => test(&root),
         Some("libtorch") => fetch::libtorch(&root).map(|_| ()),
         Some("minilm") => fetch::minilm(&root).map(|_| ()),
+        Some("nats") => fetch::nats(&root).map(|_| ()),
         Some("train") => train(&root, rest),
         Some("fuzz") => fuzz(&root, rest),
         Some("discovery") => discovery::discovery(&root, rest),
@@ -91,7 +94,8 @@ fn test(root: &Path) -> Result<()> {
     run(cargo(root)
         .args(["test", "--workspace"])
         .envs(environment)
-        .envs(setup::tests(root)))
+        .envs(setup::tests(root))
+        .env("BINSCRIBE_NATS_SERVER", fetch::nats(root)?))
 }
 
 fn train(root: &Path, arguments: &[OsString]) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::apt::quietly;
 use crate::{Result, fetch};
 
 /// Debian's packages, by a program that each brings.
-const PACKAGES: [(&str, &[&str]); 11] = [
+const PACKAGES: [(&str, &[&str]); 10] = [
     ("gcc-12", &["gcc-12"]),
     ("g++-12", &["g++-12"]),
     ("clang-14", &["clang-14"]),
@@ -17,7 +17,6 @@ const PACKAGES: [(&str, &[&str]); 11] = [
     ("ld64.lld-19", &["lld-19"]),
     ("strip", &["binutils"]),
     ("dpkg-source", &["dpkg-dev"]),
-    ("nats-server", &["nats-server"]),
     (
         "aarch64-linux-gnu-gcc-12",
         &["gcc-12-aarch64-linux-gnu", "libc6-dev-arm64-cross"],

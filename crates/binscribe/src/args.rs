@@ -455,6 +455,8 @@ Examples:
   binscribe corpus build                       every package of the manifest
   binscribe corpus build zlib --corpus corpus
   binscribe corpus build zlib --toolchain 'clang-*-O2*'
+  binscribe corpus build --queue nats://head:4222 --store s3://rows/mine
+  binscribe corpus build --shard auto --store /shared/mine        a Slurm array
 
 Needs the compilers that the manifest names (gcc-12 and clang-14 if it names
 none) and what the packages themselves are built with. Compiles that fail are
@@ -467,6 +469,24 @@ Examples:
   binscribe corpus stats --table pairs         as in Table 1 of the MLM paper
   binscribe corpus stats --table lengths --plots pictures")]
     Stats(CorpusStats),
+    /// Make units that `corpus build --queue` published, on any machine.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus worker --queue nats://head:4222 --store s3://rows/mine
+  binscribe corpus worker --queue nats://a:4222,nats://b:4222 --store /shared \\
+      --idle-exit 120
+
+The compilers of the manifest have to be installed in the same versions. Ctrl-C
+hands back what is not finished; a worker that is killed loses its unit to
+another after a minute.")]
+    Worker(CorpusWorker),
+    /// Say how far a queue is, and what failed in it.
+    #[command(after_help = "\
+Examples:
+  binscribe corpus queue status --queue nats://head:4222
+  binscribe corpus queue poison --queue nats://head:4222    failed five times
+  binscribe corpus queue forgive KEY --queue nats://head:4222")]
+    Queue(CorpusQueue),
     /// Say in English what each function does: by its comment, and by asking a
     /// model.
     #[command(after_help = "\
@@ -601,6 +621,84 @@ pub(crate) struct CorpusBuild {
     /// which functions are found or listed has changed.
     #[arg(long)]
     pub(crate) again: bool,
+    /// Let workers (`corpus worker`) make the units, by way of these NATS
+    /// servers with JetStream.
+    #[arg(long, value_name = "URL,...", requires = "store", conflicts_with_all = ["again", "shard"])]
+    pub(crate) queue: Option<String>,
+    /// The queue's name there.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "corpus",
+        requires = "queue"
+    )]
+    pub(crate) queue_name: String,
+    /// Where units and rows are kept for other machines: a directory, or
+    /// s3://BUCKET/DIR, gs://BUCKET/DIR, az://CONTAINER/DIR. Units that are
+    /// there are not made again.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// Make only this share of the units, counted from 0, and no rows: 0/8, or
+    /// auto in an array of Slurm, auto/8 in an indexed job of Kubernetes. The
+    /// same command without it then makes the rows.
+    #[arg(long, value_name = "I/N", conflicts_with = "again")]
+    pub(crate) shard: Option<binscribe_corpus::Shard>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusWorker {
+    /// NATS servers with JetStream.
+    #[arg(long, value_name = "URL,...")]
+    pub(crate) queue: String,
+    /// The queue's name there.
+    #[arg(long, value_name = "NAME", default_value = "corpus")]
+    pub(crate) queue_name: String,
+    /// Where units are put: what `corpus build --queue` was given.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: String,
+    /// The directory to work in; what it holds is used again.
+    #[arg(long, value_name = "DIR", default_value = "corpus")]
+    pub(crate) corpus: PathBuf,
+    /// End after so many units.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// End when there was nothing to do for so long.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) idle_exit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorpusQueue {
+    #[command(subcommand)]
+    pub(crate) what: QueueAction,
+    /// NATS servers with JetStream.
+    #[arg(
+        long,
+        value_name = "URL,...",
+        global = true,
+        default_value = "nats://localhost:4222"
+    )]
+    pub(crate) queue: String,
+    /// The queue's name there.
+    #[arg(long, value_name = "NAME", global = true, default_value = "corpus")]
+    pub(crate) queue_name: String,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueAction {
+    /// How many units wait, run, are done and are set aside.
+    Status,
+    /// The units that failed five times, and why.
+    Poison,
+    /// Let a unit that was set aside be published again.
+    Forgive {
+        /// Its key.
+        key: String,
+    },
+    /// Remove the queue and all that is in it.
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

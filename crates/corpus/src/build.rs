@@ -277,6 +277,32 @@ impl Corpus {
         Ok(effort)
     }
 
+    /// Puts the rows of the named packages (all if none is named) together from
+    /// the units that are there, whoever made them. Nothing is compiled.
+    pub fn assemble_units(
+        &self,
+        names: &[String],
+        toolchains: &[Toolchain],
+        watch: Watch<'_>,
+    ) -> Result<Effort> {
+        let mut effort = Effort::default();
+        for package in self.manifest.select(names)? {
+            let keys = toolchains.iter().map(|t| self.unit_key(package, t));
+            let units: Vec<PathBuf> = keys
+                .map(|key| self.units_dir().join(format!("{key}.parquet")))
+                .filter(|unit| unit.exists())
+                .collect();
+            let path = self.rows_dir().join(format!("{}.parquet", package.name));
+            let key = self.rows_key(package, toolchains);
+            let complete = units.len() == toolchains.len();
+            match self.assemble(package, &units, &path, &key, complete, watch) {
+                Ok(rows) => effort.rows += rows,
+                Err(error) => watch.failed(package, error.to_string()),
+            }
+        }
+        Ok(effort)
+    }
+
     fn build_package(
         &self,
         package: &Package,

@@ -114,6 +114,30 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// An object store could not be opened, read or written.
+    #[error("{url}: {reason}")]
+    Store {
+        /// The store or the object, without credentials.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The servers of a work queue could not be reached, or refused.
+    #[error("the queue {queue} could not {doing}: {reason}")]
+    Queue {
+        /// The queue's name and servers, without credentials.
+        queue: String,
+        /// What was to be done.
+        doing: String,
+        /// Why.
+        reason: String,
+    },
+    /// A unit or a queue has a name that cannot be part of a subject and a path.
+    #[error("{0:?} cannot be a name: use 1 to 200 letters, digits, `-` and `_`")]
+    Name(String),
+    /// A share of the units was asked for that makes no sense.
+    #[error("{0}")]
+    Shard(String),
     /// The build was asked to stop; what is finished is kept.
     #[error("stopped; a later run goes on from here")]
     Stopped,

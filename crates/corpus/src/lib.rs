@@ -45,14 +45,17 @@ mod manifest;
 mod obfuscate;
 mod plot;
 mod process;
+mod queue;
 mod record;
 mod replay;
 mod row;
 mod source;
 mod stats;
+mod store;
 mod toolchain;
 mod unit;
 mod verify;
+mod worker;
 
 pub use build::{Corpus, Effort, Event, Unit, Watch};
 pub use error::{Error, Result};
@@ -61,8 +64,11 @@ pub use obfuscate::{
     InvalidIr, OBFUSCATIONS, Obfuscated, ObfuscatedCompile, Obfuscation, ObfuscationReport,
     UnknownObfuscation, Unobfuscated, obfuscate,
 };
+pub use queue::{Added, Claim, Poison, QueueOptions, QueueStatus, Reason, WorkQueue};
 pub use row::{Row, read_rows, write_rows};
 pub use stats::{Histogram, Lengths, PackageStats, Stats};
+pub use store::Store;
 pub use toolchain::{COMPILERS, Container, LEVELS, Matrix, Target, Toolchain, Variant};
 pub use unit::{Align, UnitStats};
 pub use verify::{Fault, Verdict, verify};
+pub use worker::{Shard, WorkEvent, Worked, Worker, unit_name};

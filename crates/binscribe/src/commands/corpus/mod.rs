@@ -2,6 +2,7 @@
 
 mod explain;
 mod export;
+mod many;
 mod review;
 mod show;
 mod stats;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use binscribe_corpus::explain::{SourceFunction, sample};
-use binscribe_corpus::{Corpus, Event, Manifest, Toolchain, Watch};
+use binscribe_corpus::{Corpus, Event, Manifest, Store, Toolchain, Watch};
 use indicatif::ProgressBar;
 
 use crate::args;
@@ -26,6 +27,8 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
             follow(|watch| corpus.fetch(&args.packages, watch))
         }
         args::Corpus::Build(args) => build(args),
+        args::Corpus::Worker(args) => many::work(args),
+        args::Corpus::Queue(args) => many::queue(args),
         args::Corpus::Stats(args) => stats::run(args),
         args::Corpus::Show(args) => show::run(args),
         args::Corpus::Verify { corpus, format } => verify::run(corpus, format.format),
@@ -52,10 +55,29 @@ fn build(args: &args::CorpusBuild) -> Result<()> {
         bail!("no compiler of the manifest is installed: apt-get install gcc-12 clang-14");
     }
     let names = &args.corpus.packages;
+    let store = args
+        .store
+        .as_ref()
+        .map(|url| Store::open(url))
+        .transpose()?;
+    if let Some(shard) = args.shard {
+        return follow(|watch| many::by_shard(&corpus, args, &toolchains, shard, watch));
+    }
+    if let Some(queue) = &args.queue {
+        many::by_queue(&corpus, args, &toolchains, queue)?;
+    } else if let Some(store) = &store {
+        many::take_in(&corpus, &corpus.units(names, &toolchains)?, store)?;
+    }
     let effort = follow(|watch| {
+        if args.queue.is_some() {
+            return corpus.assemble_units(names, &toolchains, watch);
+        }
         corpus.fetch(names, watch)?;
         corpus.build(names, &toolchains, args.again, watch)
     })?;
+    if let Some(store) = &store {
+        many::put_rows(&corpus, names, store)?;
+    }
     if let Some(share) = effort.compiler_share() {
         note(&format!(
             "{} rows of {} units in {:.0} s, {:.0} rows a second; compilers had {:.0} % of the time",
@@ -94,6 +116,10 @@ fn rows_of(directory: &Path) -> Result<PathBuf> {
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn watch_for_ctrl_c() -> Result<()> {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if WATCHED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
