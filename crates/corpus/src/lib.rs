@@ -51,7 +51,7 @@ mod unit;
 
 pub use build::{Corpus, Event, Watch};
 pub use error::{Error, Result};
-pub use manifest::{Manifest, Package, Split};
+pub use manifest::{Category, Manifest, Package, Size, Split};
 pub use row::{Row, read_rows, write_rows};
 pub use stats::{PackageStats, Stats};
 pub use toolchain::{COMPILERS, LEVELS, Toolchain};
