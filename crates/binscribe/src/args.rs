@@ -453,6 +453,7 @@ Example:
     #[command(after_help = "\
 Examples:
   binscribe corpus build                       every package of the manifest
+  binscribe corpus build --manifest recipes/corpus/packages.toml --size small
   binscribe corpus build zlib --corpus corpus
   binscribe corpus build zlib --toolchain 'clang-*-O2*'
   binscribe corpus build --queue nats://head:4222 --store s3://rows/mine
@@ -603,6 +604,10 @@ pub(crate) struct CorpusArgs {
         default_value = "recipes/corpus/default.toml"
     )]
     pub(crate) manifest: PathBuf,
+    /// Only its packages and toolchains for a corpus of this size: small,
+    /// standard or full [default: full].
+    #[arg(long)]
+    pub(crate) size: Option<binscribe_corpus::Size>,
 }
 
 #[derive(Debug, Args)]

@@ -183,7 +183,7 @@ pub(crate) fn unpack(package: &Package, sources: &Path, into: &Path) -> Result<(
         Command::new("dpkg-source")
             // The pinned digest of the .dsc, which holds those of the rest,
             // says more than a signature by a key that may not be installed.
-            .args(["--no-check", "-x"])
+            .args(["--no-check", "--no-copy", "-x"])
             .arg(sources.join(dsc))
             .arg(&temporary),
     )?;
@@ -225,6 +225,11 @@ mod tests {
             name: "p".into(),
             version: "1".into(),
             split: crate::Split::Train,
+            category: None,
+            size: crate::Size::default(),
+            labels: vec![],
+            paper: None,
+            needs: vec![],
             license: "MIT".into(),
             build: vec![],
             exclude: vec![],

@@ -59,7 +59,7 @@ mod worker;
 
 pub use build::{Corpus, Effort, Event, Unit, Watch};
 pub use error::{Error, Result};
-pub use manifest::{Manifest, Package, Split};
+pub use manifest::{Category, Manifest, Package, Size, Split};
 pub use obfuscate::{
     InvalidIr, OBFUSCATIONS, Obfuscated, ObfuscatedCompile, Obfuscation, ObfuscationReport,
     UnknownObfuscation, Unobfuscated, obfuscate,

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,105 @@ impl fmt::Display for Split {
     }
 }
 
+/// What a package is for, in the words of the papers' tasks: crypto and protocol
+/// identification are judged on packages of these categories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// Ciphers, hashes, signatures, and the arithmetic of large numbers below them.
+    Crypto,
+    /// Clients, servers and libraries of network protocols.
+    Protocol,
+    /// Packers and archives.
+    Compression,
+    /// Images and sound.
+    Media,
+    /// Formats of text and data, and languages.
+    Parsing,
+    /// Command-line tools, event loops and databases.
+    System,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: [Category; 6] = [
+        Category::Crypto,
+        Category::Protocol,
+        Category::Compression,
+        Category::Media,
+        Category::Parsing,
+        Category::System,
+    ];
+
+    /// The word used in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Category::Crypto => "crypto",
+            Category::Protocol => "protocol",
+            Category::Compression => "compression",
+            Category::Media => "media",
+            Category::Parsing => "parsing",
+            Category::System => "system",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How large a corpus is to be. A package of one size is in all larger ones.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Size {
+    /// For trying things out: minutes on a desktop machine.
+    #[default]
+    Small,
+    /// What models are trained on and judged by.
+    Standard,
+    /// Everything, large projects included.
+    Full,
+}
+
+impl Size {
+    /// All of them, each holding the ones before it.
+    pub const ALL: [Size; 3] = [Size::Small, Size::Standard, Size::Full];
+
+    /// The word used in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Size::Small => "small",
+            Size::Standard => "standard",
+            Size::Full => "full",
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Size {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Size> {
+        Size::ALL
+            .into_iter()
+            .find(|size| size.as_str() == word)
+            .ok_or_else(|| {
+                Error::Manifest(format!(
+                    "{word:?} is not a size: take small, standard or full"
+                ))
+            })
+    }
+}
+
 /// The packages of a corpus, as a TOML file lists them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +163,24 @@ pub struct Package {
     pub version: String,
     /// The side of the experiment that it is on.
     pub split: Split,
+    /// What it is for, where the manifest says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+    /// The smallest size of corpus that it is in.
+    #[serde(default)]
+    pub size: Size,
+    /// What the package as a whole implements, such as `mqtt` or `http`: the
+    /// answers of protocol categorisation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// The paper whose data set it is in: `asm-source-mlm` marks the seven
+    /// projects of that paper's Table 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<String>,
+    /// Debian packages that must be installed for its build to be recorded,
+    /// beyond a C compiler, make and Perl.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Its licence as an SPDX expression, or the nearest to one.
     pub license: String,
     /// Shell lines that build it, run in the unpacked source with `CC` set to
@@ -139,6 +257,14 @@ impl Manifest {
         }
     }
 
+    /// Only the packages of a corpus of this size.
+    #[must_use]
+    pub fn sized(mut self, size: Size) -> Manifest {
+        self.packages.retain(|package| package.size <= size);
+        self.toolchains.retain(|matrix| matrix.size <= size);
+        self
+    }
+
     /// The packages with these names, in the manifest's order; all of them if
     /// `names` is empty.
     pub fn select(&self, names: &[String]) -> Result<Vec<&Package>> {
@@ -187,24 +313,165 @@ mod tests {
         assert!(Manifest::parse(&text("zlib", "a/b")).is_err());
     }
 
+    fn shipped() -> Manifest {
+        Manifest::parse(include_str!("../../../recipes/corpus/packages.toml")).unwrap()
+    }
+
+    fn default_manifest() -> Manifest {
+        Manifest::parse(include_str!("../../../recipes/corpus/default.toml")).unwrap()
+    }
+
     #[test]
-    fn the_default_manifest_is_valid_and_pins_everything() {
-        let text = include_str!("../../../recipes/corpus/default.toml");
-        let manifest = Manifest::parse(text).unwrap();
-        for package in &manifest.packages {
-            assert!(package.files.len() >= 2, "{} pins no files", package.name);
-            assert!(package.files.values().all(|d| d.len() == 64));
-            assert!(!package.build.is_empty());
-        }
-        for split in [Split::Train, Split::Validation, Split::Test] {
+    fn the_shipped_manifests_pin_everything() {
+        for package in [default_manifest(), shipped()]
+            .iter()
+            .flat_map(|m| &m.packages)
+        {
+            let name = &package.name;
+            assert!(package.files.len() >= 2, "{name} pins no files");
+            let hex = |d: &String| d.len() == 64 && d.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(package.files.values().all(hex), "{name}");
+            // The version of a source package without its epoch names its .dsc.
+            let version = package.version.rsplit(':').next().unwrap();
             assert!(
-                manifest
-                    .packages
-                    .iter()
-                    .filter(|p| p.split == split)
-                    .count()
-                    >= 3
+                package.files.contains_key(&format!("{name}_{version}.dsc")),
+                "{name} pins another version's files"
             );
+            assert!(!package.build.is_empty() && !package.license.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_default_manifest_has_packages() {
+        let manifest = default_manifest();
+        for split in [Split::Train, Split::Validation, Split::Test] {
+            let of_split = |p: &&Package| p.split == split;
+            assert!(manifest.packages.iter().filter(of_split).count() >= 3);
+        }
+    }
+
+    #[test]
+    fn the_package_list_builds_on_the_default_manifest() {
+        let shipped = shipped();
+        for old in &default_manifest().packages {
+            let new = shipped
+                .packages
+                .iter()
+                .find(|p| p.name == old.name)
+                .unwrap_or_else(|| panic!("{} is gone", old.name));
+            // A model trained on one list is judged on packages of the other.
+            assert_eq!(new.split, old.split, "{}", old.name);
+            assert_eq!(new.fingerprint(), old.fingerprint(), "{}", old.name);
+        }
+    }
+
+    #[test]
+    fn categories_are_learned_from_some_packages_and_judged_on_others() {
+        for size in Size::ALL {
+            let manifest = shipped().sized(size);
+            let mut seen = std::collections::BTreeSet::new();
+            for package in &manifest.packages {
+                let category = package
+                    .category
+                    .unwrap_or_else(|| panic!("{} has no category", package.name));
+                seen.insert((category, package.split));
+            }
+            for category in Category::ALL {
+                for split in [Split::Train, Split::Test] {
+                    assert!(
+                        seen.contains(&(category, split)),
+                        "no {category} package in the {split} part of {size}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_hold_one_another() {
+        let count = |size| shipped().sized(size).packages.len();
+        assert!(count(Size::Small) < count(Size::Standard));
+        assert!(count(Size::Standard) < count(Size::Full));
+        assert_eq!(count(Size::Full), shipped().packages.len());
+        // A list that names no sizes is whole at every one.
+        let all = default_manifest().packages.len();
+        assert_eq!(default_manifest().sized(Size::Small).packages.len(), all);
+        assert_eq!("full".parse::<Size>().unwrap(), Size::Full);
+        assert!("huge".parse::<Size>().is_err());
+    }
+
+    /// Jiang, Li and Liu, "Learning assembly and source code semantics with
+    /// masked language modeling", Table 1.
+    #[test]
+    fn the_seven_projects_of_the_masked_language_model_paper_are_standard() {
+        let manifest = shipped().sized(Size::Standard);
+        let mut names: Vec<&str> = manifest
+            .packages
+            .iter()
+            .filter(|p| p.paper.as_deref() == Some("asm-source-mlm"))
+            .map(|p| p.name.as_str())
+            .collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "binutils",
+                "coreutils",
+                "curl",
+                "diffutils",
+                "findutils",
+                "libtomcrypt",
+                "sqlite3"
+            ]
+        );
+    }
+
+    #[test]
+    fn packages_of_one_family_are_in_one_split() {
+        let manifest = shipped();
+        // Each shares code with the others of its row: gnulib, a bignum
+        // library, the reference code of a codec, or a fork.
+        let families: &[&[&str]] = &[
+            &[
+                "binutils",
+                "coreutils",
+                "diffutils",
+                "findutils",
+                "gawk",
+                "grep",
+                "gzip",
+                "sed",
+            ],
+            &["libtomcrypt", "libtommath", "wolfssl"],
+            &["gmp", "nettle"],
+            &["libzstd", "lz4"],
+            &["hiredis", "redis"],
+            &["flac", "libvorbis", "opus", "speex"],
+        ];
+        for family in families {
+            let splits: std::collections::BTreeSet<Split> = manifest
+                .packages
+                .iter()
+                .filter(|p| family.contains(&p.name.as_str()))
+                .map(|p| p.split)
+                .collect();
+            assert_eq!(splits.len(), 1, "{family:?}");
+        }
+    }
+
+    #[test]
+    fn protocols_in_the_test_part_are_told_apart_and_mostly_learned() {
+        let labels = |split| -> std::collections::BTreeSet<String> {
+            let manifest = shipped().sized(Size::Standard);
+            let packages = manifest.packages.into_iter().filter(|p| p.split == split);
+            packages.flat_map(|p| p.labels).collect()
+        };
+        let (train, test) = (labels(Split::Train), labels(Split::Test));
+        assert!(train.intersection(&test).count() >= 4, "{train:?} {test:?}");
+        for package in shipped().packages {
+            if package.category == Some(Category::Protocol) {
+                assert!(!package.labels.is_empty(), "{}", package.name);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::manifest::Size;
 use crate::obfuscate::Obfuscation;
 use crate::process;
 
@@ -247,6 +248,9 @@ pub struct Matrix {
     /// Whether clang's LLVM IR is kept beside the listings.
     #[serde(default)]
     pub ir: bool,
+    /// The smallest corpus that these toolchains belong to.
+    #[serde(default)]
+    pub size: Size,
 }
 
 fn all_levels() -> Vec<String> {
@@ -267,6 +271,7 @@ impl Default for Matrix {
             variants: BTreeSet::new(),
             obfuscations: Vec::new(),
             ir: false,
+            size: Size::default(),
         }
     }
 }

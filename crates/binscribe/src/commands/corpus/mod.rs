@@ -154,7 +154,11 @@ fn open(args: &args::CorpusArgs) -> Result<Corpus> {
             args.manifest.display()
         );
     }
-    Ok(Corpus::open(&args.corpus, Manifest::load(&args.manifest)?)?)
+    let mut manifest = Manifest::load(&args.manifest)?;
+    if let Some(size) = args.size {
+        manifest = manifest.sized(size);
+    }
+    Ok(Corpus::open(&args.corpus, manifest)?)
 }
 
 fn follow<T>(work: impl Fn(Watch<'_>) -> binscribe_corpus::Result<T>) -> Result<T> {
