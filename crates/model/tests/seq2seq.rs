@@ -91,7 +91,7 @@ fn random_weights(config: &Seq2SeqConfig) -> Weights {
 fn directory(config: &Seq2SeqConfig) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let to = |name: &str| dir.path().join(name);
-    let texts = SOURCES.iter().map(|source| *source);
+    let texts = SOURCES.iter().copied();
     let tokenizer = PieceTokenizer::train(texts, config.vocab_size).unwrap();
     tokenizer.save(&to("tokenizer.json")).unwrap();
     config.save(&to("config.json")).unwrap();

@@ -210,7 +210,7 @@ fn a_toy_language_is_learned_and_a_run_that_was_stopped_ends_with_the_same_bits(
     let line = |row: &Row| {
         serde_json::json!({"messages": [
             {"role": "user", "content": format!("What is it?\n```c\n{}\n```", row.source)},
-            {"role": "assistant", "content": "It does something."},
+            {"role": "assistant", "content": "Prints the timer of a stream."},
         ]})
     };
     let lines: Vec<String> = self::rows()
@@ -221,12 +221,12 @@ fn a_toy_language_is_learned_and_a_run_that_was_stopped_ends_with_the_same_bits(
     std::fs::write(&file, lines.join("\n")).unwrap();
     taught.pairs = Some(file);
     taught.stages = Seq2SeqStages::Finetune;
-    taught.recipe.seq2seq.finetune.schedule.steps = 30;
+    taught.recipe.seq2seq.finetune.schedule.steps = 60;
     let outcome = train_seq2seq(&taught, &AtomicBool::new(false), &mut |_| {});
     assert_eq!(outcome.unwrap(), Outcome::Finished);
     let model = Seq2Seq::load(&taught.run.join("model")).unwrap();
     assert_eq!(
         model.generate(&sources[..2]).unwrap(),
-        ["It does something."; 2]
+        ["Prints the timer of a stream."; 2]
     );
 }

@@ -3,9 +3,13 @@
 use std::fmt::Write as _;
 
 use binscribe_model::Seq2SeqConfig;
+use binscribe_model::text::shorten;
 
 use super::recipe::Seq2SeqRecipe;
 use super::run::Metrics;
+
+/// Characters of an example that are shown.
+const CELL: usize = 160;
 
 /// The text of `README.md`. Every number in it is of this run.
 pub(super) fn write(metrics: &Metrics, config: &Seq2SeqConfig, recipe: &Seq2SeqRecipe) -> String {
@@ -97,8 +101,8 @@ pub(super) fn write(metrics: &Metrics, config: &Seq2SeqConfig, recipe: &Seq2SeqR
             card,
             "| `{}` | {} | {} |",
             escaped(&example.function),
-            escaped(&example.written),
-            escaped(&example.reference)
+            escaped(&shorten(&example.written, CELL)),
+            escaped(&shorten(&example.reference, CELL))
         );
     }
     card.push_str(
