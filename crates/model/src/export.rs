@@ -6,6 +6,8 @@
 //! 8-bit integers with one scale a column, the activations are quantised while
 //! the graph runs. Embedding tables are 8-bit integers with one scale a row.
 
+mod seq2seq;
+
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -13,6 +15,8 @@ use serde::Deserialize;
 
 use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
+
+pub use seq2seq::export_seq2seq;
 
 /// How the numbers of a graph are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +81,7 @@ pub fn export_assembly(
     let ids = e.graph.input("input_ids", DataType::Int64, &dims);
     let instructions = e.graph.input("instruction_ids", DataType::Int64, &dims);
     let mask = e.mask(&dims);
-    let rotary = e.rotary(&ids, config);
+    let rotary = e.rotary(&ids, config.max_tokens, config.rotary_base);
 
     let table = e
         .weights
@@ -92,7 +96,7 @@ pub fn export_assembly(
             .weights
             .get(&name("attention.qkv.weight"), &[3 * hidden, hidden])?;
         let h = e.qkv(&h, qkv, None);
-        let h = e.attention(h, Some(&rotary), &mask);
+        let h = e.attention(h, Some(&rotary), Some(&mask));
         let h = e.linear(&h, &name("attention.out"), [hidden, hidden])?;
         x = e.graph.op("Add", &[&x, &h]);
         let h = e.layer_norm(&x, &name("norm2"))?;
@@ -155,7 +159,7 @@ pub fn export_text(
             bias.extend(e.weights.get(&format!("{part}.bias"), &[hidden])?);
         }
         let h = e.qkv(&x, qkv, Some(bias));
-        let h = e.attention(h, None, &mask);
+        let h = e.attention(h, None, Some(&mask));
         let h = e.linear(&h, &name("attention.output.dense"), [hidden, hidden])?;
         let h = e.graph.op("Add", &[&x, &h]);
         x = e.layer_norm(&h, &name("attention.output.LayerNorm"))?;
@@ -265,21 +269,30 @@ impl Exporter<'_> {
         self.graph.op("Slice", &[table, &zero, tokens, &zero])
     }
 
-    fn rotary(&mut self, ids: &str, config: &Config) -> Rotary {
-        let half = config.head_size() / 2;
-        let angles: Vec<f64> = (0..config.max_tokens)
+    fn rotary(&mut self, ids: &str, max_tokens: usize, base: f32) -> Rotary {
+        let Rotary { cos, sin } = self.rotary_tables(max_tokens, base);
+        let tokens = self.token_count(ids);
+        Rotary {
+            cos: self.first_rows(&cos, &tokens),
+            sin: self.first_rows(&sin, &tokens),
+        }
+    }
+
+    /// Cosines and sines of all positions, `[max_tokens, head / 2]`.
+    fn rotary_tables(&mut self, max_tokens: usize, base: f32) -> Rotary {
+        let head = self.hidden / self.heads;
+        let half = head / 2;
+        let angles: Vec<f64> = (0..max_tokens)
             .flat_map(|position| {
                 (0..half).map(move |i| {
-                    let exponent = -2.0 * i as f64 / config.head_size() as f64;
-                    position as f64 * f64::from(config.rotary_base).powf(exponent)
+                    let exponent = -2.0 * i as f64 / head as f64;
+                    position as f64 * f64::from(base).powf(exponent)
                 })
             })
             .collect();
-        let tokens = self.token_count(ids);
         let mut table = |f: fn(f64) -> f64| {
             let values: Vec<f32> = angles.iter().map(|a| f(*a) as f32).collect();
-            let table = self.graph.floats(&[config.max_tokens, half], &values);
-            self.first_rows(&table, &tokens)
+            self.graph.floats(&[max_tokens, half], &values)
         };
         Rotary {
             cos: table(f64::cos),
@@ -405,16 +418,27 @@ impl Exporter<'_> {
     }
 
     /// Multi-head attention over `[batch, tokens, 3 * hidden]`.
-    fn attention(&mut self, qkv: String, rotary: Option<&Rotary>, mask: &Mask) -> String {
+    fn attention(&mut self, qkv: String, rotary: Option<&Rotary>, mask: Option<&Mask>) -> String {
+        let [q, k, v] = self.heads_of(&qkv, rotary);
+        let k = self.graph.op_with("Transpose", &[&k], perm([0, 1, 3, 2]));
+        self.attend(&q, &k, &v, mask)
+    }
+
+    /// `[batch, tokens, n * hidden]` as `[batch, n * heads, tokens, head]`.
+    fn by_head(&mut self, x: &str, n: i64) -> String {
+        let head = (self.hidden / self.heads) as i64;
+        let g = &mut self.graph;
+        let shape = g.ints(&[0, 0, n * self.heads as i64, head]);
+        let x = g.op("Reshape", &[x, &shape]);
+        g.op_with("Transpose", &[&x], perm([0, 2, 1, 3]))
+    }
+
+    /// Queries, keys and values, `[batch, heads, tokens, head]` each.
+    fn heads_of(&mut self, qkv: &str, rotary: Option<&Rotary>) -> [String; 3] {
+        let qkv = self.by_head(qkv, 3);
         let head = self.hidden / self.heads;
         let heads = self.heads as i64;
         let g = &mut self.graph;
-        let axis = |axis| vec![("axis", Attribute::Int(axis))];
-        let perm = |perm: [i64; 4]| vec![("perm", Attribute::Ints(perm.to_vec()))];
-
-        let shape = g.ints(&[0, 0, 3 * heads, head as i64]);
-        let qkv = g.op("Reshape", &[&qkv, &shape]);
-        let qkv = g.op_with("Transpose", &[&qkv], perm([0, 2, 1, 3]));
         let sizes = g.ints(&[2 * heads, heads]);
         let [mut qk, v] = g.ops_with("Split", &[&qkv, &sizes], axis(1));
         if let Some(Rotary { cos, sin }) = rotary {
@@ -429,11 +453,19 @@ impl Exporter<'_> {
         }
         let sizes = g.ints(&[heads; 2]);
         let [q, k] = g.ops_with("Split", &[&qk, &sizes], axis(1));
-        let k = g.op_with("Transpose", &[&k], perm([0, 1, 3, 2]));
-        let scores = g.op("MatMul", &[&q, &k]);
-        let scores = g.op("Add", &[&scores, &mask.bias]);
+        [q, k, v]
+    }
+
+    /// What queries get of values, `[batch, tokens, hidden]`; the keys are
+    /// transposed.
+    fn attend(&mut self, q: &str, k: &str, v: &str, mask: Option<&Mask>) -> String {
+        let g = &mut self.graph;
+        let mut scores = g.op("MatMul", &[q, k]);
+        if let Some(mask) = mask {
+            scores = g.op("Add", &[&scores, &mask.bias]);
+        }
         let scores = g.op_with("Softmax", &[&scores], axis(-1));
-        let y = g.op("MatMul", &[&scores, &v]);
+        let y = g.op("MatMul", &[&scores, v]);
         let y = g.op_with("Transpose", &[&y], perm([0, 2, 1, 3]));
         let shape = g.ints(&[0, 0, self.hidden as i64]);
         g.op("Reshape", &[&y, &shape])
@@ -482,6 +514,14 @@ impl Exporter<'_> {
         g.output("embedding", &x, DataType::Float, &dims);
         self.graph.save(name, out)
     }
+}
+
+fn axis(axis: i64) -> Vec<(&'static str, Attribute)> {
+    vec![("axis", Attribute::Int(axis))]
+}
+
+fn perm(perm: [i64; 4]) -> Vec<(&'static str, Attribute)> {
+    vec![("perm", Attribute::Ints(perm.to_vec()))]
 }
 
 /// The largest quantised weight. Seven bits, as `reduce_range` of ONNX

@@ -1,12 +1,13 @@
 //! Model directories: a function's listing or an English text in, a unit
-//! vector out.
+//! vector out. Or a function's source in, a line of English out.
 //!
 //! - [`Model`]: a model directory, loaded; embeds listings and texts.
 //! - [`AsmTokenizer`] over [`chunks`] and [`words`]: the same code at training
 //!   and inference.
 //! - [`text`]: English as the text encoder is asked in it.
 //! - [`Config`]: the shape of an assembly encoder, as `config.json` holds it.
-//! - [`export`]: trained weights to the ONNX graphs that [`Model`] runs.
+//! - [`Seq2Seq`]: a model directory that writes; English for a function's source.
+//! - [`export`]: trained weights to the ONNX graphs that they run.
 //!
 //! ```
 //! let line = r#"lea     rdi, aUsage; "usage: %s""#;
@@ -21,6 +22,7 @@ mod error;
 pub mod export;
 mod model;
 mod onnx;
+mod seq2seq;
 pub mod text;
 mod tokenizer;
 
@@ -28,6 +30,10 @@ pub use chunks::{chunks, words};
 pub use config::Config;
 pub use error::{Error, Result};
 pub use model::{Model, default_dir};
+pub use seq2seq::{
+    Decoding, END, FIRST_SENTINEL, PAD, PieceTokenizer, SENTINELS, SMALLEST, START, Seq2Seq,
+    Seq2SeqConfig, source_words,
+};
 pub use tokenizer::{AsmTokenizer, Encoding};
 
 /// Writes under a temporary name and renames, so that a killed run leaves no

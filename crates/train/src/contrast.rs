@@ -372,6 +372,7 @@ fn text_loss(
 impl Stage for ContrastStage<'_> {
     const NAME: &'static str = "contrast";
     const PARTS: [&'static str; 2] = ["builds", "text"];
+    type Judgement = Scores;
 
     fn schedule(&self) -> &Schedule {
         &self.recipe.contrast.schedule

@@ -27,6 +27,18 @@ pub enum Error {
     /// The text encoder's tokenizer failed.
     #[error("text tokenizer: {0}")]
     TextTokenizer(String),
+    /// A line of a file of pairs cannot be read.
+    #[error(
+        "{}, line {line}: not a chat with a user's message and an assistant's; \
+         `corpus export --chat` writes them",
+        path.display()
+    )]
+    Pairs {
+        /// Which file.
+        path: PathBuf,
+        /// Which line.
+        line: usize,
+    },
     /// libtorch failed.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -24,7 +24,8 @@ pub(crate) struct Point {
 
 /// Writes `loss.csv` and `loss.svg`. `first` and `second` are the loss on
 /// tokens and on jump targets in stage 1, between builds and against texts in
-/// stage 2.
+/// stage 2; of a sequence-to-sequence model the loss on tokens and the share
+/// that is copied.
 pub(crate) fn write(run: &Path, points: &[Point]) -> Result<()> {
     let mut csv = "stage,step,seconds,tokens,learning_rate,gradient,loss,first,second\n".to_owned();
     for p in points {
@@ -50,16 +51,22 @@ pub(crate) fn write(run: &Path, points: &[Point]) -> Result<()> {
 type Value = fn(&Point) -> f64;
 
 fn draw(points: &[Point]) -> std::result::Result<String, Box<dyn std::error::Error>> {
-    const STAGES: [(&str, &str, &str); 2] = [
+    const STAGES: [(&str, &str, &str); 4] = [
         ("pretrain", "masked tokens", "jump targets"),
         ("contrast", "other build", "text"),
+        ("denoise", "hidden tokens", "share copied"),
+        ("finetune", "tokens", "share copied"),
     ];
+    let both = match points.first().map(|p| p.stage.as_str()) {
+        Some("denoise" | "finetune") => &STAGES[2..],
+        _ => &STAGES[..2],
+    };
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (960, 640)).into_drawing_area();
         root.fill(&WHITE)?;
-        for (area, (stage, first, second)) in root.split_evenly((2, 1)).iter().zip(STAGES) {
-            let points: Vec<&Point> = points.iter().filter(|p| p.stage == stage).collect();
+        for (area, (stage, first, second)) in root.split_evenly((2, 1)).iter().zip(both) {
+            let points: Vec<&Point> = points.iter().filter(|p| p.stage == *stage).collect();
             let last = points.last().map_or(1.0, |p| p.step as f64);
             let top = points
                 .iter()
@@ -73,8 +80,8 @@ fn draw(points: &[Point]) -> std::result::Result<String, Box<dyn std::error::Err
                 .build_cartesian_2d(0.0..last, 0.0..top)?;
             chart.configure_mesh().light_line_style(WHITE).draw()?;
             let series: [(&str, RGBColor, Value); 2] = [
-                (first, RGBColor(31, 119, 180), |p| p.first),
-                (second, RGBColor(255, 127, 14), |p| p.second),
+                (*first, RGBColor(31, 119, 180), |p| p.first),
+                (*second, RGBColor(255, 127, 14), |p| p.second),
             ];
             for (name, colour, value) in series {
                 chart

@@ -4,7 +4,8 @@
 //! in two stages, and tells what happens as [`Event`]s. [`Encoder`] is the
 //! assembly encoder and [`TextEncoder`] the English one, both on libtorch,
 //! which no other crate of binscribe knows. [`Dataset`] holds the corpus as
-//! tokens.
+//! tokens. [`train_seq2seq`] trains a model that explains sources in English,
+//! by a [`Seq2SeqRecipe`].
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
@@ -31,9 +32,11 @@ mod files;
 mod history;
 mod optimizer;
 mod parameters;
+mod plan;
 mod pretrain;
 mod recipe;
 mod run;
+mod seq2seq;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -49,6 +52,11 @@ pub use optimizer::Optimizer;
 pub use parameters::Parameters;
 pub use recipe::{Contrast, Pretrain, Recipe, Schedule, Shape, TokenizerRecipe, Validation};
 pub use run::{Request, Stages, train};
+pub use seq2seq::{
+    Denoise, Finetune, Generate, Judging, Losses, ModelRecipe, Network, PairBatch, PairRecipe,
+    Parts, Perplexity, PieceRecipe, Seq2SeqRecipe, Seq2SeqRequest, Seq2SeqStages, TextScores,
+    train_seq2seq,
+};
 pub use stage::{Event, Outcome};
 pub use text::TextEncoder;
 pub use validate::{Score, Scores};

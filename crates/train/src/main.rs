@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use binscribe_train::{Event, Outcome, Recipe, Request, Stages, train};
+use binscribe_train::{
+    Event, Outcome, Recipe, Request, Seq2SeqRecipe, Seq2SeqRequest, Seq2SeqStages, Stages, train,
+    train_seq2seq,
+};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use tch::{Cuda, Device};
@@ -21,14 +24,21 @@ Examples:
     binscribe-train recipes/default.toml --corpus corpus --out runs/default --resume
   Try another second stage on the same pretrained weights:
     binscribe-train mine.toml --corpus corpus --out runs/default --stage contrast
+  Train the shadow model, which explains sources in English:
+    binscribe-train recipes/shadow.toml --corpus corpus --out runs/shadow
+  Teach it the explanations of a teacher (`binscribe corpus export --chat`):
+    binscribe-train recipes/shadow.toml --corpus corpus --out runs/shadow \
+        --stage finetune --pairs pairs.jsonl
 
 The run directory gets config.json, tokenizer.json, model.safetensors,
 text.safetensors (if the text encoder was tuned), recipe.toml, metrics.json,
-parity.safetensors, loss.csv and loss.svg. `cargo xtask train` builds this
+parity.safetensors, loss.csv and loss.svg; that of a shadow model a whole model
+directory in its folder `model`. `cargo xtask train` builds this
 program and runs it with libtorch and the text encoder in place.";
 
 /// Train an assembly encoder: masked tokens and jump targets first, then
-/// contrast with other builds of the same function and with English.
+/// contrast with other builds of the same function and with English. Or, by a
+/// recipe with a table [seq2seq], a model that explains sources in English.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Arguments {
@@ -47,9 +57,13 @@ struct Arguments {
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceName,
     /// Which stages to do. `contrast` starts from pretrained.safetensors in
-    /// the run directory.
+    /// the run directory, `finetune` from denoised.safetensors in it.
     #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
+    /// Explanations to learn from instead of comments, as chat, one a line;
+    /// only for a recipe with a table [seq2seq].
+    #[arg(long, value_name = "FILE")]
+    pairs: Option<PathBuf>,
     /// The text encoder: a folder with all-MiniLM-L6-v2.
     #[arg(
         long,
@@ -69,8 +83,14 @@ enum DeviceName {
 #[derive(Clone, Copy, ValueEnum)]
 enum StageName {
     All,
+    /// The first stage of an encoder.
     Pretrain,
+    /// The second stage of an encoder.
     Contrast,
+    /// The first stage of a sequence-to-sequence model.
+    Denoise,
+    /// The second stage of a sequence-to-sequence model.
+    Finetune,
 }
 
 fn main() -> ExitCode {
@@ -89,29 +109,67 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if gpu && !Cuda::is_available() {
         bail!("--device cuda, but libtorch sees no GPU (BINSCRIBE_TORCH with cargo xtask train)");
     }
-    let request = Request {
-        recipe: Recipe::read(&arguments.recipe, gpu)?,
-        corpus: arguments.corpus.clone(),
-        run: arguments.out.clone(),
-        minilm: arguments.minilm.clone(),
-        resume: arguments.resume,
-        device: if gpu { Device::Cuda(0) } else { Device::Cpu },
-        stages: match arguments.stage {
-            StageName::All => Stages::All,
-            StageName::Pretrain => Stages::Pretrain,
-            StageName::Contrast => Stages::Contrast,
-        },
-    };
+    let device = if gpu { Device::Cuda(0) } else { Device::Cpu };
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
         .context("cannot listen for Ctrl-C")?;
     let mut display = Display::new();
-    match train(&request, &stop, &mut |event| display.show(event))? {
+    let mut watch = |event: &Event| display.show(event);
+    let outcome = match Seq2SeqRecipe::read(&arguments.recipe, gpu)? {
+        Some(recipe) => train_seq2seq(
+            &seq2seq_request(arguments, recipe, device)?,
+            &stop,
+            &mut watch,
+        )?,
+        None => train(&encoder_request(arguments, gpu, device)?, &stop, &mut watch)?,
+    };
+    match outcome {
         Outcome::Finished => {}
         Outcome::Stopped => report("stopped; --resume goes on"),
     }
     Ok(())
+}
+
+fn encoder_request(arguments: &Arguments, gpu: bool, device: Device) -> anyhow::Result<Request> {
+    if arguments.pairs.is_some() {
+        bail!("--pairs is for a recipe with a table [seq2seq], as recipes/shadow.toml is");
+    }
+    Ok(Request {
+        recipe: Recipe::read(&arguments.recipe, gpu)?,
+        corpus: arguments.corpus.clone(),
+        run: arguments.out.clone(),
+        minilm: arguments.minilm.clone(),
+        resume: arguments.resume,
+        device,
+        stages: match arguments.stage {
+            StageName::All => Stages::All,
+            StageName::Pretrain => Stages::Pretrain,
+            StageName::Contrast => Stages::Contrast,
+            _ => bail!("the stages of this recipe are pretrain and contrast"),
+        },
+    })
+}
+
+fn seq2seq_request(
+    arguments: &Arguments,
+    recipe: Seq2SeqRecipe,
+    device: Device,
+) -> anyhow::Result<Seq2SeqRequest> {
+    Ok(Seq2SeqRequest {
+        recipe,
+        corpus: arguments.corpus.clone(),
+        pairs: arguments.pairs.clone(),
+        run: arguments.out.clone(),
+        resume: arguments.resume,
+        device,
+        stages: match arguments.stage {
+            StageName::All => Seq2SeqStages::All,
+            StageName::Denoise => Seq2SeqStages::Denoise,
+            StageName::Finetune => Seq2SeqStages::Finetune,
+            _ => bail!("the stages of this recipe are denoise and finetune"),
+        },
+    })
 }
 
 /// A bar on a terminal, a line every half minute elsewhere.
@@ -166,6 +224,10 @@ impl Display {
                 }
             }
             Event::Validated { step, scores, best } => self.line(&format!(
+                "validation after step {step}: {scores}{}",
+                if *best { ", the best so far" } else { "" }
+            )),
+            Event::Judged { step, scores, best } => self.line(&format!(
                 "validation after step {step}: {scores}{}",
                 if *best { ", the best so far" } else { "" }
             )),

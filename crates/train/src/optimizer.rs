@@ -60,9 +60,10 @@ impl Optimizer {
     ) {
         for (name, weight) in parameters.iter() {
             let matrix = weight.dim() == 2;
-            let blocks = match (muon && matrix && name.starts_with("layers."), name) {
+            let blocks = match (muon && matrix && name.contains("layers."), name) {
                 (false, _) => 0,
-                (true, name) if name.ends_with("qkv.weight") => 3,
+                (true, name) if name.ends_with(".qkv.weight") => 3,
+                (true, name) if name.ends_with(".kv.weight") => 2,
                 (true, _) => 1,
             };
             let moments = if blocks == 0 { 2 } else { 1 };

@@ -10,19 +10,17 @@ use std::path::Path;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
 use tch::{Kind, Tensor};
 
-use crate::dataset::{Dataset, Split, rectangles};
+use crate::dataset::{Dataset, Split};
 use crate::encoder::{Batch, Encoder};
 use crate::optimizer::Optimizer;
+use crate::plan::Passes;
 use crate::recipe::{Recipe, Schedule};
 use crate::stage::{Measures, Stage, generator};
 use crate::validate::Scores;
 use crate::{Error, Result};
 
-/// Functions of how many steps are sorted by length together.
-const WINDOW: usize = 16;
 /// Ids below are padding, unknown, mask and the mark of words.
 const FIRST_ID: u16 = 4;
 const MASK: u16 = 2;
@@ -33,16 +31,7 @@ pub(crate) struct PretrainStage<'a> {
     encoder: &'a Encoder,
     optimizer: Optimizer,
     listings: Vec<u32>,
-    plan: Plan,
-}
-
-/// The rectangles of one pass over the listings.
-#[derive(Default)]
-struct Plan {
-    first_step: u64,
-    steps: u64,
-    epoch: u64,
-    rectangles: Vec<Vec<u32>>,
+    passes: Passes,
 }
 
 impl<'a> PretrainStage<'a> {
@@ -64,62 +53,25 @@ impl<'a> PretrainStage<'a> {
             schedule.weight_decay,
             schedule.muon(),
         );
-        let mut stage = PretrainStage {
+        let lengths = listings
+            .iter()
+            .map(|&l| dataset.length(l).min(recipe.pretrain.max_tokens))
+            .collect();
+        let passes = Passes::new(
+            recipe.seed,
+            "pretrain order",
+            lengths,
+            recipe.micro_tokens,
+            recipe.pretrain.batch_tokens,
+        );
+        Ok(PretrainStage {
             recipe,
             dataset,
             encoder,
             optimizer,
             listings,
-            plan: Plan::default(),
-        };
-        stage.plan = stage.pass(0, 0);
-        Ok(stage)
-    }
-
-    fn per_step(&self) -> usize {
-        (self.recipe.pretrain.batch_tokens / self.recipe.micro_tokens).max(1)
-    }
-
-    fn pass(&self, epoch: u64, first_step: u64) -> Plan {
-        let mut random = generator(self.recipe.seed, "pretrain order", epoch);
-        let mut listings = self.listings.clone();
-        listings.shuffle(&mut random);
-        let max_tokens = self.recipe.pretrain.max_tokens;
-        let mut all: Vec<Vec<u32>> = Vec::new();
-        let mut window: Vec<u32> = Vec::new();
-        let mut tokens = 0;
-        for (i, &listing) in listings.iter().enumerate() {
-            window.push(listing);
-            tokens += self.dataset.length(listing).min(max_tokens);
-            if tokens >= WINDOW * self.recipe.pretrain.batch_tokens || i + 1 == listings.len() {
-                let lengths: Vec<usize> = window
-                    .iter()
-                    .map(|&l| self.dataset.length(l).min(max_tokens))
-                    .collect();
-                for group in rectangles(&lengths, self.recipe.micro_tokens) {
-                    all.push(group.into_iter().map(|i| window[i]).collect());
-                }
-                window.clear();
-                tokens = 0;
-            }
-        }
-        all.shuffle(&mut random);
-        Plan {
-            first_step,
-            // A pass shorter than one step is one short step.
-            steps: (all.len() / self.per_step()).max(1) as u64,
-            epoch,
-            rectangles: all,
-        }
-    }
-
-    fn rectangles(&mut self, step: u64) -> Vec<Vec<u32>> {
-        while step >= self.plan.first_step + self.plan.steps {
-            self.plan = self.pass(self.plan.epoch + 1, self.plan.first_step + self.plan.steps);
-        }
-        let place = (step - self.plan.first_step) as usize * self.per_step();
-        let end = (place + self.per_step()).min(self.plan.rectangles.len());
-        self.plan.rectangles[place..end].to_vec()
+            passes,
+        })
     }
 
     /// Chooses the tokens of a sequence that are to be predicted, and hides
@@ -163,6 +115,7 @@ struct Task {
 impl Stage for PretrainStage<'_> {
     const NAME: &'static str = "pretrain";
     const PARTS: [&'static str; 2] = ["tokens", "jumps"];
+    type Judgement = Scores;
 
     fn schedule(&self) -> &Schedule {
         &self.recipe.pretrain.schedule
@@ -175,10 +128,11 @@ impl Stage for PretrainStage<'_> {
         let jumps = base..base + config.max_instructions as i64;
         let mut tokens = 0;
         let mut tasks = Vec::new();
-        for listings in self.rectangles(step) {
+        for listings in self.passes.rectangles(step) {
             let sequences: Vec<_> = listings
                 .iter()
-                .map(|&l| self.dataset.tokens(l, self.recipe.pretrain.max_tokens))
+                .map(|&i| self.listings[i])
+                .map(|l| self.dataset.tokens(l, self.recipe.pretrain.max_tokens))
                 .collect();
             let (mut places, mut targets) = (Vec::new(), Vec::new());
             let mut hidden = Vec::new();

@@ -111,6 +111,15 @@ impl Schedule {
     pub(crate) fn muon(&self) -> bool {
         self.optimizer == "muon"
     }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.optimizer.as_str() {
+            "adamw" | "muon" => Ok(()),
+            _ => Err(Error::Recipe(
+                "optimizer is neither \"adamw\" nor \"muon\"".to_owned(),
+            )),
+        }
+    }
 }
 
 /// Stage 1.
@@ -181,14 +190,9 @@ impl Recipe {
 
     /// [`Recipe::read`] from the text of the file.
     pub fn parse(text: &str, gpu: bool) -> Result<Recipe> {
-        let wrong = |error: toml::de::Error| Error::Recipe(error.to_string());
-        let mut table: toml::Table = text.parse().map_err(wrong)?;
-        if let Some(overrides) = table.remove("gpu")
-            && gpu
-        {
-            merge(&mut table, overrides);
-        }
-        let recipe: Recipe = table.try_into().map_err(wrong)?;
+        let recipe: Recipe = parse_table(text, gpu)?
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Recipe(error.to_string()))?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -216,9 +220,7 @@ impl Recipe {
             return fail("warm_start is neither \"random\" nor \"minilm\"");
         }
         for schedule in [&self.pretrain.schedule, &self.contrast.schedule] {
-            if !matches!(schedule.optimizer.as_str(), "adamw" | "muon") {
-                return fail("optimizer is neither \"adamw\" nor \"muon\"");
-            }
+            schedule.check()?;
         }
         if self.tokenizer.vocab_size > usize::from(u16::MAX) {
             return fail("vocab_size does not fit 16 bits");
@@ -232,6 +234,20 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+/// The table of a recipe; with `gpu`, the values of its table `[gpu]` in place
+/// of those of the same names.
+pub(crate) fn parse_table(text: &str, gpu: bool) -> Result<toml::Table> {
+    let mut table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Error::Recipe(error.to_string()))?;
+    if let Some(overrides) = table.remove("gpu")
+        && gpu
+    {
+        merge(&mut table, overrides);
+    }
+    Ok(table)
 }
 
 fn merge(table: &mut toml::Table, overrides: toml::Value) {

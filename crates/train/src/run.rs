@@ -66,7 +66,7 @@ struct Metrics<'a> {
     tokens_seen: [usize; 2],
     /// The best weights at several lengths; the best length is in config.json.
     by_max_tokens: Vec<AtLength>,
-    validations: &'a [Validation],
+    validations: &'a [Validation<Scores>],
 }
 
 #[derive(Serialize)]
@@ -216,7 +216,7 @@ pub fn train(
 }
 
 /// Where the run stands: at its start, or where its checkpoint says.
-fn open(request: &Request) -> Result<State> {
+fn open(request: &Request) -> Result<State<Scores>> {
     let run = &request.run;
     let checkpoint = run.join("checkpoint");
     files::recover_folder(&checkpoint)?;
@@ -244,7 +244,7 @@ fn open(request: &Request) -> Result<State> {
     }
     let path = checkpoint.join("state.json");
     let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-    let mut state: State =
+    let mut state: State<Scores> =
         serde_json::from_slice(&bytes).map_err(|error| Error::io(&path, error.into()))?;
     if !request.resume && request.stages == Stages::Contrast {
         // A fresh second stage upon the first one's weights.

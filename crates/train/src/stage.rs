@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Point;
 use crate::optimizer::Optimizer;
 use crate::recipe::Schedule;
+use crate::seq2seq::Perplexity;
 use crate::validate::Scores;
 use crate::{Error, Result, files};
 
@@ -22,7 +24,7 @@ pub enum Event {
     Note(String),
     /// A step was done.
     Step {
-        /// `pretrain` or `contrast`.
+        /// `pretrain` or `contrast`; `denoise` or `finetune`.
         stage: &'static str,
         /// How many steps of the stage are done.
         step: u64,
@@ -46,6 +48,33 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// A sequence-to-sequence model was judged.
+    Judged {
+        /// How many steps of the stage are done.
+        step: u64,
+        /// What came out.
+        scores: Perplexity,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}
+
+/// How a model was judged while it trained.
+pub(crate) trait Judgement: Clone + Serialize + DeserializeOwned {
+    /// What the best weights are chosen by.
+    fn total(&self) -> f64;
+    fn event(self, step: u64, best: bool) -> Event;
+}
+
+impl Judgement for Scores {
+    fn total(&self) -> f64 {
+        Scores::total(self)
+    }
+
+    fn event(self, step: u64, best: bool) -> Event {
+        let scores = self;
+        Event::Validated { step, scores, best }
+    }
 }
 
 /// How a run ended.
@@ -66,27 +95,41 @@ pub(crate) struct Measures {
 }
 
 /// Where a run stands: what a checkpoint holds besides tensors.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct State<J> {
     pub(crate) stage: String,
     pub(crate) step: u64,
     pub(crate) seconds: f64,
     pub(crate) best: Option<f64>,
     pub(crate) points: Vec<Point>,
-    pub(crate) validations: Vec<Validation>,
+    pub(crate) validations: Vec<Validation<J>>,
+}
+
+impl<J> Default for State<J> {
+    fn default() -> State<J> {
+        State {
+            stage: String::new(),
+            step: 0,
+            seconds: 0.0,
+            best: None,
+            points: Vec::new(),
+            validations: Vec::new(),
+        }
+    }
 }
 
 /// One validation, as `metrics.json` lists it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Validation {
+pub(crate) struct Validation<J> {
     pub(crate) step: u64,
     pub(crate) minutes: f64,
-    pub(crate) scores: Scores,
+    pub(crate) scores: J,
 }
 
 pub(crate) trait Stage {
     const NAME: &'static str;
     const PARTS: [&'static str; 2];
+    type Judgement: Judgement;
     fn schedule(&self) -> &Schedule;
     /// Adds the gradients of step `step`.
     fn gradients(&mut self, step: u64) -> Result<Measures>;
@@ -95,7 +138,7 @@ pub(crate) trait Stage {
     fn save(&self, folder: &Path) -> Result<()>;
     fn load(&self, folder: &Path) -> Result<()>;
     /// Judges the weights, if this stage is judged.
-    fn validate(&mut self) -> Result<Option<Scores>>;
+    fn validate(&mut self) -> Result<Option<Self::Judgement>>;
     fn validate_every_seconds(&self) -> f64;
 }
 
@@ -112,7 +155,7 @@ pub(crate) fn generator(seed: u64, stage: &str, step: u64) -> StdRng {
 /// Runs a stage to its end, from `state` on.
 pub(crate) fn drive<S: Stage>(
     stage: &mut S,
-    state: &mut State,
+    state: &mut State<S::Judgement>,
     run: &Path,
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Event),
@@ -206,11 +249,7 @@ pub(crate) fn drive<S: Stage>(
                     minutes: state.seconds / 60.0,
                     scores: scores.clone(),
                 });
-                watch(&Event::Validated {
-                    step: state.step,
-                    scores,
-                    best,
-                });
+                watch(&scores.event(state.step, best));
                 last_checkpoint = state.seconds;
                 save_checkpoint(stage, state, &checkpoint)?;
             }
@@ -224,7 +263,11 @@ pub(crate) fn drive<S: Stage>(
     Ok(Outcome::Finished)
 }
 
-fn save_checkpoint<S: Stage>(stage: &mut S, state: &State, checkpoint: &Path) -> Result<()> {
+fn save_checkpoint<S: Stage>(
+    stage: &mut S,
+    state: &State<S::Judgement>,
+    checkpoint: &Path,
+) -> Result<()> {
     files::replace_folder(checkpoint, |folder| {
         stage.save(folder)?;
         stage

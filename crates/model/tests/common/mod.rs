@@ -72,7 +72,7 @@ impl Rng {
         (sum / (1u64 << 53) as f64 - 6.0) as f32
     }
 
-    fn tensor(&mut self, n: usize, mean: f32, deviation: f32) -> Vec<f32> {
+    pub(crate) fn tensor(&mut self, n: usize, mean: f32, deviation: f32) -> Vec<f32> {
         (0..n).map(|_| mean + deviation * self.normal()).collect()
     }
 }
