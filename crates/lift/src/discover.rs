@@ -14,6 +14,7 @@ use std::panic::resume_unwind;
 use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, RunTimeEndian, UnwindSection};
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
+mod convention;
 mod noreturn;
 mod switch;
 
@@ -42,6 +43,8 @@ const SMALLEST_MEAN: u64 = 32;
 /// Bytes that are passed over between a call that does not return and the next
 /// function.
 const MAX_PADDING: u64 = 32;
+/// `nop` of PowerPC, which follows a call that the linker may send elsewhere.
+const POWERPC_NOP: u64 = 0x6000_0000;
 /// Bytes of a stub of x86 that jumps to an import.
 const STUB: u64 = 6;
 /// Functions start at multiples of this, if they are aligned at all.
@@ -467,10 +470,16 @@ impl<'i> Discovery<'i, '_> {
                 .filter_map(|start| Some((start, self.bodies.get(&start)?.end)));
             let ends: Vec<_> = ends.collect();
             self.read(&ends);
+            let mut own = Vec::new();
             for edge in &self.found.edges[first_edge..] {
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
+                    Reference::Jump if self.leads_to_padding(edge) => continue,
+                    Reference::Jump if self.goes_on_at(edge.target) => {
+                        own.push(edge.target);
+                        continue;
+                    }
                     Reference::Call | Reference::Jump => Source::CallTarget,
                     Reference::Address if data_too && !image.looks_like_code(edge.target) => {
                         continue;
@@ -483,6 +492,16 @@ impl<'i> Discovery<'i, '_> {
                 if source == Source::CallTarget && *held == Source::Reference {
                     *held = source;
                 }
+            }
+            own.retain(|&target| refused.insert(target));
+            if !own.is_empty() {
+                for target in own {
+                    // What one leads to may have gone over the next.
+                    if self.goes_on_at(target) {
+                        unread.extend(self.go_on(target));
+                    }
+                }
+                continue;
             }
             seeds.retain(|&seed, _| refused.insert(seed));
             seeds.retain(|&seed, _| {
@@ -533,7 +552,7 @@ impl<'i> Discovery<'i, '_> {
                 let Some(seed) = self.next_gap(&scanned, aligned, &mut cursor) else {
                     break;
                 };
-                if aligned && seed % ALIGNMENT != 0 {
+                if aligned && seed % ALIGNMENT != 0 || self.goes_on_at(seed) {
                     unread.extend(self.go_on(seed));
                     continue;
                 }
@@ -709,6 +728,26 @@ impl<'i> Discovery<'i, '_> {
         isa(self.image.arch).is_none() && all > 0 && aligned * 10 >= all * 8
     }
 
+    /// Whether a jump leads right behind its own body, where nothing is: what
+    /// compilers make of code that is never reached, where they do not optimise.
+    fn leads_to_padding(&self, edge: &Edge) -> bool {
+        let target = edge.target;
+        let ends = |body: &Body| body.bounded && body.end == target;
+        let padding = self
+            .image
+            .bytes_in(target, target.saturating_add(MAX_PADDING));
+        self.bodies.get(&edge.from).is_some_and(ends)
+            && step::after_padding(self.image, padding, target) != Some(target)
+    }
+
+    /// Whether the code at `seed`, which nothing leads to, belongs to the body
+    /// that ends there.
+    fn goes_on_at(&self, seed: u64) -> bool {
+        let before = self.bodies.range(..seed).next_back();
+        before.is_some_and(|(_, body)| body.end == seed && !body.bounded)
+            && convention::cannot_be_called(self.image, seed, |at| self.bodies.contains_key(&at))
+    }
+
     /// Adds the code at `seed` to the body that ends there: what only exceptions
     /// lead to, or nothing at all. Returns the start of that body.
     fn go_on(&mut self, seed: u64) -> Option<u64> {
@@ -717,6 +756,8 @@ impl<'i> Discovery<'i, '_> {
         let end = self.extent(seed, limit);
         let (&start, body) = self.bodies.range_mut(..seed).next_back()?;
         body.end = end;
+        // It is read again as a whole, however often there is more.
+        self.budget = self.budget.saturating_sub((end - start) / 16);
         Some(start)
     }
 
@@ -757,6 +798,11 @@ impl<'i> Discovery<'i, '_> {
         let mut named = Named::default();
         let mut end = start;
         let copies = self.copies(start, limit);
+        // Code that is not optimised has such jumps, but makes a frame first.
+        let bytes = self.image.bytes_in(start, limit);
+        // Elsewhere leaves have none.
+        let frameless =
+            self.image.arch == Arch::Aarch64 && !step::is_prologue(self.image, bytes, start);
         loop {
             while let Some((at, most)) = open.pop() {
                 if at >= limit || seen.contains(&at) {
@@ -784,7 +830,10 @@ impl<'i> Discovery<'i, '_> {
                         && !self.image.imports.contains_key(&target)
                     {
                         if step.is_jump() && target >= end {
-                            *held.entry(target).or_insert(true) &= restored;
+                            // Nobody jumps to what follows anyway, but to a
+                            // function that happens to stand there.
+                            let leaves = restored || frameless && target == step.next();
+                            *held.entry(target).or_insert(true) &= leaves;
                         } else {
                             open.push((target, named.most));
                         }
@@ -826,6 +875,11 @@ impl<'i> Discovery<'i, '_> {
     /// The end of code together with the data that follows, which may be
     /// aligned.
     fn with_data(&self, end: u64, limit: u64) -> u64 {
+        if matches!(self.image.arch, Arch::PowerPc64 | Arch::PowerPc64Le)
+            && let Some(end) = self.with_traceback(end, limit)
+        {
+            return end;
+        }
         let modes = &self.image.modes;
         let mut at = end;
         if let Some(isa) = isa(self.image.arch) {
@@ -844,10 +898,38 @@ impl<'i> Discovery<'i, '_> {
         at
     }
 
+    /// The end of a function of 64-bit PowerPC together with its traceback table:
+    /// a word that is no instruction, and two that LLVM leaves empty. A call that
+    /// does not come back has its `nop`, a jump to another function one more zero
+    /// before them.
+    fn with_traceback(&self, end: u64, limit: u64) -> Option<u64> {
+        let words: Vec<u64> = self
+            .image
+            .bytes_in(end, limit.min(end.saturating_add(20)))
+            .chunks_exact(4)
+            .map(|word| self.image.arch.number(word))
+            .collect();
+        let nops = usize::from(words.first() == Some(&POWERPC_NOP));
+        let zeros = words.iter().skip(nops).take(4);
+        let zeros = zeros.take_while(|word| **word == 0).count();
+        (zeros >= 3).then(|| end + 4 * (nops + zeros) as u64)
+    }
+
     /// Whether another function begins behind a call, which then does not return.
     fn begins_after_call(&self, address: u64, limit: u64) -> bool {
         let (image, arch) = (self.image, self.image.arch);
         let padding = image.bytes_in(address, limit.min(address.saturating_add(MAX_PADDING)));
+        // Some linkers and compilers fill up with traps, which no code goes on with.
+        let aligned = address.checked_next_multiple_of(ALIGNMENT).unwrap_or(limit);
+        let filled = aligned.min(limit).saturating_sub(address) as usize;
+        if isa(arch).is_none()
+            && filled > 0
+            && padding
+                .get(..filled)
+                .is_some_and(|b| b.iter().all(|b| *b == 0xcc))
+        {
+            return true;
+        }
         let Some(start) = step::after_padding(image, padding, address) else {
             return false;
         };

@@ -430,13 +430,22 @@ pub(crate) fn after_padding(image: &Image<'_>, bytes: &[u8], address: u64) -> Op
                 let bits = image.arch.bits();
                 let mut decoder = Decoder::with_ip(bits, rest, 0, DecoderOptions::NONE);
                 let instruction = decoder.decode();
-                if instruction.mnemonic() != Mnemonic::Nop {
+                if instruction.mnemonic() != Mnemonic::Nop && !copies_itself(&instruction) {
                     return Some(address + at as u64);
                 }
                 at += instruction.len();
             }
         }
     }
+}
+
+/// `lea esi, [esi+0]`: what pads 32-bit code where no processor is named that
+/// has long `nop`s.
+fn copies_itself(instruction: &Instruction) -> bool {
+    instruction.code() == Code::Lea_r32_m
+        && instruction.memory_base() == instruction.op0_register()
+        && instruction.memory_index() == Register::None
+        && instruction.memory_displacement64() == 0
 }
 
 /// Whether what begins at `bytes`, which lie at `address`, looks like the start

@@ -215,7 +215,7 @@ fn measure(
         Err(why) => Err(why),
     };
     if options.lengths && outcome.ours.is_ok() {
-        outcome.lengths = Some(compare_lengths(ours, &twins));
+        outcome.lengths = Some(compare_lengths(ours, &truth, &twins));
     }
     if job.level == plan::PEERS && matches!(job.package.name, "lua5.4" | "tinyxml2" | "hexyl") {
         let starts = |found: Result<Vec<u64>>| {
@@ -241,10 +241,11 @@ fn compare(truth: &Truth, found: &BTreeMap<u64, u64>) -> Cell {
     cell
 }
 
-fn compare_lengths(ours: &Ours, twins: &build::Twins) -> Result<Lengths> {
+fn compare_lengths(ours: &Ours, truth: &Truth, twins: &build::Twins) -> Result<Lengths> {
     let ours = ours.lengths(&twins.stripped)?;
     let mut lengths = Lengths::default();
-    for (address, (theirs, text)) in tools::llvm_lengths(&twins.named)? {
+    let theirs = tools::llvm_lengths(&twins.named)?;
+    for (address, (theirs, text)) in theirs.into_iter().filter(|(at, _)| truth.is_code(*at)) {
         match ours.get(&address) {
             Some(&ours) if ours == theirs => lengths.equal += 1,
             Some(ours) => lengths

@@ -75,26 +75,45 @@ pub(super) fn llvm_lengths(file: &Path) -> Result<BTreeMap<u64, (u64, String)>> 
     let mut objdump = Command::new(newest("llvm-objdump")?);
     objdump.args(["-d", "--no-leading-headers"]).arg(file);
     let output = within(2 * LIMIT, &mut objdump)?;
+    let lines = String::from_utf8_lossy(&output);
+    Ok(joined(lines.lines().filter_map(instruction)))
+}
+
+/// One line, such as `401000: f3 0f 1e fa`, a tab, `endbr64`.
+fn instruction(line: &str) -> Option<(u64, u64, String)> {
+    let (address, rest) = line.split_once(": ")?;
+    let address = u64::from_str_radix(address.trim(), 16).ok()?;
+    let (bytes, text) = rest.split_once('\t')?;
+    let digits = bytes.chars().filter(char::is_ascii_hexdigit).count();
+    // Data between functions, and what it does not know either.
+    let known = !text.starts_with('.') && !text.contains("<unknown>");
+    known.then(|| (address, digits as u64 / 2, text.replace('\t', " ")))
+}
+
+/// Prefixes of x86, which LLVM prints as instructions of their own where it does
+/// not know them as part of the next.
+const PREFIXES: [&str; 16] = [
+    "addr32", "cs", "data16", "ds", "es", "fs", "gs", "lock", "rep", "repe", "repne", "repz",
+    "rex64", "ss", "xacquire", "xrelease",
+];
+
+/// Instructions together with the prefixes that stand before them.
+fn joined(lines: impl Iterator<Item = (u64, u64, String)>) -> BTreeMap<u64, (u64, String)> {
     let mut lengths = BTreeMap::new();
-    for line in String::from_utf8_lossy(&output).lines() {
-        // `  401000: f3 0f 1e fa                  	endbr64`
-        let Some((address, rest)) = line.split_once(": ") else {
-            continue;
+    let mut prefix: Option<(u64, u64, String)> = None;
+    for (address, length, text) in lines {
+        let before = prefix.take().filter(|held| held.0 + held.1 == address);
+        let (start, length, whole) = match before {
+            Some((start, before, held)) => (start, before + length, format!("{held} {text}")),
+            None => (address, length, text.clone()),
         };
-        let Ok(address) = u64::from_str_radix(address.trim(), 16) else {
-            continue;
-        };
-        let Some((bytes, text)) = rest.split_once('\t') else {
-            continue;
-        };
-        let digits = bytes.chars().filter(char::is_ascii_hexdigit).count();
-        // Data between functions, and what it does not know either.
-        if text.starts_with('.') || text.contains("<unknown>") {
-            continue;
+        if PREFIXES.contains(&text.trim()) {
+            prefix = Some((start, length, whole));
+        } else {
+            lengths.insert(start, (length, whole));
         }
-        lengths.insert(address, (digits as u64 / 2, text.replace('\t', " ")));
     }
-    Ok(lengths)
+    lengths
 }
 
 /// The other programs that can be had here.
@@ -197,4 +216,23 @@ fn smda(folder: &Path) -> Result<PathBuf> {
         std::fs::write(folder.join("ready"), "").map_err(|error| error.to_string())?;
     }
     Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_a_part_of_the_next_instruction() {
+        let lines = [
+            "  1000: f0                           \tlock",
+            "  1001: 48 0f b1 0f                  \tcmpxchgq\t%rcx, (%rdi)",
+            "  1005: c3                           \tretq",
+            "  1006: 00 00 00 00                  \t.word\t0x00000000",
+        ];
+        let lengths = joined(lines.into_iter().filter_map(instruction));
+        let whole = "lock cmpxchgq %rcx, (%rdi)".to_owned();
+        let expected = [(0x1000, (5, whole)), (0x1005, (1, "retq".to_owned()))];
+        assert_eq!(lengths, expected.into());
+    }
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+use object::macho::{self, DataInCodeEntry};
+use object::read::macho::{LoadCommandVariant, MachOFile64};
 use object::{
-    Architecture, BinaryFormat, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind,
-    SymbolKind,
+    Architecture, BinaryFormat, Endianness, Object as _, ObjectSection as _, ObjectSegment as _,
+    ObjectSymbol as _, ReadRef as _, SectionKind, SymbolKind,
 };
 
 use super::build::newest;
@@ -55,7 +57,7 @@ impl Truth {
         let mut truth = if file.format() == BinaryFormat::Pe && pdb.is_file() {
             of_pdb(&file, &pdb)?
         } else {
-            of_symbols(&file)
+            of_symbols(&file, &data_in_code(&bytes))
         };
         truth.sections = file
             .sections()
@@ -66,6 +68,15 @@ impl Truth {
         Ok(truth)
     }
 
+    /// Whether an instruction here is one of a function. Elsewhere are padding and
+    /// data, which a disassembler without a plan reads as code.
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        let before = self.functions.range(..=address).next_back();
+        before.is_some_and(|(start, size)| match *size {
+            Size::Exact(size) | Size::UpTo(size) => address - start < size,
+        })
+    }
+
     /// Whether something found here is counted at all.
     pub(super) fn counts(&self, start: u64) -> bool {
         self.functions.contains_key(&start)
@@ -73,23 +84,44 @@ impl Truth {
     }
 }
 
-fn of_symbols(file: &object::File<'_>) -> Truth {
+fn of_symbols(file: &object::File<'_>, data: &BTreeSet<u64>) -> Truth {
     let mut truth = Truth::default();
+    let code: Vec<_> = file
+        .sections()
+        .filter(|section| section.kind() == SectionKind::Text)
+        .map(|section| section.index())
+        .collect();
+    let is_function = |symbol: &object::Symbol<'_, '_>| match file.format() {
+        // Go says of all its symbols there that they are structures.
+        BinaryFormat::Pe => symbol.section_index().is_some_and(|at| code.contains(&at)),
+        _ => symbol.kind() == SymbolKind::Text,
+    };
+    // Go counts what it aligns the next function with, where it aligns to 16.
+    let padded = file.architecture() == Architecture::Aarch64
+        && file.section_by_name(".gopclntab").is_some();
+    // What LLVM's linker makes to reach imports has sizes like functions.
+    let stubs = file.architecture() == Architecture::PowerPc64;
     // The lowest bit of a Thumb function's symbol is a mark.
     let mark = u64::from(file.architecture() == Architecture::Arm);
     let mut sizeless = BTreeSet::new();
     for symbol in file.symbols() {
         let name = symbol.name().unwrap_or_default();
-        if symbol.kind() != SymbolKind::Text || !symbol.is_definition() || is_part(name) {
+        if !is_function(&symbol) || !symbol.is_definition() || is_part(name) {
             continue;
         }
         let start = symbol.address() & !mark;
         match symbol.size() {
+            _ if stubs && name.starts_with("__plt_") => {
+                truth.neutral.insert(start);
+            }
             0 if file.format() == BinaryFormat::Elf => {
                 truth.neutral.insert(start);
             }
             0 => {
                 sizeless.insert(start);
+            }
+            size if padded => {
+                truth.functions.insert(start, Size::UpTo(size));
             }
             size => {
                 truth.functions.insert(start, Size::Exact(size));
@@ -97,7 +129,7 @@ fn of_symbols(file: &object::File<'_>) -> Truth {
         }
     }
     if !sizeless.is_empty() {
-        up_to_the_next(file, &sizeless, &mut truth);
+        up_to_the_next(file, &sizeless, data, &mut truth);
     }
     truth
         .neutral
@@ -105,7 +137,12 @@ fn of_symbols(file: &object::File<'_>) -> Truth {
     truth
 }
 
-fn up_to_the_next(file: &object::File<'_>, starts: &BTreeSet<u64>, truth: &mut Truth) {
+fn up_to_the_next(
+    file: &object::File<'_>,
+    starts: &BTreeSet<u64>,
+    data: &BTreeSet<u64>,
+    truth: &mut Truth,
+) {
     for section in file.sections() {
         // Not stubs.
         if section.kind() != SectionKind::Text || section.name() == Ok("__stubs") {
@@ -115,6 +152,8 @@ fn up_to_the_next(file: &object::File<'_>, starts: &BTreeSet<u64>, truth: &mut T
         let mut inside = starts.range(section.address()..end).peekable();
         while let Some(&start) = inside.next() {
             let next = inside.peek().map_or(end, |next| **next);
+            // Jump tables stand behind the function that jumps by them.
+            let next = data.range(start..next).next().copied().unwrap_or(next);
             truth.functions.insert(start, Size::UpTo(next - start));
         }
     }
@@ -122,7 +161,41 @@ fn up_to_the_next(file: &object::File<'_>, starts: &BTreeSet<u64>, truth: &mut T
 
 /// A part of a function that the compiler moved elsewhere, or a label.
 fn is_part(name: &str) -> bool {
-    name.ends_with(".cold") || name.contains(".cold.") || name.starts_with("ltmp")
+    name.ends_with(".cold")
+        || name.contains(".cold.")
+        || name.starts_with("ltmp")
+        || matches!(name, "runtime.text" | "runtime.etext")
+}
+
+/// Where data begins among the code of a Mach-O file, as it says itself.
+fn data_in_code(bytes: &[u8]) -> BTreeSet<u64> {
+    entries_of_data(bytes).unwrap_or_default()
+}
+
+fn entries_of_data(bytes: &[u8]) -> object::Result<BTreeSet<u64>> {
+    let file = MachOFile64::<Endianness>::parse(bytes)?;
+    let order = file.endian();
+    // Where the file's header is loaded to.
+    let text = file.segments().find(|s| s.name() == Ok(Some("__TEXT")));
+    let base = text.map_or(0, |text| text.address());
+    let mut starts = BTreeSet::new();
+    let mut commands = file.macho_load_commands()?;
+    while let Some(command) = commands.next()? {
+        if let LoadCommandVariant::LinkeditData(list) = command.variant()?
+            && list.cmd.get(order) == macho::LC_DATA_IN_CODE
+        {
+            let count =
+                list.datasize.get(order) as usize / size_of::<DataInCodeEntry<Endianness>>();
+            let entries = bytes.read_slice_at(list.dataoff.get(order).into(), count);
+            let entries: &[DataInCodeEntry<Endianness>] = entries.unwrap_or_default();
+            starts.extend(
+                entries
+                    .iter()
+                    .map(|e| base + u64::from(e.offset.get(order))),
+            );
+        }
+    }
+    Ok(starts)
 }
 
 /// The procedures of a PDB; its other public symbols are neutral.

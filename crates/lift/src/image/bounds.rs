@@ -58,6 +58,8 @@ impl Image<'_> {
                     Mnemonic::Nop => any,
                     Mnemonic::Int3 => true,
                     Mnemonic::Add => bytes[at..decoder.position()] == [0, 0],
+                    // The last of an odd number of zeroes.
+                    Mnemonic::INVALID => bytes[at..] == [0],
                     _ => false,
                 };
                 if !padding {
@@ -93,6 +95,7 @@ mod tests {
         x86(&[0xc3], 1);
         x86(&[0xc3, 0x66, 0x90, 0, 0, 0, 0], 1);
         x86(&[0xe9, 0, 0, 0, 0, 0xcc, 0xcc], 5);
+        x86(&[0xc3, 0, 0, 0], 1);
         x86(&[0x90, 0x90], 2);
         let go = [0xe8, 0, 0, 0, 0, 0x90, 0xcc];
         check(Arch::X86_64, &go, Padding::Dead, 6);

@@ -172,3 +172,105 @@ fn threads_find_the_same() {
         }
     }
 }
+
+/// Functions of a stripped program that is assembled from `source`, and the
+/// symbols of its twin: starts and sizes.
+fn assembled(source: &str) -> [Vec<(u64, u64)>; 2] {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("twin.s"), source).unwrap();
+    let flags = ["-nostdlib", "-static", "-o", "twin", "twin.s"];
+    run("cc", &flags, at);
+    run("strip", &["-o", "stripped", "twin"], at);
+    ["stripped", "twin"].map(|name| {
+        let bytes = std::fs::read(at.join(name)).unwrap();
+        let program = Program::parse(&bytes).unwrap();
+        program
+            .functions()
+            .iter()
+            .map(|f| (f.address, f.size))
+            .collect()
+    })
+}
+
+/// What only the unwinder leads to goes on with the registers and with the stack
+/// of its function, whose code stands before it. No unwind table says so here,
+/// and nothing is aligned.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn code_that_handles_exceptions_is_a_part_of_its_function() {
+    let [found, symbols] = assembled(
+        "
+.globl _start
+.type _start, @function
+_start: push %rbx
+        call work
+        call rest
+        pop %rbx
+        ud2
+.size _start, .-_start
+.type work, @function
+work:   push %rbx
+        sub $16, %rsp
+        call rest
+        add $16, %rsp
+        pop %rbx
+        ret
+        mov %rax, %rbx
+        lea 8(%rsp), %rdi
+        call rest
+        mov %rbx, %rdi
+        call raise
+        jmp 1f
+1:      mov 8(%rsp), %rdi
+        call rest
+        call raise
+.size work, .-work
+.type rest, @function
+rest:   lea 1(%rdi), %rax
+        ret
+.size rest, .-rest
+.type lone, @function
+lone:   sub $8, %rsp
+        test %al, %al
+        call rest
+        add $8, %rsp
+        ret
+.size lone, .-lone
+.type raise, @function
+raise:  push %rax
+        ud2
+.size raise, .-raise
+",
+    );
+    assert_eq!(found, symbols, "{found:x?}, not {symbols:x?}");
+}
+
+/// Where compilers do not optimise, they jump to what is never reached: behind
+/// the last instruction.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn no_function_is_in_the_padding_that_a_jump_leads_to() {
+    let [found, symbols] = assembled(
+        "
+.globl _start
+.type _start, @function
+_start: .cfi_startproc
+        call work
+        test %eax, %eax
+        jne 1f
+        hlt
+1:      jmp 2f
+2:      .cfi_endproc
+.size _start, .-_start
+        .p2align 4
+.type work, @function
+work:   .cfi_startproc
+        mov %edi, %eax
+        ret
+        .cfi_endproc
+.size work, .-work
+",
+    );
+    assert_eq!(found, symbols, "{found:x?}, not {symbols:x?}");
+}

@@ -170,3 +170,76 @@ fn functions_of_two_bytes_are_not_counted_for_ever() {
     let program = Program::parse_raw(&image, Arch::X86_64, 0x1000).unwrap();
     assert!(program.functions().len() < 140_000);
 }
+
+/// Starts and sizes of the functions of an image at 0x1000.
+fn raw(code: &[u8], arch: Arch) -> Vec<(u64, u64)> {
+    let program = Program::parse_raw(code, arch, 0x1000).unwrap();
+    program
+        .functions()
+        .iter()
+        .map(|f| (f.address, f.size))
+        .collect()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Assemblers fill 32-bit code with `lea esi, [esi+0]` where no processor is
+/// named that has long `nop`s.
+#[test]
+fn padding_of_32_bit_code_is_in_no_function() {
+    let code = [
+        // `push ebp`, `mov ebp, esp`, `call 0x1010`, `pop ebp`, `ret`.
+        &[0x55, 0x89, 0xe5, 0xe8, 8, 0, 0, 0, 0x5d, 0xc3][..],
+        &[0x8d, 0xb6, 0, 0, 0, 0],
+        &[0x55, 0x89, 0xe5, 0x5d, 0xc3],
+        &[0x8d, 0xb4, 0x26, 0, 0, 0, 0, 0x8d, 0x74, 0x26, 0],
+        &[0x55, 0x89, 0xe5, 0x5d, 0xc3],
+    ];
+    let expected = [(0x1000, 10), (0x1010, 5), (0x1020, 5)];
+    assert_eq!(raw(&code.concat(), Arch::X86), expected);
+}
+
+/// A word that is no instruction and an empty table end a function there.
+#[test]
+fn traceback_table_belongs_to_a_function_of_powerpc() {
+    let mut code = vec![
+        0x7c08_02a6, // mflr r0
+        0xf801_0010, // std r0, 16(r1)
+        0xf821_ffe1, // stdu r1, -32(r1)
+        0x4800_0035, // bl 0x1040
+        0x3821_0020, // addi r1, r1, 32
+        0xe801_0010, // ld r0, 16(r1)
+        0x7c08_03a6, // mtlr r0
+        0x4e80_0020, // blr
+        0,
+        0,
+        0,
+    ];
+    code.extend([0x6000_0000; 5]);
+    code.extend([0x3863_0001, 0x4e80_0020, 0, 0, 0]);
+    let expected = [(0x1000, 0x2c), (0x1040, 0x14)];
+    assert_eq!(raw(&words(&code), Arch::PowerPc64Le), expected);
+}
+
+/// Nobody jumps to what follows anyway, but to another function.
+#[test]
+fn jump_to_the_next_instruction_is_a_tail_call() {
+    let code = [
+        0xa9bf_7bfd, // stp x29, x30, [sp, #-16]!
+        0x9400_0003, // bl 0x1010
+        0xa8c1_7bfd, // ldp x29, x30, [sp], #16
+        0xd65f_03c0, // ret
+        0xb400_0061, // cbz x1, 0x101c
+        0xaa01_03e0, // mov x0, x1
+        0x1400_0002, // b 0x1020
+        0xd65f_03c0, // ret
+        0xaa01_03e0, // mov x0, x1
+        0x1400_0001, // b 0x1028
+        0x9100_0400, // add x0, x0, #1
+        0xd65f_03c0, // ret
+    ];
+    let expected = [(0x1000, 16), (0x1010, 24), (0x1028, 8)];
+    assert_eq!(raw(&words(&code), Arch::Aarch64), expected);
+}

@@ -421,6 +421,10 @@ impl Pass<'_, '_> {
             self.table(code, context, table, 4, |entry, table| {
                 Some(table.wrapping_add(entry) & 0xffff_ffff)
             });
+            // The compiler's own division jumps into a row of equal steps.
+            if self.switches.get(&code.address).is_some_and(Vec::is_empty) {
+                self.arrive(code, vec![table]);
+            }
         }
     }
 
