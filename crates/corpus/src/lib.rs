@@ -9,6 +9,10 @@
 //! unstripped twin joins each function with its definition and with what its
 //! authors wrote above it: a [`Row`].
 //!
+//! Sources need not come from Debian: a package can also be a folder with a
+//! project, a folder of files that each compile alone, or binaries that were
+//! built elsewhere beside their sources ([`Kind`]).
+//!
 //! ```no_run
 //! use std::path::Path;
 //! use std::sync::atomic::AtomicBool;
@@ -37,10 +41,13 @@ mod comment;
 mod dwarf;
 mod error;
 mod fetch;
+mod files;
 mod ir;
 mod leak;
 mod link;
 mod manifest;
+mod names;
+mod prebuilt;
 mod process;
 mod record;
 mod replay;
@@ -48,11 +55,12 @@ mod row;
 mod source;
 mod stats;
 mod toolchain;
+mod tree;
 mod unit;
 
 pub use build::{Corpus, Effort, Event, Watch};
 pub use error::{Error, Result};
-pub use manifest::{Manifest, Package, Split};
+pub use manifest::{Binaries, Kind, Language, Manifest, Package, Split};
 pub use row::{Row, read_rows, write_rows};
 pub use stats::{PackageStats, Stats};
 pub use toolchain::{COMPILERS, Container, LEVELS, Matrix, Target, Toolchain, Variant};
