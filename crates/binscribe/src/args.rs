@@ -499,6 +499,7 @@ Examples:
       --teacher-model gpt-4o-mini --budget-tokens 2000000
   binscribe corpus explain --shadow http://localhost:8000/v1 \\
       --shadow-model ours                           what no teacher explained
+  binscribe corpus explain --model models/shadow    the same, by a model of ours
 
 Any server with the chat interface of OpenAI will do: OpenAI, Ollama, llama.cpp,
 vLLM. Its key is read from BINSCRIBE_TEACHER_KEY or BINSCRIBE_SHADOW_KEY. Each
@@ -790,6 +791,10 @@ pub(crate) struct CorpusExplain {
     /// The model's name there.
     #[arg(long, value_name = "NAME", requires = "shadow")]
     pub(crate) shadow_model: Option<String>,
+    /// Ask the model in this directory, one of our own that was trained by
+    /// recipes/shadow.toml, about what no teacher explained.
+    #[arg(long, value_name = "DIR", conflicts_with = "shadow")]
+    pub(crate) model: Option<PathBuf>,
     /// Use at most so many tokens on a model, earlier runs on this corpus
     /// included: no request is made that could go beyond.
     #[arg(long, value_name = "N", conflicts_with = "budget_cost")]

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
-use crate::manifest::{Manifest, Package};
+use crate::manifest::{Kind, Manifest, Package};
 use crate::process::{self, Lock};
 use crate::record::{self, Compile};
 use crate::replay::{Limits, Replay};
 use crate::row;
 use crate::toolchain::Toolchain;
-use crate::unit::{self, Align, Ir, Sources, UnitStats};
-use crate::{ir, leak, link};
+use crate::unit::{Align, Ir, Sources, UnitRows, UnitStats};
+use crate::{files, ir, leak, link, prebuilt, tree};
 
 /// Something that happened while a corpus was made.
 #[derive(Clone, Debug)]
@@ -225,10 +225,13 @@ impl Corpus {
             if src.exists() {
                 fs::remove_dir_all(&src).at(&src)?;
             }
-            if package.files.is_empty() {
+            if package.kind() != Kind::Debian {
+                tree::copy(package, &src)?;
+            } else if package.files.is_empty() {
                 return Err(Error::Manifest(format!("{} pins no files", package.name)));
+            } else {
+                fetch::unpack(package, &self.dir.join("sources"), &src)?;
             }
-            fetch::unpack(package, &self.dir.join("sources"), &src)?;
             let shim = record::install_shim(&self.dir)?;
             let memory = self.limits.memory_kib;
             record::record(package, &src, &shim, &log, self.build_seconds, memory)?;
@@ -239,7 +242,13 @@ impl Corpus {
             let text = format!("{fingerprint}\n{}\n", place.display());
             process::write_atomically(&stamp, text.as_bytes())?;
         }
-        let compiles = record::compiles(&log, &place, &src, &package.exclude)?;
+        let compiles = record::compiles(
+            &log,
+            &place,
+            &src,
+            &package.exclude,
+            package.kind() == Kind::Tree,
+        )?;
         if compiles.is_empty() {
             return Err(Error::NothingCompiled {
                 package: package.name.clone(),
@@ -318,6 +327,9 @@ impl Corpus {
         let dir = self.package_dir(package);
         fs::create_dir_all(&dir).at(&dir)?;
         let _lock = Lock::take(&dir)?;
+        if package.kind() == Kind::Prebuilt {
+            return self.list_prebuilt(package, &path, &key, watch);
+        }
         let workshop = Workshop::open(self, package, toolchains.len(), watch)?;
         let made: Vec<Option<PathBuf>> = toolchains
             .par_iter()
@@ -336,6 +348,44 @@ impl Corpus {
         let units: Vec<PathBuf> = made.into_iter().flatten().collect();
         let complete = units.len() == toolchains.len();
         effort.rows = self.assemble(package, &units, &path, &key, complete, watch)?;
+        Ok(effort)
+    }
+
+    /// The rows of binaries that were built elsewhere, a unit for each set.
+    fn list_prebuilt(
+        &self,
+        package: &Package,
+        path: &Path,
+        key: &str,
+        watch: Watch<'_>,
+    ) -> Result<Effort> {
+        let dir = self.package_dir(package).join("units");
+        let units = self.units_dir();
+        for dir in [&dir, &units] {
+            fs::create_dir_all(dir).at(dir)?;
+        }
+        let (mut made, mut effort) = (Vec::new(), Effort::default());
+        let sources = prebuilt::sources(package)?;
+        for (index, binaries) in package.binaries.iter().enumerate() {
+            watch.go_on()?;
+            watch.report(Event::Listing {
+                package: package.name.clone(),
+                toolchain: prebuilt::toolchain(binaries),
+            });
+            let failed = |message| watch.failed(package, message);
+            match prebuilt::list(package, binaries, self.align, &sources, &dir, &failed) {
+                Ok((rows, stats)) => {
+                    let unit = units.join(format!("{key}-{index}.parquet"));
+                    let json = serde_json::to_string(&stats).unwrap_or_default();
+                    row::write_with(&unit, &rows, &[(UNITS_KEY, json)], row::Effort::Quick)?;
+                    made.push(unit);
+                }
+                Err(error) => watch.failed(package, error.to_string()),
+            }
+        }
+        effort.units = made.len();
+        let complete = made.len() == package.binaries.len();
+        effort.rows = self.assemble(package, &made, path, key, complete, watch)?;
         Ok(effort)
     }
 
@@ -440,7 +490,16 @@ impl Corpus {
     /// Stands for everything that decides a package's rows, the lifter aside.
     fn rows_key(&self, package: &Package, toolchains: &[Toolchain]) -> String {
         let units = toolchains.iter().map(|t| self.unit_key(package, t));
-        let units = units.collect::<Vec<_>>().join("\0");
+        let units = match package.kind() {
+            // What they were built with is not ours to choose.
+            Kind::Prebuilt => [
+                &package.fingerprint(),
+                package.split.as_str(),
+                self.align.name(),
+            ]
+            .join("\0"),
+            _ => units.collect::<Vec<_>>().join("\0"),
+        };
         blake3::hash(units.as_bytes()).to_hex()[..16].to_owned()
     }
 
@@ -572,7 +631,7 @@ impl<'a> Workshop<'a> {
             compiles,
             objects,
             fingerprint: package.fingerprint(),
-            sources: Sources::of(&src),
+            sources: Sources::of(&src, package.language),
             src,
             done: AtomicUsize::new(0),
             failures: Mutex::default(),
@@ -596,21 +655,24 @@ impl<'a> Workshop<'a> {
             toolchain: toolchain.to_string(),
         });
         let units = self.corpus.package_dir(self.package).join("units");
-        let linked = self.timed(|| link::link(toolchain, &objects.files, &units))?;
         let align = self.corpus.align;
-        let made = unit::rows(
-            self.package,
-            toolchain,
-            align,
-            &linked,
-            &self.sources,
-            &objects.ir,
-        );
-        for file in [&linked.debug, &linked.stripped] {
-            fs::remove_file(file).at(file)?;
+        let compiled = objects.files.len();
+        let groups = match self.package.kind() {
+            Kind::Files => self.timed(|| files::groups(toolchain, objects.files, &units))?,
+            _ => files::together(objects.files),
+        };
+        let mut unit = UnitRows::of(self.package, toolchain, align);
+        for group in &groups.groups {
+            self.watch.go_on()?;
+            let linked = self.timed(|| link::link(toolchain, group, &units))?;
+            let made = unit.list(&linked, &self.sources, &objects.ir);
+            for file in [&linked.debug, &linked.stripped] {
+                fs::remove_file(file).at(file)?;
+            }
+            made?;
         }
-        let (mut rows, mut stats) = made?;
-        stats.failed = objects.failed;
+        let (mut rows, mut stats) = unit.finish();
+        (stats.compiled, stats.failed) = (compiled, objects.failed);
         rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
         let json = serde_json::to_string(&stats).unwrap_or_default();
         row::write_with(&path, &rows, &[(UNITS_KEY, json)], row::Effort::Quick)?;
@@ -627,7 +689,16 @@ impl<'a> Workshop<'a> {
             objects: &self.objects,
             cache: &self.corpus.dir,
             limits: self.corpus.limits,
+            prelude: files::prelude(self.package, toolchain, &self.objects)?,
         };
+        if let Some(first) = self.compiles.first()
+            && self
+                .compiles
+                .iter()
+                .all(|c| c.language() == first.language())
+        {
+            self.timed(|| replay.precompile(first, toolchain))?;
+        }
         let made: Vec<(Option<PathBuf>, Ir)> = self
             .compiles
             .par_iter()
@@ -652,6 +723,7 @@ impl<'a> Workshop<'a> {
                 Ok((object.ok(), ir))
             })
             .collect::<Result<_>>()?;
+        files::discard(replay.prelude.as_deref())?;
         let mut objects = Objects::default();
         for (object, ir) in made {
             match object {

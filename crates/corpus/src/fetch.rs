@@ -221,23 +221,15 @@ mod tests {
     #[test]
     fn a_file_with_another_digest_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let package = Package {
-            name: "p".into(),
-            version: "1".into(),
-            split: crate::Split::Train,
-            category: None,
-            size: crate::Size::default(),
-            labels: vec![],
-            paper: None,
-            needs: vec![],
-            license: "MIT".into(),
-            build: vec![],
-            exclude: vec![],
-            files: [("p_1.dsc".to_owned(), "00".repeat(32))].into(),
-        };
-        assert!(!verify(&package, dir.path()).unwrap());
+        let digest = "00".repeat(32);
+        let manifest = crate::Manifest::parse(&format!(
+            "schema = 1\n[[package]]\nname = \"p\"\nversion = \"1\"\nsplit = \"train\"\n\
+             license = \"MIT\"\n[package.files]\n\"p_1.dsc\" = {digest:?}\n"
+        ));
+        let package = &manifest.unwrap().packages[0];
+        assert!(!verify(package, dir.path()).unwrap());
         std::fs::write(dir.path().join("p_1.dsc"), "x").unwrap();
-        let error = verify(&package, dir.path()).unwrap_err();
+        let error = verify(package, dir.path()).unwrap_err();
         assert!(
             error.to_string().starts_with("p_1.dsc has sha256 2d711642"),
             "{error}"

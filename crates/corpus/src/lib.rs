@@ -9,6 +9,10 @@
 //! unstripped twin joins each function with its definition and with what its
 //! authors wrote above it: a [`Row`].
 //!
+//! Sources need not come from Debian: a package can also be a folder with a
+//! project, a folder of files that each compile alone, or binaries that were
+//! built elsewhere beside their sources ([`Kind`]).
+//!
 //! ```no_run
 //! use std::path::Path;
 //! use std::sync::atomic::AtomicBool;
@@ -38,12 +42,15 @@ mod dwarf;
 mod error;
 pub mod explain;
 mod fetch;
+mod files;
 mod ir;
 mod leak;
 mod link;
 mod manifest;
+mod names;
 mod obfuscate;
 mod plot;
+mod prebuilt;
 mod process;
 mod queue;
 mod record;
@@ -53,13 +60,14 @@ mod source;
 mod stats;
 mod store;
 mod toolchain;
+mod tree;
 mod unit;
 mod verify;
 mod worker;
 
 pub use build::{Corpus, Effort, Event, Unit, Watch};
 pub use error::{Error, Result};
-pub use manifest::{Category, Manifest, Package, Size, Split};
+pub use manifest::{Binaries, Category, Kind, Language, Manifest, Package, Size, Split};
 pub use obfuscate::{
     InvalidIr, OBFUSCATIONS, Obfuscated, ObfuscatedCompile, Obfuscation, ObfuscationReport,
     UnknownObfuscation, Unobfuscated, obfuscate,

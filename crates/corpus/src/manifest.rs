@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At as _, Error, Result};
 use crate::toolchain::Matrix;
+use crate::tree;
 
 /// Which part of an experiment a package belongs to; never more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,7 +144,9 @@ impl FromStr for Size {
 pub struct Manifest {
     /// Version of this file's format; 1.
     pub schema: u32,
-    /// The Debian suite that the versions are from, such as `bookworm`.
+    /// The Debian suite that the versions are from, such as `bookworm`; for
+    /// packages of other kinds it is not needed.
+    #[serde(default)]
     pub suite: String,
     /// What packages are built with; gcc 12 and clang 14 at the five levels
     /// if there are none.
@@ -153,14 +157,61 @@ pub struct Manifest {
     pub packages: Vec<Package>,
 }
 
-/// One source package at one version.
+/// What the sources of a package look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A Debian source package, pinned by `version` and `files`.
+    Debian,
+    /// A folder with one project of C or C++, which is built as a whole.
+    Tree,
+    /// A folder of files that each compile alone, such as `AnghaBench`'s
+    /// functions and POJ-104's programs.
+    Files,
+    /// A folder of sources, with binaries that were built from it elsewhere.
+    Prebuilt,
+}
+
+/// A programming language that packages are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Language {
+    #[serde(rename = "c")]
+    C,
+    #[serde(rename = "c++")]
+    Cpp,
+}
+
+impl Language {
+    /// The language of a file that is compiled, by its name; none if it is
+    /// neither C nor C++.
+    pub(crate) fn of(file: &str) -> Option<Language> {
+        match Path::new(file).extension()?.to_str()? {
+            "c" => Some(Language::C),
+            "cc" | "cpp" | "cxx" | "c++" | "C" => Some(Language::Cpp),
+            _ => None,
+        }
+    }
+}
+
+/// One source package at one version, or sources of another [`Kind`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// Name of the source package.
     pub name: String,
-    /// Its pinned version.
+    /// What its sources look like [default: `debian`, or `tree` if there is a
+    /// `path`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Its pinned version; for sources in a folder, what rows shall say that it
+    /// is [default: a digest of the folder].
+    #[serde(default)]
     pub version: String,
+    /// The folder of its sources, relative to the manifest, unless it is a
+    /// Debian package. A package whose folder has changed is built again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
     /// The side of the experiment that it is on.
     pub split: Split,
     /// What it is for, where the manifest says so.
@@ -183,8 +234,13 @@ pub struct Package {
     pub needs: Vec<String>,
     /// Its licence as an SPDX expression, or the nearest to one.
     pub license: String,
-    /// Shell lines that build it, run in the unpacked source with `CC` set to
-    /// the recording compiler and `MAKE` to a make that never re-runs autotools.
+    /// Shell lines that build it, run in the unpacked source with `CC` and
+    /// `CXX` set to the recording compilers and `MAKE` to a make that never
+    /// re-runs autotools. A folder without lines is built by its `configure`
+    /// and make, by `cmake`, or by its makefile, whichever comes first; if it
+    /// has none of them, each file is compiled by itself, with the folders of
+    /// headers to include from.
+    #[serde(default)]
     pub build: Vec<String>,
     /// Path prefixes, relative to the source, whose compiles are not replayed.
     #[serde(default)]
@@ -192,12 +248,59 @@ pub struct Package {
     /// Digest (SHA-256, hexadecimal) of each file of the source package.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// For `files`: text that each file is compiled behind, such as the
+    /// `#include` lines that it has lost. Lines and rows stay as in the file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prelude: String,
+    /// For `files`: `c` or `c++` [default: by each file's name]. As C++, a
+    /// `void main` is rewritten to the `int main` that compilers insist on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// For `files` and folders without a build: further arguments of each
+    /// compile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    /// For `prebuilt`: what was built from the sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub binaries: Vec<Binaries>,
+    /// Digest of the folders, once it was needed.
+    #[serde(skip)]
+    pub(crate) content: OnceLock<String>,
+}
+
+/// Binaries that one compiler built at one level, with their symbols. Debug
+/// information is used where they have it; without, functions are joined with
+/// their sources by name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binaries {
+    /// A binary, or a folder of them, relative to the manifest.
+    pub path: PathBuf,
+    /// The compiler, such as `gcc`.
+    pub compiler: String,
+    /// The compiler's version, if known.
+    #[serde(default)]
+    pub compiler_version: String,
+    /// The optimisation level, such as `O2`.
+    pub level: String,
+    /// Passes that obfuscated them, if any did.
+    #[serde(default)]
+    pub obfuscation: String,
 }
 
 impl Manifest {
     /// Reads and checks a manifest file.
     pub fn load(path: &Path) -> Result<Manifest> {
-        Manifest::parse(&std::fs::read_to_string(path).at(path)?)
+        let mut manifest = Manifest::parse(&std::fs::read_to_string(path).at(path)?)?;
+        let path = std::path::absolute(path).at(path)?;
+        let folder = path.parent().unwrap_or(&path);
+        for package in &mut manifest.packages {
+            let paths = package.binaries.iter_mut().map(|b| &mut b.path);
+            for path in paths.chain(&mut package.path) {
+                *path = folder.join(&*path);
+            }
+        }
+        Ok(manifest)
     }
 
     /// Reads and checks the text of a manifest.
@@ -233,6 +336,12 @@ impl Manifest {
             }
             if !seen.insert(&package.name) {
                 return Err(Error::Manifest(format!("{} is listed twice", package.name)));
+            }
+            let unfit = package
+                .unfit()
+                .map(|what| format!("{} {what}", package.name));
+            if let Some(message) = unfit {
+                return Err(Error::Manifest(message));
             }
         }
         Ok(manifest)
@@ -280,6 +389,70 @@ impl Manifest {
 }
 
 impl Package {
+    /// What its sources look like.
+    pub fn kind(&self) -> Kind {
+        let implied = match self.path {
+            Some(_) => Kind::Tree,
+            None => Kind::Debian,
+        };
+        self.kind.unwrap_or(implied)
+    }
+
+    /// The version that rows name.
+    pub fn shown_version(&self) -> &str {
+        match self.version.as_str() {
+            "" => self.content(),
+            version => version,
+        }
+    }
+
+    /// What its kind lacks or has no use for, if anything.
+    fn unfit(&self) -> Option<&'static str> {
+        let kind = self.kind();
+        let alone = matches!(kind, Kind::Tree | Kind::Files);
+        match kind {
+            Kind::Debian if self.path.is_some() => {
+                Some("has a path, which Debian packages have not: name another kind")
+            }
+            Kind::Debian if self.version.is_empty() => {
+                Some("names neither a version nor a path of its sources")
+            }
+            Kind::Debian => None,
+            _ if self.path.is_none() => Some("names no path of its sources"),
+            _ if !self.files.is_empty() => Some("pins files, as only Debian packages do"),
+            Kind::Prebuilt if self.binaries.is_empty() => {
+                Some("names no binaries: add a [[package.binaries]]")
+            }
+            _ => None,
+        }
+        .or_else(|| {
+            let only_files = !self.prelude.is_empty() || self.language.is_some();
+            if only_files && kind != Kind::Files {
+                Some("has a prelude or a language, which only kind = \"files\" has")
+            } else if !self.flags.is_empty() && !alone {
+                Some("has flags, which only folders of sources have")
+            } else if !self.build.is_empty() && matches!(kind, Kind::Files | Kind::Prebuilt) {
+                Some("has build lines, which its kind does not run")
+            } else if !self.binaries.is_empty() && kind != Kind::Prebuilt {
+                Some("has binaries, which only kind = \"prebuilt\" has")
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Stands for what lies in its folders; empty for a Debian package.
+    fn content(&self) -> &str {
+        self.content.get_or_init(|| {
+            let binaries = self.binaries.iter().map(|b| &b.path);
+            let paths: Vec<&Path> = self.path.iter().chain(binaries).map(|p| &**p).collect();
+            match paths.as_slice() {
+                [] => String::new(),
+                paths => tree::digest(paths),
+            }
+        })
+    }
+
     /// Stands for everything that decides what a recorded build looks like.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hash = blake3::Hasher::new();
@@ -291,6 +464,16 @@ impl Package {
                 .update(b"\0")
                 .update(digest.as_bytes())
                 .update(b"\0");
+        }
+        if self.path.is_some() {
+            let binaries = self.binaries.iter().map(|b| Binaries {
+                // What lies there counts, and not where it lies.
+                path: PathBuf::new(),
+                ..b.clone()
+            });
+            let binaries: Vec<Binaries> = binaries.collect();
+            let rest = (self.kind(), self.language, &self.prelude, &self.flags);
+            hash.update(format!("{}{rest:?}{binaries:?}", self.content()).as_bytes());
         }
         hash.finalize().to_hex()[..16].to_owned()
     }
@@ -319,6 +502,54 @@ mod tests {
 
     fn default_manifest() -> Manifest {
         Manifest::parse(include_str!("../../../recipes/corpus/default.toml")).unwrap()
+    }
+
+    #[test]
+    fn what_a_kind_has_no_use_for_is_refused() {
+        let check = |fields: &str| {
+            let package = "[[package]]\nname = \"p\"\nsplit = \"train\"\nlicense = \"MIT\"\n";
+            let manifest = Manifest::parse(&format!("schema = 1\n{package}{fields}"))?;
+            Ok::<Kind, Error>(manifest.packages[0].kind())
+        };
+        assert_eq!(check("version = \"1\"").unwrap(), Kind::Debian);
+        assert_eq!(check("path = \"p\"").unwrap(), Kind::Tree);
+        let files = "kind = \"files\"\nprelude = \"int x;\"\nlanguage = \"c++\"\n";
+        assert_eq!(check(&format!("{files}path = \"p\"")).unwrap(), Kind::Files);
+        for wrong in [
+            "",
+            "kind = \"tree\"",
+            "version = \"1\"\npath = \"p\"\nkind = \"debian\"",
+            "path = \"p\"\nprelude = \"int x;\"",
+            "path = \"p\"\nkind = \"prebuilt\"",
+            "path = \"p\"\nkind = \"files\"\nbuild = [\"make\"]",
+        ] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_other_kinds_are_valid() {
+        for (text, kind) in [
+            (
+                include_str!("../../../recipes/corpus/anghabench.toml"),
+                Kind::Files,
+            ),
+            (
+                include_str!("../../../recipes/corpus/folder.toml"),
+                Kind::Tree,
+            ),
+            (
+                include_str!("../../../recipes/corpus/poj104.toml"),
+                Kind::Files,
+            ),
+            (
+                include_str!("../../../recipes/corpus/prebuilt.toml"),
+                Kind::Prebuilt,
+            ),
+        ] {
+            let manifest = Manifest::parse(text).unwrap();
+            assert!(manifest.packages.iter().all(|p| p.kind() == kind));
+        }
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{At as _, Error, Result};
-use crate::manifest::Package;
-use crate::process;
+use crate::manifest::{Kind, Language, Package};
+use crate::{process, tree};
 
 /// The compiler that packages are configured and first built with.
 const RECORDING_COMPILER: &str = "gcc-12";
+
+/// The same for C++.
+const RECORDING_COMPILER_CPP: &str = "g++-12";
 
 /// Patched autotools inputs look newer than what was made from them; these
 /// keep make from running tools that would change the package, or are absent.
@@ -32,16 +35,33 @@ impl Compile {
         let path = in_tree(&self.cwd.join(&self.file))?;
         Some(path.to_string_lossy().into_owned())
     }
+
+    /// What it is compiled as.
+    pub(crate) fn language(&self) -> Language {
+        let asked = self.arguments.iter().rev().find_map(|a| match a.as_str() {
+            "-xc++" => Some(Language::Cpp),
+            "-xc" => Some(Language::C),
+            _ => None,
+        });
+        asked
+            .or_else(|| Language::of(&self.file))
+            .unwrap_or(Language::C)
+    }
 }
 
 /// Compiles the recording shim as `DIR/shim/gcc`; it is called gcc because
-/// libtool and some configure scripts go by the name.
+/// libtool and some configure scripts go by the name. For C++ there is a link
+/// to it, `DIR/shim/g++`.
 pub(crate) fn install_shim(dir: &Path) -> Result<PathBuf> {
     let dir = std::path::absolute(dir.join("shim")).at(dir)?;
     fs::create_dir_all(&dir).at(&dir)?;
     let source = include_str!("shim.c");
     let (source_path, program) = (dir.join("shim.c"), dir.join("gcc"));
-    if program.exists() && fs::read_to_string(&source_path).is_ok_and(|s| s == source) {
+    let cpp = dir.join("g++");
+    if program.exists()
+        && cpp.exists()
+        && fs::read_to_string(&source_path).is_ok_and(|s| s == source)
+    {
         return Ok(program);
     }
     process::write_atomically(&source_path, source.as_bytes())?;
@@ -60,6 +80,9 @@ pub(crate) fn install_shim(dir: &Path) -> Result<PathBuf> {
         });
     }
     fs::rename(&temporary, &program).at(&program)?;
+    if cpp.symlink_metadata().is_err() {
+        std::os::unix::fs::symlink("gcc", &cpp).at(&cpp)?;
+    }
     Ok(program)
 }
 
@@ -79,15 +102,22 @@ pub(crate) fn record(
     }
     let transcript = log.with_file_name("record.log");
     let out = fs::File::create(&transcript).at(&transcript)?;
-    for line in &package.build {
+    let lines = tree::build_lines(package, src);
+    if lines.is_empty() && package.kind() != Kind::Debian {
+        fs::write(&raw, tree::compiles_alone(package, src)).at(&raw)?;
+    }
+    for line in &lines {
         let status = process::sandboxed(line, seconds, memory_kib)
             .current_dir(src)
             .env("CC", shim)
+            .env("CXX", shim.with_file_name("g++"))
             .env("CORPUS_CC", RECORDING_COMPILER)
+            .env("CORPUS_CXX", RECORDING_COMPILER_CPP)
             .env("CORPUS_LOG", &raw)
             .env("MAKE", MAKE)
             // The objects of this build are thrown away, so make them fast.
             .env("CFLAGS", "-O0 -w")
+            .env("CXXFLAGS", "-O0 -w")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(out.try_clone().at(&transcript)?)
@@ -111,7 +141,9 @@ pub(crate) fn record(
     fs::rename(&raw, log).at(log)
 }
 
-/// The distinct compiles in a raw record, in the order of the build. The
+/// The distinct compiles in a raw record, in the order of the build; with
+/// `one_step` also those of commands that compile and link at once, as small
+/// makefiles do. The
 /// record holds absolute paths below `recorded_in`, where the source was then;
 /// it is in `src` now.
 pub(crate) fn compiles(
@@ -119,6 +151,7 @@ pub(crate) fn compiles(
     recorded_in: &Path,
     src: &Path,
     exclude: &[String],
+    one_step: bool,
 ) -> Result<Vec<Compile>> {
     let bytes = fs::read(log).at(log)?;
     let (old, new) = (recorded_in.to_string_lossy(), src.to_string_lossy());
@@ -132,30 +165,31 @@ pub(crate) fn compiles(
         // The last field is what follows the last separator: nothing.
         let mut arguments: Vec<String> = fields.collect();
         arguments.pop();
-        let Some(compile) = compile(Path::new(&cwd), arguments, src) else {
-            continue;
-        };
-        let file = in_tree(&compile.cwd.join(&compile.file));
-        let Some(file) = file.filter(|f| src.join(f).is_file()) else {
-            continue;
-        };
-        let file = file.to_string_lossy();
-        if exclude
-            .iter()
-            .any(|prefix| file.starts_with(prefix.as_str()))
-        {
-            continue;
-        }
-        if seen.insert(compile.clone()) {
-            all.push(compile);
+        for compile in compile(Path::new(&cwd), arguments, src, one_step) {
+            let Some(file) = compile.path().filter(|f| src.join(f).is_file()) else {
+                continue;
+            };
+            let excluded = |prefix: &String| file.starts_with(prefix.as_str());
+            if !exclude.iter().any(excluded) && seen.insert(compile.clone()) {
+                all.push(compile);
+            }
         }
     }
     Ok(all)
 }
 
-/// Understands one record; `None` if it is not a compile of one C file that
-/// lies in the package.
-fn compile(cwd: &Path, arguments: Vec<String>, src: &Path) -> Option<Compile> {
+/// Understands one record; empty if it is not a compile of one file of C or
+/// C++ that lies in the package, or, with `one_step`, of several.
+fn compile(cwd: &Path, arguments: Vec<String>, src: &Path, one_step: bool) -> Vec<Compile> {
+    understand(cwd, arguments, src, one_step).unwrap_or_default()
+}
+
+fn understand(
+    cwd: &Path,
+    arguments: Vec<String>,
+    src: &Path,
+    one_step: bool,
+) -> Option<Vec<Compile>> {
     let cwd = cwd.strip_prefix(src).ok()?.to_owned();
     let mut kept = Vec::new();
     let mut files = Vec::new();
@@ -172,28 +206,38 @@ fn compile(cwd: &Path, arguments: Vec<String>, src: &Path) -> Option<Compile> {
                 kept.extend([argument, value]);
             }
             a if toolchain_decides(a) => {}
-            a if !a.starts_with('-') && a.ends_with(".c") => files.push(argument),
+            a if !a.starts_with('-') && Language::of(a).is_some() => files.push(argument),
             _ => kept.push(argument),
         }
     }
-    let file = match files.as_slice() {
-        [file] if compiles && !file.contains("conftest") => file,
-        _ => return None,
-    };
+    files.retain(|file| !file.contains("conftest"));
+    if !one_step && (files.len() != 1 || !compiles) {
+        return None;
+    }
     // Some builds name files by their absolute path; stored so, rows would
     // depend on where the corpus lies.
-    let file = match Path::new(file).strip_prefix(src) {
+    let relative = |file: String| match Path::new(&file).strip_prefix(src) {
         Ok(inside) => {
             let up = "../".repeat(cwd.components().count());
             format!("{up}{}", inside.display())
         }
-        Err(_) => file.clone(),
+        Err(_) => file,
     };
-    Some(Compile {
-        cwd,
-        file,
-        arguments: kept,
-    })
+    if !compiles {
+        // What is for the linker is an error or a warning without one.
+        kept.retain(|a| {
+            let options = ["-l", "-L", "-shared", "-static", "-pie", "-rdynamic"];
+            let objects = [".o", ".lo", ".a", ".so"];
+            let option = options.iter().any(|p| a.starts_with(p));
+            !option && (a.starts_with('-') || !objects.iter().any(|e| a.ends_with(e)))
+        });
+    }
+    let compile = |file| Compile {
+        cwd: cwd.clone(),
+        file: relative(file),
+        arguments: kept.clone(),
+    };
+    Some(files.into_iter().map(compile).collect())
 }
 
 /// Options that are dropped because a toolchain sets its own, or because they
@@ -252,7 +296,21 @@ mod tests {
 
     fn parse(arguments: &str) -> Option<Compile> {
         let arguments = arguments.split(' ').map(str::to_owned).collect();
-        compile(Path::new("/b/src/lib"), arguments, Path::new("/b/src"))
+        let cwd = Path::new("/b/src/lib");
+        let mut found = compile(cwd, arguments, Path::new("/b/src"), false);
+        assert!(found.len() <= 1, "{found:?}");
+        found.pop()
+    }
+
+    #[test]
+    fn a_command_that_compiles_and_links_is_a_compile_of_each_file() {
+        let arguments = "-I inc -O2 a.c b.cpp old.o -o prog -lm -Lx";
+        let arguments = arguments.split(' ').map(str::to_owned).collect();
+        let found = compile(Path::new("/b"), arguments, Path::new("/b"), true);
+        let files: Vec<&str> = found.iter().map(|c| c.file.as_str()).collect();
+        assert_eq!(files, ["a.c", "b.cpp"]);
+        assert_eq!(found[0].arguments, ["-I", "inc"]);
+        assert_eq!(found[1].language(), Language::Cpp);
     }
 
     #[test]
@@ -273,14 +331,21 @@ mod tests {
         let log = dir.path().join("commands.log");
         fs::write(dir.path().join("x.c"), "").unwrap();
         fs::write(&log, "/old/src\x1f-I/old/src/inc\x1f-c\x1fx.c\x1f\x1e").unwrap();
-        let found = compiles(&log, Path::new("/old/src"), dir.path(), &[]).unwrap();
+        let found = compiles(&log, Path::new("/old/src"), dir.path(), &[], false).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].arguments,
             [format!("-I{}/inc", dir.path().display())]
         );
         assert_eq!(
-            compiles(&log, Path::new("/old/src"), dir.path(), &["x".into()]).unwrap(),
+            compiles(
+                &log,
+                Path::new("/old/src"),
+                dir.path(),
+                &["x".into()],
+                false
+            )
+            .unwrap(),
             []
         );
     }
@@ -295,9 +360,10 @@ mod tests {
             compile(
                 Path::new("/tmp"),
                 vec!["-c".into(), "a.c".into()],
-                Path::new("/b")
+                Path::new("/b"),
+                false
             ),
-            None
+            []
         );
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{At as _, Result};
+use crate::manifest::Language;
 use crate::obfuscate::ObfuscatedCompile;
 use crate::process;
 use crate::record::{Compile, in_tree};
@@ -39,6 +40,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) cache: &'a Path,
     /// What one compile may use.
     pub(crate) limits: Limits,
+    /// A header that every file is compiled behind.
+    pub(crate) prelude: Option<PathBuf>,
 }
 
 impl Replay<'_> {
@@ -58,9 +61,14 @@ impl Replay<'_> {
         }
         let temporary = process::temporary_name(&object);
         if !toolchain.obfuscation.is_empty() {
+            let mut all = toolchain.arguments_for(compile.language());
+            if let Some(prelude) = &self.prelude {
+                all.extend(["-include".to_owned(), prelude.display().to_string()]);
+            }
+            all.extend(arguments);
             let obfuscated = ObfuscatedCompile {
                 program: &toolchain.program,
-                arguments: &[toolchain.arguments.as_slice(), &arguments].concat(),
+                arguments: &all,
                 file: &compile.file,
                 cwd: &self.src.join(&compile.cwd),
                 passes: &toolchain.obfuscation,
@@ -113,7 +121,7 @@ impl Replay<'_> {
             self.limits.memory_kib,
         );
         command
-            .args(&toolchain.arguments)
+            .args(toolchain.arguments_for(compile.language()))
             .current_dir(self.src.join(&compile.cwd))
             .env("LC_ALL", "C")
             // Dates and times in a program would make every build differ.
@@ -121,7 +129,44 @@ impl Replay<'_> {
         for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
             command.env(cache, self.cache.join("zig"));
         }
+        if let Some(prelude) = &self.prelude {
+            command.arg("-include").arg(prelude);
+        }
         command
+    }
+
+    /// Compiles the prelude once for all files of a toolchain that are compiled
+    /// as `compile` is: reading the headers of the standard library takes longer
+    /// than a small program does. Without this, compilers read the text.
+    pub(crate) fn precompile(&self, compile: &Compile, toolchain: &Toolchain) -> Result<()> {
+        let Some(header) = &self.prelude else {
+            return Ok(());
+        };
+        let suffix = match toolchain.compiler.as_str() {
+            "gcc" => "gch",
+            "clang" => "pch",
+            // zig keeps such files where it likes.
+            _ => return Ok(()),
+        };
+        let mut output = header.as_os_str().to_owned();
+        output.push(format!(".{suffix}"));
+        let kind = match compile.language() {
+            Language::C => "c-header",
+            Language::Cpp => "c++-header",
+        };
+        let mut arguments = self.arguments(compile, toolchain);
+        arguments.retain(|a| !a.starts_with("-x"));
+        let plain = Replay {
+            prelude: None,
+            ..*self
+        };
+        let mut command = plain.command(compile, toolchain);
+        command.args(&arguments).args(["-x", kind]).arg(header);
+        let made = process::output(command.arg("-o").arg(&output))?;
+        if !made.status.success() && Path::new(&output).exists() {
+            fs::remove_file(&output).at(Path::new(&output))?;
+        }
+        Ok(())
     }
 
     fn arguments(&self, compile: &Compile, toolchain: &Toolchain) -> Vec<String> {

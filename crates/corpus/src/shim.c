@@ -1,6 +1,6 @@
 /* Stands in for the C compiler during a recorded build: appends the working
    directory and the arguments to $CORPUS_LOG as one record, then becomes the
-   real compiler, $CORPUS_CC. Fields end in 0x1f and a record ends in 0x1e; the
+   real compiler: $CORPUS_CC, or $CORPUS_CXX if it was called g++. Fields end in 0x1f and a record ends in 0x1e; the
    record goes out in a single O_APPEND write so that parallel jobs never mix. */
 #include <fcntl.h>
 #include <limits.h>
@@ -12,9 +12,11 @@
 int main(int argc, char **argv) {
     char cwd[PATH_MAX];
     const char *log = getenv("CORPUS_LOG");
-    char *cc = getenv("CORPUS_CC");
+    size_t length = strlen(argv[0]);
+    int cpp = length > 1 && !strcmp(argv[0] + length - 2, "++");
+    char *cc = getenv(cpp ? "CORPUS_CXX" : "CORPUS_CC");
     if (!cc) {
-        fputs("CORPUS_CC is not set\n", stderr);
+        fputs("CORPUS_CC or CORPUS_CXX is not set\n", stderr);
         return 127;
     }
     if (log && getcwd(cwd, sizeof cwd)) {

@@ -1,4 +1,4 @@
-//! Function definitions in C files, and what stands above them.
+//! Function definitions in files of C and C++, and what stands above them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,11 +7,16 @@ use regex::Regex;
 use tree_sitter::{Node, Parser};
 
 use crate::comment::{self, pattern};
+use crate::manifest::Language;
+use crate::names;
 
-/// One definition in a C file.
+/// One definition in a file of C or C++.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Definition {
+    /// Its name, with namespaces and classes where it is in any.
     pub(crate) name: String,
+    /// Line of the name.
+    pub(crate) line: u32,
     /// Lines from the first of the definition to the last, 1-based.
     pub(crate) lines: (u32, u32),
     pub(crate) text: String,
@@ -29,15 +34,26 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Parses a C file. Bytes that are not UTF-8 are replaced; old sources
-    /// carry names of people in other encodings.
-    pub(crate) fn parse(bytes: &[u8]) -> SourceFile {
+    /// Parses a file in the first of these languages that it is without fault
+    /// in, or else in the first. Bytes that are not UTF-8 are replaced; old
+    /// sources carry names of people in other encodings.
+    pub(crate) fn parse(bytes: &[u8], languages: &[Language]) -> SourceFile {
         let text = String::from_utf8_lossy(bytes).replace('\r', "");
+        let mut trees = languages.iter().filter_map(|language| {
+            let grammar = match language {
+                Language::C => tree_sitter_c::LANGUAGE,
+                Language::Cpp => tree_sitter_cpp::LANGUAGE,
+            };
+            let mut parser = Parser::new();
+            parser.set_language(&grammar.into()).ok()?;
+            parser.parse(&text, None)
+        });
+        let mut tree = trees.next();
+        if tree.as_ref().is_some_and(|t| t.root_node().has_error()) {
+            tree = trees.find(|t| !t.root_node().has_error()).or(tree);
+        }
         let mut definitions = Vec::new();
-        let mut parser = Parser::new();
-        if parser.set_language(&tree_sitter_c::LANGUAGE.into()).is_ok()
-            && let Some(tree) = parser.parse(&text, None)
-        {
+        if let Some(tree) = tree {
             let lines: Vec<&str> = text.lines().collect();
             collect(tree.root_node(), &text, &lines, &mut definitions);
         }
@@ -57,12 +73,20 @@ impl SourceFile {
         if let Some(found) = named().find(|d| d.lines.0 <= line && line <= d.lines.1) {
             return Some(found.clone());
         }
+        // Local classes and inline namespaces are told in several ways.
+        let last = names::last(name);
+        let mut here = self.definitions.iter();
+        let here =
+            here.find(|d| names::last(&d.name) == last && d.lines.0 <= line && line <= d.lines.1);
+        if let Some(found) = here {
+            return Some(found.clone());
+        }
         if let Some(found) = named().next()
             && named().count() == 1
         {
             return Some(found.clone());
         }
-        self.by_braces(name, line)
+        self.by_braces(last, line)
     }
 
     /// For what the parser takes for something else: old-style definitions,
@@ -89,13 +113,16 @@ fn collect(root: Node<'_>, text: &str, lines: &[&str], into: &mut Vec<Definition
     while let Some(node) = stack.pop() {
         if node.kind() == "function_definition" {
             let body = node.child_by_field_name("body");
-            let name = node
-                .child_by_field_name("declarator")
-                .and_then(|d| declared(d, text));
+            let name = node.child_by_field_name("declarator").and_then(declared);
             if let (Some(name), Some(body)) = (name, body) {
                 let rows = (node.start_position().row, node.end_position().row);
+                let line = name.end_position().row as u32 + 1;
+                let name = &qualified(node, name, text);
                 let (whole, inner) = (&text[node.byte_range()], &text[body.byte_range()]);
-                into.push(definition(name, rows, whole, inner, lines));
+                into.push(Definition {
+                    line,
+                    ..definition(name, rows, whole, inner, lines)
+                });
                 continue;
             }
         }
@@ -106,20 +133,51 @@ fn collect(root: Node<'_>, text: &str, lines: &[&str], into: &mut Vec<Definition
 }
 
 /// The name in a declarator: `f` of `*(*f(int))(void)`.
-fn declared<'t>(mut node: Node<'_>, text: &'t str) -> Option<&'t str> {
+fn declared(mut node: Node<'_>) -> Option<Node<'_>> {
+    const NAMES: [&str; 7] = [
+        "identifier",
+        "field_identifier",
+        "qualified_identifier",
+        "destructor_name",
+        "operator_name",
+        "operator_cast",
+        "template_function",
+    ];
     loop {
-        if node.kind() == "identifier" {
-            return text.get(node.byte_range());
+        if NAMES.contains(&node.kind()) {
+            return Some(node);
         }
         node = match node.child_by_field_name("declarator") {
             Some(inner) => inner,
             None => {
                 let mut cursor = node.walk();
                 node.named_children(&mut cursor)
-                    .find(|n| n.kind().ends_with("declarator") || n.kind() == "identifier")?
+                    .find(|n| n.kind().ends_with("declarator") || NAMES.contains(&n.kind()))?
             }
         };
     }
+}
+
+/// The name of the definition `node` with the namespaces and classes around it.
+fn qualified(node: Node<'_>, name: Node<'_>, text: &str) -> String {
+    // A conversion is named by its type; its parameters are none.
+    let own = match name.child_by_field_name("declarator") {
+        Some(parameters) => &text[name.start_byte()..parameters.start_byte()],
+        None => &text[name.byte_range()],
+    };
+    let mut path = vec![names::without_templates(own)];
+    let mut around = node.parent();
+    while let Some(scope) = around {
+        let named = matches!(
+            scope.kind(),
+            "namespace_definition" | "class_specifier" | "struct_specifier" | "union_specifier"
+        );
+        let name = scope.child_by_field_name("name").filter(|_| named);
+        path.extend(name.map(|n| names::without_templates(&text[n.byte_range()])));
+        around = scope.parent();
+    }
+    path.reverse();
+    path.join("::")
 }
 
 fn definition(
@@ -136,6 +194,7 @@ fn definition(
         .collect();
     Definition {
         name: name.to_owned(),
+        line: rows.0 as u32 + 1,
         lines: (start as u32 + 1, rows.1 as u32 + 1),
         text: lost + text,
         comment: comment::above(lines, start).and_then(|raw| comment::clean(&raw, name)),
@@ -322,9 +381,9 @@ fn prototype_name(declaration: &str) -> Option<String> {
     .then(|| name.to_owned())
 }
 
-/// Every file below `dir` with this extension, except in hidden directories:
+/// Every file below `dir` with one of these extensions, except in hidden directories:
 /// quilt keeps old copies of patched files in one.
-pub(crate) fn files(dir: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(dir: &Path, extensions: &[&str]) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut stack = vec![dir.to_owned()];
     while let Some(dir) = stack.pop() {
@@ -337,7 +396,11 @@ pub(crate) fn files(dir: &Path, extension: &str) -> Vec<std::path::PathBuf> {
                 continue;
             } else if kind.is_dir() {
                 stack.push(path);
-            } else if kind.is_file() && path.extension().is_some_and(|e| e == extension) {
+            } else if kind.is_file()
+                && path
+                    .extension()
+                    .is_some_and(|e| extensions.iter().any(|x| e == *x))
+            {
                 found.push(path);
             }
         }
@@ -375,7 +438,7 @@ complain(int x, const char *m)
 
     #[test]
     fn definitions_are_found_by_line_then_name_then_braces() {
-        let file = SourceFile::parse(TEXT.as_bytes());
+        let file = SourceFile::parse(TEXT.as_bytes(), &[Language::C]);
         let add = file.find("add", 3).unwrap();
         assert_eq!(add.lines, (2, 6));
         assert_eq!(add.comment.as_deref(), Some("Adds two numbers together."));
@@ -399,6 +462,35 @@ complain(int x, const char *m)
             complain.comment.as_deref(),
             Some("Says what went wrong, and where.")
         );
+    }
+
+    #[test]
+    fn definitions_of_cpp_have_their_whole_names() {
+        let text = "namespace geo {\nclass Box {\n  Box(int a) : a(a) {}\n  ~Box() { a = 0; }\n  \
+                    int area() const;\n  operator bool() { return a; }\n  int a;\n};\nint \
+                    Box::area() const\n{\n  return a;\n}\ntemplate <class T> T twice(T x) { return x + x; }\n}\n\
+                    bool operator<(geo::Box &a, geo::Box &b) { return &a < &b; }\n\
+                    template <> int Stack<int>::top() { return 1; }\n";
+        let file = SourceFile::parse(text.as_bytes(), &[Language::C, Language::Cpp]);
+        let names: Vec<(&str, u32)> = file
+            .definitions()
+            .iter()
+            .map(|d| (d.name.as_str(), d.line))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("geo::Box::Box", 3),
+                ("geo::Box::~Box", 4),
+                ("geo::Box::operatorbool", 6),
+                ("geo::Box::area", 9),
+                ("geo::twice", 13),
+                ("operator<", 15),
+                ("Stack::top", 16),
+            ]
+        );
+        let area = file.find("geo::Box::area", 9).unwrap();
+        assert_eq!(area.lines, (9, 12));
     }
 
     #[test]

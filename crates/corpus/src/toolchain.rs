@@ -6,7 +6,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::manifest::Size;
+use crate::manifest::{Language, Size};
 use crate::obfuscate::Obfuscation;
 use crate::process;
 
@@ -409,6 +409,17 @@ impl Toolchain {
         }
         options.push("-w".to_owned());
         options
+    }
+
+    /// Its first arguments for a language: compilers go by the file's name,
+    /// but zig only brings its C++ library where it is asked for C++.
+    pub(crate) fn arguments_for(&self, language: Language) -> Vec<String> {
+        let mut arguments = self.arguments.clone();
+        if language == Language::Cpp && self.compiler == "zig" {
+            let cc = arguments.iter_mut().find(|a| *a == "cc");
+            cc.into_iter().for_each(|a| *a = "c++".to_owned());
+        }
+        arguments
     }
 
     /// The variants as one word, empty without any.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use object::{
@@ -12,8 +12,9 @@ use object::{
 };
 
 use super::Job;
-use crate::error::Result;
-use crate::toolchain::{Target, Variant};
+use crate::error::{Error, Result};
+use crate::process;
+use crate::toolchain::{Target, Toolchain, Variant};
 
 /// Packages use libraries that need not be installed here, and libraries have
 /// no `main`; yet calls out of the package have to go through the PLT under
@@ -63,9 +64,16 @@ pub(super) fn link(job: &Job<'_>) -> Result<()> {
         let text = self::stand_ins(&symbols.hidden, target);
         command.arg(job.write("hidden.s", &text)?);
     }
-    command
-        .args(["-Wl,--as-needed", "-lm", "-lc", "-lgcc"])
-        .arg(&imports);
+    command.arg("-Wl,--as-needed");
+    if symbols.cpp() {
+        // A compiler that is installed without its C++ part answers with the
+        // bare name; the stand-ins serve then.
+        let asked = process::output(Command::new(&gcc).arg("-print-file-name=libstdc++.so"))?;
+        if asked.stdout.contains(&b'/') {
+            command.arg("-lstdc++");
+        }
+    }
+    command.args(["-lm", "-lc", "-lgcc"]).arg(&imports);
     job.run(command.arg("-o").arg(job.path("debug")))?;
     let cross = format!("{triplet}-strip");
     let names = if native {
@@ -81,6 +89,33 @@ pub(super) fn link(job: &Job<'_>) -> Result<()> {
             .arg(job.path("stripped"))
             .arg(job.path("debug")),
     )
+}
+
+/// Turns all that an object defines into its own. Section groups go first: a
+/// linker keeps one of those with the same name, and drops the others' code.
+pub(super) fn close(toolchain: &Toolchain, object: &Path, into: &Path) -> Result<()> {
+    let triplet = toolchain.target.triplet().unwrap_or_default();
+    let tool = |name: &str| match toolchain.target == Target::default() {
+        true => name.to_owned(),
+        false => format!("{triplet}-{name}"),
+    };
+    let run = |command: &mut Command| {
+        let output = process::output(command.env("LC_ALL", "C"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Error::Link {
+                unit: toolchain.to_string(),
+                reason: process::last_words(&output),
+            }),
+        }
+    };
+    run(Command::new(tool("ld"))
+        .args(["-r", "--force-group-allocation", "-o"])
+        .arg(into)
+        .arg(object))?;
+    run(Command::new(tool("objcopy"))
+        .arg("--keep-global-symbol=none of them")
+        .arg(into))
 }
 
 /// How the objects use a symbol that none of them defines.
@@ -100,6 +135,12 @@ struct Symbols {
 }
 
 impl Symbols {
+    /// Whether any of the objects was C++.
+    fn cpp(&self) -> bool {
+        let cpp = |name: &String| name.starts_with("_Z") || name == "__gxx_personality_v0";
+        self.imported.keys().any(cpp)
+    }
+
     fn of(objects: &[PathBuf]) -> std::result::Result<Symbols, String> {
         let mut defined = BTreeSet::new();
         let mut wanted: BTreeMap<String, Use> = BTreeMap::new();

@@ -114,6 +114,21 @@ impl Job<'_> {
     }
 }
 
+/// Writes the ELF object with all that it defines turned into its own: a name
+/// that another object defines too is then no clash.
+pub(crate) fn close(toolchain: &Toolchain, object: &Path, into: &Path) -> Result<()> {
+    elf::close(toolchain, object, into)
+}
+
+/// The names that an object defines for others.
+pub(crate) fn defined(toolchain: &Toolchain, object: &Path) -> Result<BTreeSet<String>> {
+    let names = Names::of(&[object.to_owned()]).map_err(|reason| Error::Link {
+        unit: toolchain.to_string(),
+        reason,
+    })?;
+    Ok(names.defined)
+}
+
 /// Names that a set of objects defines and names that it leaves to others.
 #[derive(Debug, Default)]
 struct Names {

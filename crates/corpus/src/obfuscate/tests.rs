@@ -197,11 +197,12 @@ fn functions_keep_their_places_in_the_source() {
         linker.arg("-pie").arg(&object).arg("-o").arg(&program);
         process::output(&mut linker).expect("a linker");
         let bytes = std::fs::read(&program).expect("a program");
-        let mut found: Vec<(String, u32)> = dwarf::subprograms(&bytes, "/usr/src/p")
-            .expect("debug information")
-            .into_iter()
-            .map(|f| (f.name, f.line))
-            .collect();
+        let mut found: Vec<(String, u32)> =
+            dwarf::subprograms(&bytes, dwarf::Place::Root("/usr/src/p"))
+                .expect("debug information")
+                .into_iter()
+                .map(|f| (f.name, f.line))
+                .collect();
         found.sort_unstable();
         found
     };

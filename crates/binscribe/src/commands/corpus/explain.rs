@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use binscribe_corpus::explain::{
-    Asking, Budget, ExplanationStore, Follow, Origin, Outcome, Plan, Server, SourceFunction, Step,
-    USEFUL, source_functions,
+    Asking, Budget, Explainer, ExplanationStore, Follow, Origin, Outcome, Plan, Server,
+    SourceFunction, Step, USEFUL, source_functions,
 };
+use binscribe_model::Seq2Seq;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -87,7 +88,37 @@ pub(crate) fn run(args: &args::CorpusExplain) -> Result<()> {
             what: outcome,
         });
     }
+    if let Some(dir) = &args.model {
+        let mut own = Own(Seq2Seq::load(dir)?);
+        let origin = Origin::Shadow(own.name());
+        let outcome = followed(&functions, &origin, |follow| {
+            store.explain_rest(&functions, &mut own, follow)
+        })?;
+        answered.push(Model {
+            origin,
+            what: outcome,
+        });
+    }
     report(args.format.format, functions.len(), docs, answered)
+}
+
+/// A model of ours, that runs on this machine.
+struct Own(Seq2Seq);
+
+impl Explainer for Own {
+    fn name(&self) -> String {
+        // Another training under the same name may say something else.
+        let id: String = self.0.id().chars().take(12).collect();
+        format!("{}-{id}", self.0.name())
+    }
+
+    fn explain(&mut self, sources: &[&str]) -> binscribe_corpus::Result<Vec<String>> {
+        let failed = |error: binscribe_model::Error| binscribe_corpus::Error::Explainer {
+            name: self.name(),
+            reason: error.to_string(),
+        };
+        self.0.generate(sources).map_err(failed)
+    }
 }
 
 /// The models to ask, teacher first: its answers are none of the shadow's work.
@@ -252,6 +283,17 @@ fn ask(
     server: &Server,
     asking: &Asking,
 ) -> Result<Outcome> {
+    followed(functions, origin, |follow| {
+        store.ask(functions, origin, server, asking, follow)
+    })
+}
+
+/// Shows how far a model is.
+fn followed(
+    functions: &[SourceFunction],
+    origin: &Origin,
+    work: impl FnOnce(Follow<'_>) -> binscribe_corpus::Result<Outcome>,
+) -> Result<Outcome> {
     let display = Display {
         origin: origin.to_string(),
         bar: output::progress("", functions.len() as u64),
@@ -260,16 +302,10 @@ fn ask(
         last: Mutex::new(0),
     };
     let report = |step: Step| display.show(step);
-    let outcome = store.ask(
-        functions,
-        origin,
-        server,
-        asking,
-        Follow {
-            report: &report,
-            stop: &STOP,
-        },
-    );
+    let outcome = work(Follow {
+        report: &report,
+        stop: &STOP,
+    });
     display.bar.finish_and_clear();
     Ok(outcome?)
 }
