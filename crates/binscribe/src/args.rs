@@ -461,7 +461,7 @@ Examples:
 
 Needs the compilers that the manifest names (gcc-12 and clang-14 if it names
 none) and what the packages themselves are built with. Compiles that fail are
-listed with what the compiler said in build/PACKAGE/failures.jsonl.")]
+listed with what the compiler said in build/PACKAGE/failures/.")]
     Build(CorpusBuild),
     /// Count functions, pairs, rows and bytes, and draw them.
     #[command(after_help = "\

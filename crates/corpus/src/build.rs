@@ -593,18 +593,19 @@ struct Workshop<'a> {
     sources: Sources,
     done: AtomicUsize,
     total: usize,
-    /// Compiler's output by file, and under which toolchains.
-    failures: Mutex<BTreeMap<(String, String), Vec<String>>>,
+    /// Under how many toolchains a file could not be compiled.
+    failures: Mutex<BTreeMap<String, usize>>,
     made: AtomicUsize,
     compiler_nanos: AtomicU64,
 }
 
-/// One failed compile, as `failures.jsonl` beside a package's build has it.
+/// One failed compile, as a line of `failures/TOOLCHAIN.jsonl` beside a
+/// package's build has it.
 #[derive(Serialize)]
-struct Failure<'a> {
-    file: &'a str,
-    toolchains: &'a [String],
-    output: &'a str,
+struct Failure {
+    file: String,
+    /// What the compiler said.
+    output: String,
 }
 
 impl<'a> Workshop<'a> {
@@ -699,7 +700,7 @@ impl<'a> Workshop<'a> {
         {
             self.timed(|| replay.precompile(first, toolchain))?;
         }
-        let made: Vec<(Option<PathBuf>, Ir)> = self
+        let made: Vec<(std::result::Result<PathBuf, Failure>, Ir)> = self
             .compiles
             .par_iter()
             .with_max_len(1)
@@ -711,7 +712,10 @@ impl<'a> Workshop<'a> {
                     done: self.done.fetch_add(1, Ordering::Relaxed) + 1,
                     total: self.total,
                 });
-                let object = object.map_err(|output| self.failure(compile, toolchain, output));
+                let object = object.map_err(|output| Failure {
+                    file: compile.path().unwrap_or_else(|| compile.file.clone()),
+                    output,
+                });
                 let mut ir = Ir::new();
                 if let (true, Ok(_)) = (toolchain.ir, &object)
                     && let Ok(module) = self.timed(|| replay.ir(compile, toolchain))?
@@ -720,18 +724,21 @@ impl<'a> Workshop<'a> {
                     let functions = ir::functions(&module).into_iter();
                     ir.extend(functions.map(|(name, text)| ((file.clone(), name), text)));
                 }
-                Ok((object.ok(), ir))
+                Ok((object, ir))
             })
             .collect::<Result<_>>()?;
         files::discard(replay.prelude.as_deref())?;
         let mut objects = Objects::default();
+        let mut failures = Vec::new();
         for (object, ir) in made {
             match object {
-                Some(object) => objects.files.push(object),
-                None => objects.failed += 1,
+                Ok(object) => objects.files.push(object),
+                Err(failure) => failures.push(failure),
             }
             objects.ir.extend(ir);
         }
+        objects.failed = failures.len();
+        self.keep(&failures, toolchain)?;
         Ok(objects)
     }
 
@@ -743,38 +750,42 @@ impl<'a> Workshop<'a> {
         result
     }
 
-    fn failure(&self, compile: &Compile, toolchain: &Toolchain, output: String) {
-        let file = compile.cwd.join(&compile.file).display().to_string();
-        if let Ok(mut failures) = self.failures.lock() {
-            let toolchains = failures.entry((file, output)).or_default();
-            toolchains.push(toolchain.to_string());
+    /// Leaves the failures of a unit beside the build.
+    fn keep(&self, failures: &[Failure], toolchain: &Toolchain) -> Result<()> {
+        let dir = self.corpus.package_dir(self.package).join("failures");
+        let list = dir.join(format!("{toolchain}.jsonl"));
+        if failures.is_empty() {
+            return match fs::remove_file(&list) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(&list),
+                _ => Ok(()),
+            };
         }
+        fs::create_dir_all(&dir).at(&dir)?;
+        let lines = failures.iter().map(serde_json::to_string);
+        let lines: String = lines.flatten().map(|line| line + "\n").collect();
+        process::write_atomically(&list, lines.as_bytes())?;
+        if let Ok(mut all) = self.failures.lock() {
+            for failure in failures {
+                *all.entry(failure.file.clone()).or_default() += 1;
+            }
+        }
+        Ok(())
     }
 
-    /// Tells of the failures, and leaves them beside the build.
+    /// Tells of the failures.
     fn finish(self) -> Result<Effort> {
         let failures = self.failures.into_inner().unwrap_or_default();
-        let mut lines = String::new();
-        let mut count = 0;
-        for ((file, output), toolchains) in &failures {
-            let failure = Failure {
-                file,
-                toolchains,
-                output,
-            };
-            lines.push_str(&serde_json::to_string(&failure).unwrap_or_default());
-            lines.push('\n');
-            count += toolchains.len();
-        }
-        let list = self.corpus.package_dir(self.package).join("failures.jsonl");
-        process::write_atomically(&list, lines.as_bytes())?;
+        let count = failures.values().sum();
         if count > 0 {
-            let some: Vec<&str> = failures.keys().map(|(file, _)| file.as_str()).collect();
+            let some: Vec<&str> = failures.keys().map(String::as_str).collect();
             let message = format!(
                 "{count} compiles failed, of {}{}: see {}",
                 some[..some.len().min(3)].join(", "),
                 if some.len() > 3 { " and others" } else { "" },
-                list.display()
+                self.corpus
+                    .package_dir(self.package)
+                    .join("failures")
+                    .display()
             );
             self.watch.failed(self.package, message);
         }
