@@ -79,9 +79,7 @@ const MODEL_TYPE: &str = "binscribe-asm";
 impl Config {
     /// Reads and checks a `config.json`.
     pub fn from_file(path: &Path) -> Result<Config> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let config: Config =
-            serde_json::from_slice(&bytes).map_err(|e| Error::bad_file(path, e.to_string()))?;
+        let config: Config = crate::read_json(path)?;
         config
             .check()
             .map_err(|reason| Error::bad_file(path, reason))?;
@@ -90,10 +88,7 @@ impl Config {
 
     /// Writes a `config.json`.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut json =
-            serde_json::to_string_pretty(self).map_err(|e| Error::bad_file(path, e.to_string()))?;
-        json.push('\n');
-        crate::write_file(path, json.as_bytes())
+        crate::write_json(path, self)
     }
 
     /// Width of one attention head.

@@ -45,3 +45,15 @@ fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(&temporary, bytes).map_err(|e| Error::io(&temporary, e))?;
     std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e))
 }
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::bad_file(path, e.to_string()))
+}
+
+fn write_json(path: &std::path::Path, value: &impl serde::Serialize) -> Result<()> {
+    let mut json =
+        serde_json::to_string_pretty(value).map_err(|e| Error::bad_file(path, e.to_string()))?;
+    json.push('\n');
+    write_file(path, json.as_bytes())
+}

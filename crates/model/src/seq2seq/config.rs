@@ -68,9 +68,7 @@ impl Default for Seq2SeqConfig {
 impl Seq2SeqConfig {
     /// Reads and checks a `config.json`.
     pub fn from_file(path: &Path) -> Result<Seq2SeqConfig> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let config: Seq2SeqConfig =
-            serde_json::from_slice(&bytes).map_err(|e| Error::bad_file(path, e.to_string()))?;
+        let config: Seq2SeqConfig = crate::read_json(path)?;
         config
             .check()
             .map_err(|reason| Error::bad_file(path, reason))?;
@@ -79,10 +77,7 @@ impl Seq2SeqConfig {
 
     /// Writes a `config.json`.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut json =
-            serde_json::to_string_pretty(self).map_err(|e| Error::bad_file(path, e.to_string()))?;
-        json.push('\n');
-        crate::write_file(path, json.as_bytes())
+        crate::write_json(path, self)
     }
 
     /// Width of one attention head.
