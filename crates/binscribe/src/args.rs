@@ -623,6 +623,9 @@ pub(crate) struct CorpusBuild {
     /// or by names that only one definition has.
     #[arg(long, value_enum, default_value = "dwarf")]
     pub(crate) align: Align,
+    /// Leave out functions of fewer basic blocks; CLAP takes 3.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) min_blocks: u32,
     /// List packages anew whose rows are there already: for when the way in
     /// which functions are found or listed has changed.
     #[arg(long)]

@@ -16,7 +16,7 @@ use crate::record::{self, Compile};
 use crate::replay::{Limits, Replay};
 use crate::row;
 use crate::toolchain::Toolchain;
-use crate::unit::{Align, Ir, Sources, UnitRows, UnitStats};
+use crate::unit::{Ir, Rules, Sources, UnitRows, UnitStats};
 use crate::{files, ir, leak, link, prebuilt, tree};
 
 /// Something that happened while a corpus was made.
@@ -116,7 +116,7 @@ pub struct Corpus {
     manifest: Manifest,
     limits: Limits,
     build_seconds: u32,
-    align: Align,
+    rules: Rules,
 }
 
 impl Corpus {
@@ -136,13 +136,14 @@ impl Corpus {
             manifest,
             limits,
             build_seconds: 1800,
-            align: Align::default(),
+            rules: Rules::default(),
         })
     }
 
-    /// The same, with functions joined with their sources in another way.
-    pub fn aligned(mut self, align: Align) -> Corpus {
-        self.align = align;
+    /// The same, with other functions becoming rows, or joined in another way.
+    #[must_use]
+    pub fn by_rules(mut self, rules: Rules) -> Corpus {
+        self.rules = rules;
         self
     }
 
@@ -373,7 +374,7 @@ impl Corpus {
                 toolchain: prebuilt::toolchain(binaries),
             });
             let failed = |message| watch.failed(package, message);
-            match prebuilt::list(package, binaries, self.align, &sources, &dir, &failed) {
+            match prebuilt::list(package, binaries, self.rules, &sources, &dir, &failed) {
                 Ok((rows, stats)) => {
                     let unit = units.join(format!("{key}-{index}.parquet"));
                     let json = serde_json::to_string(&stats).unwrap_or_default();
@@ -442,7 +443,7 @@ impl Corpus {
                 suite: self.manifest.suite.clone(),
                 package: package.clone(),
                 toolchain: toolchain.clone(),
-                align: self.align,
+                rules: self.rules,
             };
             toolchains.iter().map(unit).collect::<Vec<_>>()
         };
@@ -458,7 +459,7 @@ impl Corpus {
             packages: vec![unit.package.clone()],
             ..Manifest::empty()
         };
-        let corpus = Corpus::open(dir, manifest)?.aligned(unit.align);
+        let corpus = Corpus::open(dir, manifest)?.by_rules(unit.rules);
         corpus.fetch(&[], watch)?;
         let toolchain = unit.toolchain.here()?;
         let package_dir = corpus.package_dir(&unit.package);
@@ -484,7 +485,7 @@ impl Corpus {
 
     /// Stands for everything that decides a unit's rows, the lifter aside.
     pub fn unit_key(&self, package: &Package, toolchain: &Toolchain) -> String {
-        unit_key(package, toolchain, self.align)
+        unit_key(package, toolchain, self.rules)
     }
 
     /// Stands for everything that decides a package's rows, the lifter aside.
@@ -495,7 +496,7 @@ impl Corpus {
             Kind::Prebuilt => [
                 &package.fingerprint(),
                 package.split.as_str(),
-                self.align.name(),
+                &self.rules.name(),
             ]
             .join("\0"),
             _ => units.collect::<Vec<_>>().join("\0"),
@@ -529,22 +530,22 @@ pub struct Unit {
     pub package: Package,
     /// The toolchain, which has to be installed there in the same version.
     pub toolchain: Toolchain,
-    /// How functions are joined with their sources.
-    pub align: Align,
+    /// Which functions become rows.
+    pub rules: Rules,
 }
 
 impl Unit {
     /// Stands for everything that decides the rows, the lifter aside.
     pub fn key(&self) -> String {
-        unit_key(&self.package, &self.toolchain, self.align)
+        unit_key(&self.package, &self.toolchain, self.rules)
     }
 }
 
-fn unit_key(package: &Package, toolchain: &Toolchain, align: Align) -> String {
+fn unit_key(package: &Package, toolchain: &Toolchain, rules: Rules) -> String {
     let mut parts = vec![package.fingerprint(), package.split.to_string()];
     parts.extend(package.exclude.iter().cloned());
     parts.push(toolchain.to_string());
-    parts.push(format!("{} {}", align.name(), toolchain.ir));
+    parts.push(format!("{} {}", rules.name(), toolchain.ir));
     blake3::hash(parts.join("\0").as_bytes()).to_hex()[..32].to_owned()
 }
 
@@ -656,13 +657,12 @@ impl<'a> Workshop<'a> {
             toolchain: toolchain.to_string(),
         });
         let units = self.corpus.package_dir(self.package).join("units");
-        let align = self.corpus.align;
         let compiled = objects.files.len();
         let groups = match self.package.kind() {
             Kind::Files => self.timed(|| files::groups(toolchain, objects.files, &units))?,
             _ => files::together(objects.files),
         };
-        let mut unit = UnitRows::of(self.package, toolchain, align);
+        let mut unit = UnitRows::of(self.package, toolchain, self.corpus.rules);
         for group in &groups.groups {
             self.watch.go_on()?;
             let linked = self.timed(|| link::link(toolchain, group, &units))?;

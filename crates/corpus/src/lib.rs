@@ -77,6 +77,6 @@ pub use row::{Row, read_rows, write_rows};
 pub use stats::{Histogram, Lengths, PackageStats, Stats};
 pub use store::Store;
 pub use toolchain::{COMPILERS, Container, LEVELS, Matrix, Target, Toolchain, Variant};
-pub use unit::{Align, UnitStats};
+pub use unit::{Align, Rules, UnitStats};
 pub use verify::{Fault, Verdict, verify};
 pub use worker::{Shard, WorkEvent, Worked, Worker, unit_name};

@@ -12,7 +12,7 @@ use crate::manifest::{Binaries, Package};
 use crate::process;
 use crate::row::Row;
 use crate::tree;
-use crate::unit::{Align, Ir, Sources, UnitRows, UnitStats};
+use crate::unit::{Ir, Rules, Sources, UnitRows, UnitStats};
 
 /// Tools that remove symbols; the later ones know more kinds of files.
 const STRIPS: [&str; 4] = ["strip", "llvm-strip", "llvm-strip-19", "llvm-strip-14"];
@@ -44,13 +44,13 @@ pub(crate) fn sources(package: &Package) -> Result<Sources> {
 pub(crate) fn list(
     package: &Package,
     binaries: &Binaries,
-    align: Align,
+    rules: Rules,
     sources: &Sources,
     dir: &Path,
     failed: &dyn Fn(String),
 ) -> Result<(Vec<Row>, UnitStats)> {
     let name = toolchain(binaries);
-    let mut unit = UnitRows::prebuilt(package, binaries, align);
+    let mut unit = UnitRows::prebuilt(package, binaries, rules);
     let work = tempfile::Builder::new()
         .prefix(".strip")
         .tempdir_in(dir)

@@ -49,6 +49,27 @@ impl Align {
     }
 }
 
+/// Which functions become rows, and how they are joined with their sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// How functions are joined with their sources.
+    #[serde(default)]
+    pub align: Align,
+    /// Functions of fewer basic blocks are left out; CLAP takes 3.
+    #[serde(default)]
+    pub min_blocks: u32,
+}
+
+impl Rules {
+    /// One word for them; the usual ones are named by the alignment alone.
+    pub(crate) fn name(self) -> String {
+        match self.min_blocks {
+            0 => self.align.name().to_owned(),
+            blocks => format!("{} {blocks}", self.align.name()),
+        }
+    }
+}
+
 /// What became of the functions of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -242,7 +263,7 @@ pub(crate) type Ir = HashMap<(String, String), String>;
 #[derive(Debug)]
 pub(crate) struct UnitRows<'a> {
     package: &'a Package,
-    align: Align,
+    rules: Rules,
     /// What all rows have in common.
     common: Row,
     rows: Vec<Row>,
@@ -253,7 +274,7 @@ pub(crate) struct UnitRows<'a> {
 
 impl<'a> UnitRows<'a> {
     /// The unit of a package under a toolchain, as yet without rows.
-    pub(crate) fn of(package: &'a Package, toolchain: &Toolchain, align: Align) -> UnitRows<'a> {
+    pub(crate) fn of(package: &'a Package, toolchain: &Toolchain, rules: Rules) -> UnitRows<'a> {
         let common = Row {
             compiler: toolchain.compiler.clone(),
             compiler_version: toolchain.version.clone(),
@@ -264,14 +285,14 @@ impl<'a> UnitRows<'a> {
             obfuscation: Obfuscation::join(&toolchain.obfuscation),
             ..Row::default()
         };
-        UnitRows::with(package, align, toolchain.to_string(), common)
+        UnitRows::with(package, rules, toolchain.to_string(), common)
     }
 
     /// The unit of a set of binaries; processor and format are as in each.
     pub(crate) fn prebuilt(
         package: &'a Package,
         binaries: &Binaries,
-        align: Align,
+        rules: Rules,
     ) -> UnitRows<'a> {
         let common = Row {
             compiler: binaries.compiler.clone(),
@@ -280,13 +301,13 @@ impl<'a> UnitRows<'a> {
             obfuscation: binaries.obfuscation.clone(),
             ..Row::default()
         };
-        UnitRows::with(package, align, prebuilt::toolchain(binaries), common)
+        UnitRows::with(package, rules, prebuilt::toolchain(binaries), common)
     }
 
-    fn with(package: &'a Package, align: Align, toolchain: String, common: Row) -> UnitRows<'a> {
+    fn with(package: &'a Package, rules: Rules, toolchain: String, common: Row) -> UnitRows<'a> {
         UnitRows {
             package,
-            align,
+            rules,
             common: Row {
                 package: package.name.clone(),
                 version: package.shown_version().to_owned(),
@@ -326,7 +347,7 @@ impl<'a> UnitRows<'a> {
         };
         let debug = fs::read(&linked.debug).at(&linked.debug)?;
         let mut subprograms = dwarf::subprograms(&debug, place).map_err(fail)?;
-        let mut align = self.align;
+        let mut align = self.rules.align;
         if subprograms.is_empty() && named.is_some() {
             subprograms = dwarf::by_symbols(&debug).map_err(fail)?;
             align = Align::Names;
@@ -383,7 +404,10 @@ impl<'a> UnitRows<'a> {
                 .filter(|l| !l.trim().is_empty())
                 .count();
             let listing = program.listing(function);
-            if listing.facts.instructions < MIN_INSTRUCTIONS || lines < MIN_SOURCE_LINES {
+            if listing.facts.instructions < MIN_INSTRUCTIONS
+                || lines < MIN_SOURCE_LINES
+                || listing.facts.blocks < self.rules.min_blocks as usize
+            {
                 continue;
             }
             let text = listing.text();

@@ -15,8 +15,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use binscribe_corpus::{
-    Align, COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Stats, Target, Toolchain, Unit,
-    Watch, read_rows,
+    Align, COMPILERS, Corpus, Error, Event, LEVELS, Manifest, Row, Rules, Stats, Target, Toolchain,
+    Unit, Watch, read_rows,
 };
 
 const SHARED: &str = r#"
@@ -315,6 +315,18 @@ fn packages_become_rows() {
         .join(format!("{}.parquet", unit.key()));
     assert_eq!(read_rows(&made).unwrap(), read_rows(&here).unwrap());
 
+    // CLAP leaves small functions out.
+    let rules = Rules {
+        min_blocks: 3,
+        ..Rules::default()
+    };
+    let larger = corpus.clone().by_rules(rules);
+    larger.build(&[], &toolchains[..1], false, watch).unwrap();
+    let larger = read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap();
+    assert!(!larger.is_empty() && larger.len() < 4);
+    assert!(larger.iter().all(|r| r.blocks >= 3));
+    corpus.build(&[], &toolchains, false, watch).unwrap();
+
     // Rows that are lost come back from the units, without a compile.
     let rows = read_rows(&corpus.rows_dir().join("alpha.parquet")).unwrap();
     fs::remove_file(corpus.rows_dir().join("alpha.parquet")).unwrap();
@@ -360,7 +372,10 @@ fn every_installed_target_gives_the_same_functions() {
         package(&sources, "gamma", "train", &files),
     );
     let corpus = Corpus::open(dir.path(), Manifest::parse(&manifest).unwrap()).unwrap();
-    let corpus = corpus.aligned(Align::Names);
+    let corpus = corpus.by_rules(Rules {
+        align: Align::Names,
+        ..Rules::default()
+    });
     let (toolchains, absent) = corpus.toolchains();
     // The names of what is left out are no failure of this test.
     eprintln!("not installed: {absent:?}");

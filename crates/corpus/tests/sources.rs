@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use binscribe_corpus::{
-    Align, Corpus, Effort, Event, Manifest, Row, Stats, UnitStats, Watch, read_rows,
+    Align, Corpus, Effort, Event, Manifest, Row, Rules, Stats, UnitStats, Watch, read_rows,
 };
 
 fn write(dir: &Path, files: &[(&str, &str)]) {
@@ -59,7 +59,10 @@ fn build(dir: &Path, lines: &str, align: Align) -> Built {
     let path = dir.join("corpus.toml");
     fs::write(&path, text).unwrap();
     let corpus = Corpus::open(&dir.join("out"), Manifest::load(&path).unwrap()).unwrap();
-    let corpus = corpus.aligned(align);
+    let corpus = corpus.by_rules(Rules {
+        align,
+        ..Rules::default()
+    });
     let failures = Mutex::new(Vec::new());
     let report = |event: Event| {
         if let Event::Failed { message, .. } = event {

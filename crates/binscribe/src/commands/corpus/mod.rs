@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use binscribe_corpus::explain::{SourceFunction, sample};
-use binscribe_corpus::{Corpus, Event, Manifest, Store, Toolchain, Watch};
+use binscribe_corpus::{Corpus, Event, Manifest, Rules, Store, Toolchain, Watch};
 use indicatif::ProgressBar;
 
 use crate::args;
@@ -39,7 +39,11 @@ pub(crate) fn run(args: &args::Corpus) -> Result<()> {
 }
 
 fn build(args: &args::CorpusBuild) -> Result<()> {
-    let corpus = open(&args.corpus)?.aligned(args.align.into());
+    let rules = Rules {
+        align: args.align.into(),
+        min_blocks: args.min_blocks,
+    };
+    let corpus = open(&args.corpus)?.by_rules(rules);
     let (mut toolchains, absent) = corpus.toolchains();
     for why in absent {
         note(&format!("warning: left out: {why}"));
