@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::apt::quietly;
+use crate::discovery::is_there;
 use crate::{Result, fetch};
 
 /// Debian's packages, by a program that each brings.
@@ -37,7 +38,7 @@ const DUCKDB: &str = "duckdb==1.4.2";
 /// Installs what is missing, and gives the environment of the tests: zig on the
 /// path, DuckDB for Python.
 pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
-    let lacking = PACKAGES.iter().filter(|(program, _)| !on_path(program));
+    let lacking = PACKAGES.iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = lacking
         .flat_map(|(_, packages)| packages.to_vec())
         .collect();
@@ -68,11 +69,6 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
         Err(why) => println!("some tests will be skipped: no DuckDB: {why}"),
     }
     environment
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn install(packages: &[&str]) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::replay::{Limits, Replay};
 use crate::row;
 use crate::toolchain::Toolchain;
 use crate::unit::{Ir, Rules, Sources, UnitRows, UnitStats};
+use crate::worker::unit_name;
 use crate::{files, ir, leak, link, prebuilt, tree};
 
 /// Something that happened while a corpus was made.
@@ -299,7 +300,7 @@ impl Corpus {
         for package in self.manifest.select(names)? {
             let keys = toolchains.iter().map(|t| self.unit_key(package, t));
             let units: Vec<PathBuf> = keys
-                .map(|key| self.units_dir().join(format!("{key}.parquet")))
+                .map(|key| self.unit_path(&key))
                 .filter(|unit| unit.exists())
                 .collect();
             let path = self.rows_dir().join(format!("{}.parquet", package.name));
@@ -376,7 +377,7 @@ impl Corpus {
             let failed = |message| watch.failed(package, message);
             match prebuilt::list(package, binaries, self.rules, &sources, &dir, &failed) {
                 Ok((rows, stats)) => {
-                    let unit = units.join(format!("{key}-{index}.parquet"));
+                    let unit = self.unit_path(&format!("{key}-{index}"));
                     let json = serde_json::to_string(&stats).unwrap_or_default();
                     row::write_with(&unit, &rows, &[(UNITS_KEY, json)], row::Effort::Quick)?;
                     made.push(unit);
@@ -475,12 +476,12 @@ impl Corpus {
     pub fn adopt(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let units = self.units_dir();
         fs::create_dir_all(&units).at(&units)?;
-        process::write_atomically(&units.join(format!("{key}.parquet")), bytes)
+        process::write_atomically(&self.unit_path(key), bytes)
     }
 
     /// Whether a unit is there.
     pub fn has(&self, key: &str) -> bool {
-        self.units_dir().join(format!("{key}.parquet")).exists()
+        self.unit_path(key).exists()
     }
 
     /// Stands for everything that decides a unit's rows, the lifter aside.
@@ -502,6 +503,11 @@ impl Corpus {
             _ => units.collect::<Vec<_>>().join("\0"),
         };
         blake3::hash(units.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// The file of one unit.
+    fn unit_path(&self, key: &str) -> PathBuf {
+        self.dir.join(unit_name(key))
     }
 
     /// Where finished units are, one Parquet file for each.
@@ -645,7 +651,7 @@ impl<'a> Workshop<'a> {
     /// The file of rows of one unit, made unless it is there.
     fn unit(&self, toolchain: &Toolchain, again: bool) -> Result<PathBuf> {
         let key = self.corpus.unit_key(self.package, toolchain);
-        let path = self.corpus.units_dir().join(format!("{key}.parquet"));
+        let path = self.corpus.unit_path(&key);
         if !again && path.exists() {
             self.done.fetch_add(self.compiles.len(), Ordering::Relaxed);
             return Ok(path);
@@ -672,9 +678,8 @@ impl<'a> Workshop<'a> {
             }
             made?;
         }
-        let (mut rows, mut stats) = unit.finish();
+        let (rows, mut stats) = unit.finish();
         (stats.compiled, stats.failed) = (compiled, objects.failed);
-        rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
         let json = serde_json::to_string(&stats).unwrap_or_default();
         row::write_with(&path, &rows, &[(UNITS_KEY, json)], row::Effort::Quick)?;
         self.made.fetch_add(1, Ordering::Relaxed);

@@ -73,7 +73,7 @@ pub use obfuscate::{
     UnknownObfuscation, Unobfuscated, obfuscate,
 };
 pub use queue::{Added, Claim, Poison, QueueOptions, QueueStatus, Reason, WorkQueue};
-pub use row::{Row, read_rows, write_rows};
+pub use row::{Row, read_rows, row_files, write_rows};
 pub use stats::{Histogram, Lengths, PackageStats, Stats};
 pub use store::Store;
 pub use toolchain::{COMPILERS, Container, LEVELS, Matrix, Target, Toolchain, Variant};

@@ -18,14 +18,18 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
         })
 }
 
-/// The last few lines that a failed program wrote, for an error message.
-pub(crate) fn last_words(output: &Output) -> String {
-    let text = if output.stderr.is_empty() {
+/// What a program complains of: mostly on standard error.
+fn complaint(output: &Output) -> &[u8] {
+    if output.stderr.is_empty() {
         &output.stdout
     } else {
         &output.stderr
-    };
-    let text = String::from_utf8_lossy(text);
+    }
+}
+
+/// The last few lines that a failed program wrote, for an error message.
+pub(crate) fn last_words(output: &Output) -> String {
+    let text = String::from_utf8_lossy(complaint(output));
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     match lines.len() {
         0 => output.status.to_string(),
@@ -36,16 +40,23 @@ pub(crate) fn last_words(output: &Output) -> String {
 /// What a failed program wrote, bounded.
 pub(crate) fn transcript(output: &Output) -> String {
     const MAX: usize = 4096;
-    let text = if output.stderr.is_empty() {
-        &output.stdout
-    } else {
-        &output.stderr
-    };
+    let text = complaint(output);
     let text = String::from_utf8_lossy(&text[..text.len().min(MAX)]);
     match text.trim() {
         "" => output.status.to_string(),
         text => text.to_owned(),
     }
+}
+
+/// A compiler within these limits, in whose output nothing depends on language
+/// or time.
+pub(crate) fn compiler(program: &str, cpu_seconds: u32, memory_kib: u64) -> Command {
+    let mut command = limited(program, cpu_seconds, memory_kib);
+    command
+        .env("LC_ALL", "C")
+        // Dates and times in a program would make every build differ.
+        .env("SOURCE_DATE_EPOCH", "0");
+    command
 }
 
 /// A command that is killed when it uses more processor seconds or address

@@ -115,17 +115,14 @@ impl Replay<'_> {
 
     /// The compiler in the directory of the compile, as yet without arguments.
     fn command(&self, compile: &Compile, toolchain: &Toolchain) -> Command {
-        let mut command = process::limited(
+        let mut command = process::compiler(
             &toolchain.program,
             self.limits.seconds,
             self.limits.memory_kib,
         );
         command
             .args(toolchain.arguments_for(compile.language()))
-            .current_dir(self.src.join(&compile.cwd))
-            .env("LC_ALL", "C")
-            // Dates and times in a program would make every build differ.
-            .env("SOURCE_DATE_EPOCH", "0");
+            .current_dir(self.src.join(&compile.cwd));
         for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
             command.env(cache, self.cache.join("zig"));
         }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::{At as _, Error, Result};
 use crate::process;
+use crate::toolchain;
 
 /// One function of one unit: what the machine runs, and what people wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -70,22 +71,16 @@ pub struct Row {
 impl Row {
     /// The name of its toolchain, such as `gcc-12.2.0-O2-aarch64-linux`.
     pub fn toolchain(&self) -> String {
-        let mut name = format!("{}-{}-{}", self.compiler, self.compiler_version, self.level);
         let system = match self.format.as_str() {
             "pe" => "windows",
             "mach-o" => "macos",
             _ => "linux",
         };
-        if (self.arch.as_str(), system) != ("x86-64", "linux") {
-            name.push_str(&format!("-{}-{system}", self.arch));
-        }
-        for part in [&self.variants, &self.obfuscation] {
-            if !part.is_empty() {
-                name.push('+');
-                name.push_str(part);
-            }
-        }
-        name
+        toolchain::name(
+            [&self.compiler, &self.compiler_version, &self.level],
+            &format!("{}-{system}", self.arch),
+            [&self.variants, &self.obfuscation],
+        )
     }
 }
 
@@ -181,47 +176,51 @@ pub(crate) fn write_with(
     metadata: &[(&str, String)],
     effort: Effort,
 ) -> Result<()> {
-    let mut fields = Vec::new();
-    let mut columns: Vec<ArrayRef> = Vec::new();
+    let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
     for (name, get, _) in TEXTS {
-        fields.push(Field::new(name, DataType::Utf8, false));
-        columns.push(Arc::new(StringArray::from_iter_values(
-            rows.iter().map(get),
-        )));
+        let values = StringArray::from_iter_values(rows.iter().map(get));
+        columns.push((Field::new(name, DataType::Utf8, false), Arc::new(values)));
     }
     for (name, get, _) in NUMBERS {
-        fields.push(Field::new(name, DataType::UInt32, false));
-        columns.push(Arc::new(UInt32Array::from_iter_values(
-            rows.iter().map(get),
-        )));
+        let values = UInt32Array::from_iter_values(rows.iter().map(get));
+        columns.push((Field::new(name, DataType::UInt32, false), Arc::new(values)));
     }
     for (name, get, _) in OPTIONAL {
-        fields.push(Field::new(name, DataType::Utf8, true));
-        columns.push(Arc::new(StringArray::from_iter(rows.iter().map(get))));
+        let values = StringArray::from_iter(rows.iter().map(get));
+        columns.push((Field::new(name, DataType::Utf8, true), Arc::new(values)));
     }
-
-    let schema = Arc::new(Schema::new(fields));
-    let wrong = |e: &dyn std::fmt::Display| Error::Rows {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| wrong(&e))?;
-    let pairs = std::iter::once((SCHEMA_KEY, SCHEMA.to_owned())).chain(metadata.iter().cloned());
+    let metadata = std::iter::once((SCHEMA_KEY, SCHEMA.to_owned())).chain(metadata.iter().cloned());
     let level = match effort {
         Effort::Quick => 3,
         Effort::Best => 19,
     };
+    write_columns(path, columns, metadata, level)
+}
+
+/// Writes columns of one length as one Parquet file, under a temporary name
+/// first; `level` is that of zstd.
+pub(crate) fn write_columns<'m>(
+    path: &Path,
+    columns: Vec<(Field, ArrayRef)>,
+    metadata: impl IntoIterator<Item = (&'m str, String)>,
+    level: i32,
+) -> Result<()> {
+    let wrong = |e: &dyn std::fmt::Display| Error::Rows {
+        path: path.into(),
+        reason: e.to_string(),
+    };
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| wrong(&e))?;
+    let metadata = metadata.into_iter();
+    let metadata = metadata.map(|(key, value)| KeyValue::new(key.to_owned(), value));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(
             ZstdLevel::try_new(level).map_err(|e| wrong(&e))?,
         ))
         .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(PAGE_BYTES)
-        .set_key_value_metadata(Some(
-            pairs
-                .map(|(key, value)| KeyValue::new(key.to_owned(), value))
-                .collect(),
-        ))
+        .set_key_value_metadata(Some(metadata.collect()))
         .build();
     let temporary = process::temporary_name(path);
     let file = fs::File::create(&temporary).at(&temporary)?;
@@ -244,7 +243,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
 }
 
 /// The Parquet files of a directory, by name.
-pub(crate) fn row_files(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub fn row_files(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .at(dir)?
         .flatten()

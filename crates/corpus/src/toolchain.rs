@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -205,18 +206,27 @@ pub struct Toolchain {
 
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.compiler, self.version, self.level)?;
-        if self.target != Target::default() {
-            write!(f, "-{}", self.target.name())?;
-        }
-        for variant in &self.variants {
-            write!(f, "+{}", variant.name())?;
-        }
-        if !self.obfuscation.is_empty() {
-            write!(f, "+{}", Obfuscation::join(&self.obfuscation))?;
-        }
-        Ok(())
+        f.write_str(&name(
+            [&self.compiler, &self.version, &self.level],
+            self.target.name(),
+            [&self.variants(), &Obfuscation::join(&self.obfuscation)],
+        ))
     }
+}
+
+/// The name of a toolchain: compiler, version and level; then the target,
+/// unless it is the usual one, and what else is unusual.
+pub(crate) fn name(compiler: [&str; 3], target: &str, unusual: [&str; 2]) -> String {
+    let mut name = compiler.join("-");
+    if target != Target::default().name() {
+        name.push('-');
+        name.push_str(target);
+    }
+    for part in unusual.into_iter().filter(|part| !part.is_empty()) {
+        name.push('+');
+        name.push_str(part);
+    }
+    name
 }
 
 /// The optimisation levels that every package is built at.
@@ -492,8 +502,14 @@ impl Driver {
     }
 }
 
-/// How zig is run: as a program, or as a package of Python.
+/// How zig is run: as a program, or as a package of Python, which takes long to
+/// start; so it is looked for once.
 pub(crate) fn zig() -> Option<(String, Vec<String>)> {
+    static FOUND: LazyLock<Option<(String, Vec<String>)>> = LazyLock::new(find_zig);
+    FOUND.clone()
+}
+
+fn find_zig() -> Option<(String, Vec<String>)> {
     let runs = |program: &str, arguments: &[String]| version(program, arguments).is_ok();
     let module = ["-m", "ziglang"].map(str::to_owned).to_vec();
     let candidates = [("zig".to_owned(), vec![]), ("python3".to_owned(), module)];

@@ -57,3 +57,14 @@ fn write_json(path: &std::path::Path, value: &impl serde::Serialize) -> Result<(
     json.push('\n');
     write_file(path, json.as_bytes())
 }
+
+/// One single-threaded pool for each of so many inputs that run at once.
+fn thread_pools(threads: usize) -> Vec<std::sync::Arc<rten::ThreadPool>> {
+    let pool = |_| std::sync::Arc::new(rten::ThreadPool::with_num_threads(1));
+    (0..threads.max(1)).map(pool).collect()
+}
+
+/// One thread a core.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}

@@ -108,7 +108,6 @@ impl Model {
         hasher.update(&(config.max_tokens as u64).to_le_bytes());
         hasher.update(&(config.max_pieces_per_instruction as u64).to_le_bytes());
         hasher.update(&(config.max_word_tokens as u64).to_le_bytes());
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let model = Model {
             dir: dir.to_owned(),
             id: hasher.finalize().to_hex()[..16].to_owned(),
@@ -119,14 +118,12 @@ impl Model {
             text,
             pools: Vec::new(),
         };
-        Ok(model.with_threads(threads))
+        Ok(model.with_threads(crate::cores()))
     }
 
     /// Runs on so many threads, not on one a core.
     pub fn with_threads(mut self, threads: usize) -> Model {
-        self.pools = (0..threads.max(1))
-            .map(|_| Arc::new(ThreadPool::with_num_threads(1)))
-            .collect();
+        self.pools = crate::thread_pools(threads);
         self
     }
 

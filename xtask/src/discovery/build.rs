@@ -323,7 +323,7 @@ pub(super) fn newest(tool: &str) -> Result<PathBuf> {
 }
 
 /// Whether a program is on the path and starts.
-pub(super) fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let version = if program == "go" {
         "version"
     } else {

@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+pub(crate) use build::is_there;
 use build::{Job, Workshop};
 use plan::{Driver, Language, Table};
 use tools::{Found, Ours, Peers};

@@ -6,17 +6,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
+use arrow_schema::Field;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
 use serde::{Serialize, Serializer};
 
 use super::functions::SourceFunction;
 use crate::error::{At as _, Error, Result};
-use crate::process::{self, Lock};
+use crate::process::Lock;
 use crate::row::{self, Row};
 
 /// Who said what a function does.
@@ -111,68 +107,26 @@ const SCHEMA_KEY: &str = "binscribe.explanations";
 
 /// Writes explanations as one Parquet file, under a temporary name first.
 pub fn write_explanations(path: &Path, explanations: &[Explanation]) -> Result<()> {
-    let wrong = |e: &dyn fmt::Display| Error::Rows {
-        path: path.into(),
-        reason: e.to_string(),
-    };
     let text = |get: &dyn Fn(&Explanation) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(explanations.iter().map(get)))
     };
-    let columns: Vec<(&str, DataType, ArrayRef)> = vec![
-        (
-            "function_id",
-            DataType::Utf8,
-            text(&|e| e.function_id.clone()),
-        ),
-        (
-            "source_hash",
-            DataType::Utf8,
-            text(&|e| e.source_hash.clone()),
-        ),
-        ("text", DataType::Utf8, text(&|e| e.text.clone())),
-        ("origin", DataType::Utf8, text(&|e| e.origin.to_string())),
-        (
-            "prompt_hash",
-            DataType::Utf8,
-            text(&|e| e.prompt_hash.clone()),
-        ),
-        (
-            "tokens",
-            DataType::UInt32,
-            Arc::new(UInt32Array::from_iter_values(
-                explanations.iter().map(|e| e.tokens),
-            )),
-        ),
-        (
-            "quality",
-            DataType::Float32,
-            Arc::new(Float32Array::from_iter_values(
-                explanations.iter().map(|e| e.quality),
-            )),
-        ),
+    let tokens = UInt32Array::from_iter_values(explanations.iter().map(|e| e.tokens));
+    let quality = Float32Array::from_iter_values(explanations.iter().map(|e| e.quality));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("function_id", text(&|e| e.function_id.clone())),
+        ("source_hash", text(&|e| e.source_hash.clone())),
+        ("text", text(&|e| e.text.clone())),
+        ("origin", text(&|e| e.origin.to_string())),
+        ("prompt_hash", text(&|e| e.prompt_hash.clone())),
+        ("tokens", Arc::new(tokens)),
+        ("quality", Arc::new(quality)),
     ];
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, kind, _)| Field::new(*name, kind.clone(), false))
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let columns = columns.into_iter().map(|(_, _, column)| column).collect();
-    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| wrong(&e))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(
-            ZstdLevel::try_new(9).map_err(|e| wrong(&e))?,
-        ))
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            SCHEMA_KEY.to_owned(),
-            SCHEMA.to_owned(),
-        )]))
-        .build();
-    let temporary = process::temporary_name(path);
-    let file = fs::File::create(&temporary).at(&temporary)?;
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| wrong(&e))?;
-    writer.write(&batch).map_err(|e| wrong(&e))?;
-    writer.close().map_err(|e| wrong(&e))?;
-    fs::rename(&temporary, path).at(path)
+    let field = |(name, values): (&str, ArrayRef)| {
+        let field = Field::new(name, values.data_type().clone(), false);
+        (field, values)
+    };
+    let columns = columns.into_iter().map(field).collect();
+    row::write_columns(path, columns, [(SCHEMA_KEY, SCHEMA.to_owned())], 9)
 }
 
 /// Reads one Parquet file of explanations.

@@ -72,12 +72,7 @@ fn enter(
     real: &str,
     bogus: &str,
 ) -> Vec<Instruction> {
-    let mut build = Builder {
-        function,
-        context,
-        location: "",
-        out: Vec::new(),
-    };
+    let mut build = Builder::new(function, context);
     let holds = build.always(dice);
     if dice.percent(50) {
         build.plain(&format!("br i1 {holds}, label %{real}, label %{bogus}"));

@@ -61,12 +61,8 @@ impl ObfuscatedCompile<'_> {
     }
 
     fn command(&self) -> Command {
-        let mut command = process::limited(self.program, self.seconds, self.memory_kib);
-        command
-            .current_dir(self.cwd)
-            .env("LC_ALL", "C")
-            // Dates and times in a program would make every build differ.
-            .env("SOURCE_DATE_EPOCH", "0");
+        let mut command = process::compiler(self.program, self.seconds, self.memory_kib);
+        command.current_dir(self.cwd);
         command
     }
 }

@@ -46,7 +46,17 @@ pub(super) struct Builder<'a> {
     pub(super) out: Vec<Instruction>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// An empty run, whose instructions have no place in the source.
+    pub(super) fn new(function: &'a mut Function, context: &'a Context) -> Builder<'a> {
+        Builder {
+            function,
+            context,
+            location: "",
+            out: Vec::new(),
+        }
+    }
+
     /// Adds an instruction and gives its result.
     pub(super) fn value(&mut self, text: &str) -> String {
         let name = self.function.fresh(self.context, "t");

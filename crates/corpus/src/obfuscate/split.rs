@@ -72,12 +72,7 @@ fn fork(
     rest: &str,
     detour: &str,
 ) -> Vec<Instruction> {
-    let mut build = Builder {
-        function,
-        context,
-        location: "",
-        out: Vec::new(),
-    };
+    let mut build = Builder::new(function, context);
     let variable = if dice.percent(50) { "x" } else { "y" };
     let x = build.read("i32", variable);
     let bound = dice.word() as i32;
@@ -93,12 +88,7 @@ fn wander(
     dice: &mut Dice,
     rest: &str,
 ) -> Vec<Instruction> {
-    let mut build = Builder {
-        function,
-        context,
-        location: "",
-        out: Vec::new(),
-    };
+    let mut build = Builder::new(function, context);
     let mut value = build.read("i32", "y");
     for _ in 0..=dice.below(3) {
         let op = ["add", "xor", "mul", "sub"][dice.below(4)];

@@ -136,7 +136,7 @@ fn other_versions_of_the_ir_are_read() {
 
 /// The whole matrix, with two seeds: some minutes.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo test -p binscribe-corpus -- --ignored programs_do"]
 fn programs_do_what_they_did_everywhere() {
     for compiler in COMPILERS {
         if compiler == "clang-14" || is_installed(compiler) {

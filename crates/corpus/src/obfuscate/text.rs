@@ -74,26 +74,36 @@ pub(super) fn without_comment(line: &str) -> &str {
     line.trim_end()
 }
 
+/// Offsets that are outside of brackets and strings; those at which one begins
+/// are among them.
+fn outside(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let (mut depth, mut next) = (0_usize, 0);
+    std::iter::from_fn(move || {
+        while next < bytes.len() {
+            let (at, here) = (next, depth == 0);
+            next += 1;
+            match bytes[at] {
+                b'"' => next = end_of_string(bytes, at),
+                b'(' | b'[' | b'{' | b'<' => depth += 1,
+                b')' | b']' | b'}' | b'>' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if here {
+                return Some(at);
+            }
+        }
+        None
+    })
+}
+
 /// The parts between commas that no bracket encloses, trimmed.
 pub(super) fn parts(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
-    let (mut depth, mut start, mut at) = (0_usize, 0, 0);
+    let mut start = 0;
     let mut found = Vec::new();
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at = end_of_string(bytes, at);
-                continue;
-            }
-            b'(' | b'[' | b'{' | b'<' => depth += 1,
-            b')' | b']' | b'}' | b'>' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => {
-                found.push(text[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
+    for at in outside(bytes).filter(|&at| bytes[at] == b',') {
+        found.push(text[start..at].trim());
+        start = at + 1;
     }
     found.push(text[start..].trim());
     found
@@ -102,23 +112,7 @@ pub(super) fn parts(text: &str) -> Vec<&str> {
 /// Where `needle` stands outside of brackets and strings.
 pub(super) fn find_outside(text: &str, needle: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let (mut depth, mut at) = (0_usize, 0);
-    while at < bytes.len() {
-        if depth == 0 && bytes[at..].starts_with(needle.as_bytes()) {
-            return Some(at);
-        }
-        match bytes[at] {
-            b'"' => {
-                at = end_of_string(bytes, at);
-                continue;
-            }
-            b'(' | b'[' | b'{' | b'<' => depth += 1,
-            b')' | b']' | b'}' | b'>' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
+    outside(bytes).find(|&at| bytes[at..].starts_with(needle.as_bytes()))
 }
 
 /// The `!dbg` attachment of an instruction with the comma before it, or

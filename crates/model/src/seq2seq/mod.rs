@@ -163,7 +163,6 @@ impl Seq2Seq {
         ];
         let outputs = ["logits", "copy", "gate", "keys", "values"];
         let decoder = Graph::load(&path, read(&path)?, inputs, outputs)?;
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let model = Seq2Seq {
             id: hasher.finalize().to_hex()[..16].to_owned(),
             config,
@@ -172,14 +171,12 @@ impl Seq2Seq {
             decoder,
             pools: Vec::new(),
         };
-        Ok(model.with_threads(threads))
+        Ok(model.with_threads(crate::cores()))
     }
 
     /// Runs on so many threads, not on one a core.
     pub fn with_threads(mut self, threads: usize) -> Seq2Seq {
-        self.pools = (0..threads.max(1))
-            .map(|_| Arc::new(ThreadPool::with_num_threads(1)))
-            .collect();
+        self.pools = crate::thread_pools(threads);
         self
     }
 

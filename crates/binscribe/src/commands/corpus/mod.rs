@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use binscribe_corpus::explain::{SourceFunction, sample};
-use binscribe_corpus::{Corpus, Event, Manifest, Rules, Store, Toolchain, Watch};
+use binscribe_corpus::{Corpus, Event, Manifest, Rules, Store, Toolchain, Watch, row_files};
 use indicatif::ProgressBar;
 
 use crate::args;
@@ -101,12 +101,7 @@ fn rows_of(directory: &Path) -> Result<PathBuf> {
     if rows.is_dir() {
         return Ok(rows);
     }
-    let holds_rows = |dir: &Path| {
-        let entries = dir.read_dir().into_iter().flatten().flatten();
-        let mut endings = entries.filter_map(|e| Some(e.path().extension()?.to_owned()));
-        endings.any(|ending| ending == "parquet")
-    };
-    if holds_rows(directory) {
+    if directory.is_dir() && !row_files(directory)?.is_empty() {
         return Ok(directory.to_owned());
     }
     bail!(

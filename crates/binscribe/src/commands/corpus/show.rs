@@ -1,7 +1,7 @@
 //! `binscribe corpus show`: rows as a person reads them.
 
 use anyhow::{Result, bail};
-use binscribe_corpus::{Row, read_rows};
+use binscribe_corpus::{Row, read_rows, row_files};
 use serde::Serialize;
 
 use super::rows_of;
@@ -17,15 +17,7 @@ struct Shown {
 
 pub(crate) fn run(args: &CorpusShow) -> Result<()> {
     let mut found = Vec::new();
-    let rows = rows_of(&args.corpus)?;
-    let mut files: Vec<_> = rows
-        .read_dir()?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "parquet"));
-    files.sort();
-    for file in files {
+    for file in row_files(&rows_of(&args.corpus)?)? {
         let wanted = |row: &Row| {
             (row.name == args.function || row.function_id == args.function)
                 && args
