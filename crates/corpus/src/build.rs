@@ -289,7 +289,8 @@ impl Corpus {
     }
 
     /// Puts the rows of the named packages (all if none is named) together from
-    /// the units that are there, whoever made them. Nothing is compiled.
+    /// the units that are there, whoever made them. Nothing is compiled;
+    /// prebuilt packages are listed here.
     pub fn assemble_units(
         &self,
         names: &[String],
@@ -298,6 +299,14 @@ impl Corpus {
     ) -> Result<Effort> {
         let mut effort = Effort::default();
         for package in self.manifest.select(names)? {
+            if package.kind() == Kind::Prebuilt {
+                match self.build_package(package, toolchains, false, watch) {
+                    Ok(made) => effort.add(&made),
+                    Err(Error::Stopped) => return Err(Error::Stopped),
+                    Err(error) => watch.failed(package, error.to_string()),
+                }
+                continue;
+            }
             let keys = toolchains.iter().map(|t| self.unit_key(package, t));
             let units: Vec<PathBuf> = keys
                 .map(|key| self.unit_path(&key))
@@ -436,9 +445,11 @@ impl Corpus {
         Ok(rows.len())
     }
 
-    /// The units of the named packages (all if none is named).
+    /// The units of the named packages (all if none is named). A prebuilt
+    /// package has none: there is nothing to compile.
     pub fn units(&self, names: &[String], toolchains: &[Toolchain]) -> Result<Vec<Unit>> {
         let packages = self.manifest.select(names)?.into_iter();
+        let packages = packages.filter(|package| package.kind() != Kind::Prebuilt);
         let of = |package: &Package| {
             let unit = |toolchain: &Toolchain| Unit {
                 suite: self.manifest.suite.clone(),

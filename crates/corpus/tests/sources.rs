@@ -457,6 +457,18 @@ fn binaries_built_elsewhere_are_joined_with_their_sources() {
     let of_tool = [fact("main", "tool.c", 10), fact("usage", "tool.c", 4)];
 
     let with = build(dir.path(), &package("with"), Align::Dwarf);
+    // Workers have nothing to do for it; the rows are made where the others are
+    // put together.
+    let manifest = Manifest::load(&dir.path().join("corpus.toml")).unwrap();
+    let other = Corpus::open(&dir.path().join("other"), manifest).unwrap();
+    let (toolchains, _) = other.toolchains();
+    assert!(other.units(&[], &toolchains).unwrap().is_empty());
+    let watch = Watch {
+        report: &|_event| {},
+        stop: &AtomicBool::new(false),
+    };
+    other.assemble_units(&[], &toolchains, watch).unwrap();
+    assert_eq!(read_rows(&other.rows_dir()).unwrap(), with.rows);
     let all = of_tool.iter().cloned().chain([sum.clone()]).collect();
     assert_eq!(facts(&with), all);
     let row = &with.rows[0];
