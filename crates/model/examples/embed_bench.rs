@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encodings: Vec<Encoding> = program
         .functions()
         .iter()
-        .map(|f| model.tokenizer().encode(&program.listing(f).into_text()))
-        .collect();
+        .map(|f| model.encode(&program.listing(f).into_text()))
+        .collect::<Result<_, _>>()?;
     let ids: Vec<_> = encodings
         .iter()
         .map(|e| (&e.ids, &e.instruction_ids))

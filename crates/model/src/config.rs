@@ -7,8 +7,8 @@ use crate::{Error, Result};
 /// The shape of an assembly encoder: `config.json` of a model directory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// `binscribe-asm`.
-    pub model_type: String,
+    /// Which encoder it is, and so how listings become tokens.
+    pub model_type: Architecture,
     /// Entries of the tokenizer's vocabulary, specials included.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -39,9 +39,33 @@ pub struct Config {
     pub temperature: f32,
     /// Vocabulary id of the padding token.
     pub pad_token_id: u32,
+    /// Tokens of one English text that are read.
+    #[serde(default = "max_text_tokens")]
+    pub max_text_tokens: usize,
     /// What the model has learned from, as container and processor: `elf x86-64`.
     #[serde(default = "learned_from")]
     pub learned_from: Vec<String>,
+}
+
+/// The assembly encoders that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Architecture {
+    /// Our own: pre-norm layers, over the tokens of [`AsmTokenizer`].
+    ///
+    /// [`AsmTokenizer`]: crate::AsmTokenizer
+    #[serde(rename = "binscribe-asm")]
+    Binscribe,
+    /// CLAP's (Wang et al. 2024): RoFormer, over the tokens of
+    /// [`ClapTokenizer`].
+    ///
+    /// [`ClapTokenizer`]: crate::ClapTokenizer
+    #[serde(rename = "clap")]
+    Clap,
+}
+
+/// As `all-MiniLM-L6-v2` was published.
+fn max_text_tokens() -> usize {
+    256
 }
 
 /// What every corpus holds today.
@@ -53,7 +77,7 @@ impl Default for Config {
     /// The default model's shape.
     fn default() -> Config {
         Config {
-            model_type: MODEL_TYPE.to_owned(),
+            model_type: Architecture::Binscribe,
             vocab_size: 8192,
             hidden_size: 256,
             num_hidden_layers: 6,
@@ -69,12 +93,11 @@ impl Default for Config {
             rotary_base: 10_000.0,
             temperature: 0.07,
             pad_token_id: 0,
+            max_text_tokens: max_text_tokens(),
             learned_from: learned_from(),
         }
     }
 }
-
-const MODEL_TYPE: &str = "binscribe-asm";
 
 impl Config {
     /// Reads and checks a `config.json`.
@@ -96,13 +119,7 @@ impl Config {
         self.hidden_size / self.num_attention_heads
     }
 
-    fn check(&self) -> Result<(), String> {
-        if self.model_type != MODEL_TYPE {
-            return Err(format!(
-                "model_type is {:?}, not {MODEL_TYPE:?}",
-                self.model_type
-            ));
-        }
+    pub(crate) fn check(&self) -> Result<(), String> {
         let heads = self.num_attention_heads;
         if heads == 0
             || !self.hidden_size.is_multiple_of(heads)
@@ -120,6 +137,7 @@ impl Config {
             || self.max_instructions == 0
             || self.max_pieces_per_instruction == 0
             || self.output_size == 0
+            || self.max_text_tokens == 0
         {
             return Err("a size is zero".to_owned());
         }

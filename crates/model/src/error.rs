@@ -40,6 +40,9 @@ pub enum Error {
     /// A tokenizer could not be trained, read or written.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// What should be functions in CLAP's form is something else.
+    #[error("not a file of CLAP's form: {0}")]
+    ClapInput(String),
 }
 
 /// A result of this crate.

@@ -6,16 +6,19 @@
 //! 8-bit integers with one scale a column, the activations are quantised while
 //! the graph runs. Embedding tables are 8-bit integers with one scale a row.
 
+mod clap;
 mod seq2seq;
 
 use std::path::Path;
 
+use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
 
+pub use clap::{ClapTextConfig, export_clap_assembly, export_clap_text};
 pub use seq2seq::export_seq2seq;
 
 /// How the numbers of a graph are held.
@@ -126,7 +129,7 @@ pub fn export_text(
 ) -> Result<()> {
     let bytes = read(weights)?;
     let weights = Weights::new(weights, &bytes)?;
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let hidden = config.hidden_size;
     let mut e = Exporter {
         graph: GraphWriter::default(),
         weights,
@@ -147,27 +150,19 @@ pub fn export_text(
     let positions = e.positions(&ids, config)?;
     let x = e.graph.op("Add", &[&words, &positions]);
     let mut x = e.layer_norm(&x, "embeddings.LayerNorm")?;
+    let layers = PostNorm {
+        prefix: "encoder.layer",
+        queries_keys_values: BERT_QKV,
+        out: "attention.output.dense",
+        out_norm: "attention.output.LayerNorm",
+        biased: true,
+        inner: config.intermediate_size,
+        rotary: None,
+        relative: None,
+        mask: &mask,
+    };
     for layer in 0..config.num_hidden_layers {
-        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let (mut qkv, mut bias) = (Vec::new(), Vec::new());
-        for part in ["query", "key", "value"] {
-            let part = name(&format!("attention.self.{part}"));
-            qkv.extend(
-                e.weights
-                    .get(&format!("{part}.weight"), &[hidden, hidden])?,
-            );
-            bias.extend(e.weights.get(&format!("{part}.bias"), &[hidden])?);
-        }
-        let h = e.qkv(&x, qkv, Some(bias));
-        let h = e.attention(h, None, Some(&mask));
-        let h = e.linear(&h, &name("attention.output.dense"), [hidden, hidden])?;
-        let h = e.graph.op("Add", &[&x, &h]);
-        x = e.layer_norm(&h, &name("attention.output.LayerNorm"))?;
-        let h = e.linear(&x, &name("intermediate.dense"), [inner, hidden])?;
-        let h = e.gelu(&h);
-        let h = e.linear(&h, &name("output.dense"), [hidden, inner])?;
-        let h = e.graph.op("Add", &[&x, &h]);
-        x = e.layer_norm(&h, &name("output.LayerNorm"))?;
+        x = e.post_norm_layer(x, layer, &layers)?;
     }
     let x = e.masked_mean(&x, &mask);
     e.finish(&x, hidden, "binscribe-text", out)
@@ -191,31 +186,39 @@ impl<'a> Weights<'a> {
         Ok(Weights { path, tensors })
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
     fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let bad = |reason: String| Error::bad_file(self.path, reason);
         let tensor = self
             .tensors
             .tensor(name)
             .map_err(|_| bad(format!("it has no tensor {name}")))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            return Err(bad(format!(
+        let values: Option<Vec<f32>> = match tensor.dtype() {
+            _ if tensor.shape() != shape => None,
+            Dtype::F32 => Some(numbers(tensor.data(), f32::from_le_bytes)),
+            Dtype::F16 => Some(numbers(tensor.data(), |b| f16::from_le_bytes(b).into())),
+            Dtype::BF16 => Some(numbers(tensor.data(), |b| bf16::from_le_bytes(b).into())),
+            _ => None,
+        };
+        let values = values.ok_or_else(|| {
+            bad(format!(
                 "tensor {name} is {:?} {:?}, not F32 {shape:?}",
                 tensor.dtype(),
                 tensor.shape()
-            )));
-        }
-        let values: Vec<f32> = tensor
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect();
+            ))
+        })?;
         if let Some(x) = values.iter().find(|x| !x.is_finite()) {
             return Err(bad(format!("tensor {name} holds {x}")));
         }
         Ok(values)
     }
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|b| number(*b)).collect()
 }
 
 /// The attention mask in the two forms that are needed.
@@ -231,6 +234,31 @@ struct Rotary {
     cos: String,
     sin: String,
 }
+
+/// The layers of a published encoder: each part's output is added to its input
+/// and then normalised (Vaswani et al. 2017). What they call their tensors, and
+/// what their attention knows of positions.
+struct PostNorm<'a> {
+    prefix: &'a str,
+    queries_keys_values: [&'a str; 3],
+    out: &'a str,
+    out_norm: &'a str,
+    /// Whether queries, keys and values have a bias.
+    biased: bool,
+    inner: usize,
+    /// Positions turned into queries and keys whose dimensions are paired with
+    /// their neighbours, as RoFormer publishes them.
+    rotary: Option<&'a Rotary>,
+    /// `[1, heads, tokens, tokens]`, added to the scores.
+    relative: Option<&'a str>,
+    mask: &'a Mask,
+}
+
+const BERT_QKV: [&str; 3] = [
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+];
 
 struct Exporter<'a> {
     graph: GraphWriter,
@@ -417,11 +445,42 @@ impl Exporter<'_> {
         }
     }
 
+    fn post_norm_layer(&mut self, x: String, layer: usize, names: &PostNorm) -> Result<String> {
+        let (hidden, inner) = (self.hidden, names.inner);
+        let name = |part: &str| format!("{}.{layer}.{part}", names.prefix);
+        let (mut qkv, mut bias) = (Vec::new(), Vec::new());
+        for (at, part) in names.queries_keys_values.iter().enumerate() {
+            let part = name(part);
+            let mut weight = self
+                .weights
+                .get(&format!("{part}.weight"), &[hidden, hidden])?;
+            if names.rotary.is_some() && at < 2 {
+                weight = halves(&weight, hidden / self.heads, hidden);
+            }
+            qkv.extend(weight);
+            if names.biased {
+                bias.extend(self.weights.get(&format!("{part}.bias"), &[hidden])?);
+            }
+        }
+        let h = self.qkv(&x, qkv, names.biased.then_some(bias));
+        let [q, k, v] = self.heads_of(&h, names.rotary);
+        let k = self.graph.op_with("Transpose", &[&k], perm([0, 1, 3, 2]));
+        let h = self.attend(&q, &k, &v, names.relative, Some(names.mask));
+        let h = self.linear(&h, &name(names.out), [hidden, hidden])?;
+        let h = self.graph.op("Add", &[&x, &h]);
+        let x = self.layer_norm(&h, &name(names.out_norm))?;
+        let h = self.linear(&x, &name("intermediate.dense"), [inner, hidden])?;
+        let h = self.gelu(&h);
+        let h = self.linear(&h, &name("output.dense"), [hidden, inner])?;
+        let h = self.graph.op("Add", &[&x, &h]);
+        self.layer_norm(&h, &name("output.LayerNorm"))
+    }
+
     /// Multi-head attention over `[batch, tokens, 3 * hidden]`.
     fn attention(&mut self, qkv: String, rotary: Option<&Rotary>, mask: Option<&Mask>) -> String {
         let [q, k, v] = self.heads_of(&qkv, rotary);
         let k = self.graph.op_with("Transpose", &[&k], perm([0, 1, 3, 2]));
-        self.attend(&q, &k, &v, mask)
+        self.attend(&q, &k, &v, None, mask)
     }
 
     /// `[batch, tokens, n * hidden]` as `[batch, n * heads, tokens, head]`.
@@ -457,10 +516,20 @@ impl Exporter<'_> {
     }
 
     /// What queries get of values, `[batch, tokens, hidden]`; the keys are
-    /// transposed.
-    fn attend(&mut self, q: &str, k: &str, v: &str, mask: Option<&Mask>) -> String {
+    /// transposed, and `relative` is added to the scores.
+    fn attend(
+        &mut self,
+        q: &str,
+        k: &str,
+        v: &str,
+        relative: Option<&str>,
+        mask: Option<&Mask>,
+    ) -> String {
         let g = &mut self.graph;
         let mut scores = g.op("MatMul", &[q, k]);
+        if let Some(relative) = relative {
+            scores = g.op("Add", &[&scores, relative]);
+        }
         if let Some(mask) = mask {
             scores = g.op("Add", &[&scores, &mask.bias]);
         }
@@ -520,7 +589,7 @@ fn axis(axis: i64) -> Vec<(&'static str, Attribute)> {
     vec![("axis", Attribute::Int(axis))]
 }
 
-fn perm(perm: [i64; 4]) -> Vec<(&'static str, Attribute)> {
+pub(super) fn perm(perm: [i64; 4]) -> Vec<(&'static str, Attribute)> {
     vec![("perm", Attribute::Ints(perm.to_vec()))]
 }
 
@@ -542,6 +611,22 @@ fn quantise_rows(values: &[f32], width: usize, max: f32) -> (Vec<i8>, Vec<f32>) 
     (integers, scales)
 }
 
+/// The rows of queries or keys, so ordered that the dimensions which RoFormer
+/// pairs with their neighbours (2i with 2i + 1) are `head / 2` apart, as
+/// [`Exporter::heads_of`] pairs them. Where both have the same order, no score
+/// changes.
+fn halves(weight: &[f32], head: usize, width: usize) -> Vec<f32> {
+    let rows = weight.len() / width;
+    let order = (0..rows).map(|row| {
+        let (start, place) = (row - row % head, row % head);
+        start + place % (head / 2) * 2 + place / (head / 2)
+    });
+    order
+        .flat_map(|row| &weight[row * width..][..width])
+        .copied()
+        .collect()
+}
+
 /// A matrix of rows of `width` values, transposed.
 fn transposed<T: Copy>(values: &[T], width: usize) -> Vec<T> {
     let rows = values.len() / width;
@@ -559,6 +644,15 @@ mod tests {
         let (q, s) = quantise_rows(&[1.0, -2.0, 0.0, 0.0, 0.5, 0.24], 2, 100.0);
         assert_eq!(q, [50, -100, 0, 0, 100, 48]);
         assert_eq!(s, [0.02, 1.0, 0.005]);
+    }
+
+    #[test]
+    fn neighbours_become_halves() {
+        let rows: Vec<f32> = (0..8u8).map(f32::from).collect();
+        assert_eq!(
+            halves(&rows, 4, 1),
+            [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]
+        );
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! - [`Config`]: the shape of an assembly encoder, as `config.json` holds it.
 //! - [`Seq2Seq`]: a model directory that writes; English for a function's source.
 //! - [`export`]: trained weights to the ONNX graphs that they run.
+//! - [`import`]: CLAP's published models to model directories;
+//!   [`ClapTokenizer`] and [`ClapFunction`] are its tokens and its files.
 //!
 //! ```
 //! let line = r#"lea     rdi, aUsage; "usage: %s""#;
@@ -16,10 +18,12 @@
 //! ```
 
 mod chunks;
+mod clap;
 mod config;
 mod encoder;
 mod error;
 pub mod export;
+pub mod import;
 mod model;
 mod onnx;
 mod seq2seq;
@@ -27,7 +31,8 @@ pub mod text;
 mod tokenizer;
 
 pub use chunks::{chunks, words};
-pub use config::Config;
+pub use clap::{ClapFunction, ClapTokenizer};
+pub use config::{Architecture, Config};
 pub use error::{Error, Result};
 pub use model::{Model, default_dir};
 pub use seq2seq::{

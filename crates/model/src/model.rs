@@ -6,10 +6,9 @@ use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::encoder::{Encoder, Sequence};
 use crate::export::Precision;
-use crate::{AsmTokenizer, Config, Encoding, Error, Result};
-
-/// Tokens of one text that are read, as `all-MiniLM-L6-v2` was published.
-const MAX_TEXT_TOKENS: usize = 256;
+use crate::{
+    Architecture, AsmTokenizer, ClapFunction, ClapTokenizer, Config, Encoding, Error, Result,
+};
 
 /// A model directory, ready to embed listings and texts.
 ///
@@ -25,7 +24,7 @@ pub struct Model {
     dir: PathBuf,
     id: String,
     config: Config,
-    tokenizer: AsmTokenizer,
+    tokenizer: ListingTokenizer,
     text_tokenizer: Tokenizer,
     assembly: Graph,
     text: Graph,
@@ -73,28 +72,12 @@ impl Model {
         };
 
         let path = dir.join("tokenizer.json");
-        let tokenizer = AsmTokenizer::from_bytes(&read(&path)?)
-            .map_err(|e| Error::bad_file(&path, e.to_string()))?
-            .with_limits(&config);
-        let (entries, base, instructions) = (
-            tokenizer.vocab_size(),
-            tokenizer.instruction_base(),
-            tokenizer.max_instructions(),
-        );
-        if entries > config.vocab_size
-            || base != config.instruction_base
-            || instructions != config.max_instructions
-        {
-            let reason = format!(
-                "its {entries} entries, with {instructions} INSTR tokens from {base}, \
-                 are not what config.json says"
-            );
-            return Err(Error::bad_file(path, reason));
-        }
+        let tokenizer = ListingTokenizer::new(&read(&path)?, &config)
+            .map_err(|e| Error::bad_file(&path, e.to_string()))?;
 
         let path = dir.join("text_tokenizer.json");
-        let text_tokenizer =
-            text_tokenizer(&read(&path)?).map_err(|e| Error::bad_file(&path, e.to_string()))?;
+        let text_tokenizer = text_tokenizer(&read(&path)?, config.max_text_tokens)
+            .map_err(|e| Error::bad_file(&path, e.to_string()))?;
 
         let mut graph = |stem: &str, precision| -> Result<Graph> {
             let path = graph_path(dir, stem, precision);
@@ -105,6 +88,9 @@ impl Model {
         let text = graph("text", text)?;
 
         // What is cut off changes the vectors too.
+        if config.model_type == Architecture::Clap {
+            hasher.update(&(config.max_text_tokens as u64).to_le_bytes());
+        }
         hasher.update(&(config.max_tokens as u64).to_le_bytes());
         hasher.update(&(config.max_pieces_per_instruction as u64).to_le_bytes());
         hasher.update(&(config.max_word_tokens as u64).to_le_bytes());
@@ -137,9 +123,22 @@ impl Model {
         &self.config
     }
 
-    /// The tokenizer of listings.
-    pub fn tokenizer(&self) -> &AsmTokenizer {
-        &self.tokenizer
+    /// A listing, one instruction a line, as the tokens that its vector is made
+    /// of.
+    pub fn encode(&self, listing_text: &str) -> Result<Encoding> {
+        match &self.tokenizer {
+            ListingTokenizer::Binscribe(tokenizer) => Ok(tokenizer.encode(listing_text)),
+            ListingTokenizer::Clap(tokenizer) => tokenizer.encode(listing_text),
+        }
+    }
+
+    /// A function of CLAP's files as tokens. CLAP's own model reads the numbers
+    /// of the file; ours counts the instructions from 1.
+    pub fn encode_function(&self, function: &ClapFunction) -> Result<Encoding> {
+        match &self.tokenizer {
+            ListingTokenizer::Binscribe(tokenizer) => Ok(tokenizer.encode(&function.text())),
+            ListingTokenizer::Clap(tokenizer) => tokenizer.encode_function(function),
+        }
     }
 
     /// The width of the vectors.
@@ -158,8 +157,8 @@ impl Model {
         listings: &[String],
         progress: &dyn Fn(usize),
     ) -> Result<Vec<Vec<f32>>> {
-        let encodings: Vec<Encoding> = listings.iter().map(|l| self.tokenizer.encode(l)).collect();
-        self.embed_with_progress(&encodings, progress)
+        let encodings: Result<Vec<Encoding>> = listings.iter().map(|l| self.encode(l)).collect();
+        self.embed_with_progress(&encodings?, progress)
     }
 
     /// A unit vector for each tokenized listing.
@@ -205,6 +204,42 @@ impl Model {
     }
 }
 
+/// A listing becomes tokens as its encoder learned it.
+enum ListingTokenizer {
+    Binscribe(AsmTokenizer),
+    Clap(ClapTokenizer),
+}
+
+impl ListingTokenizer {
+    /// Reads a `tokenizer.json` and compares it with `config`.
+    fn new(bytes: &[u8], config: &Config) -> Result<ListingTokenizer> {
+        let (tokenizer, entries, base, instructions) = match config.model_type {
+            Architecture::Binscribe => {
+                let t = AsmTokenizer::from_bytes(bytes)?.with_limits(config);
+                let (entries, base) = (t.vocab_size(), t.instruction_base());
+                let instructions = t.max_instructions();
+                (ListingTokenizer::Binscribe(t), entries, base, instructions)
+            }
+            Architecture::Clap => {
+                let t = ClapTokenizer::from_bytes(bytes)?.with_limits(config);
+                let (entries, base) = (t.vocab_size(), t.instruction_base()?);
+                let instructions = t.max_instructions(base);
+                (ListingTokenizer::Clap(t), entries, base, instructions)
+            }
+        };
+        if entries > config.vocab_size
+            || base != config.instruction_base
+            || instructions != config.max_instructions
+        {
+            return Err(Error::Tokenizer(format!(
+                "its {entries} entries, with {instructions} INSTR tokens from {base}, are not \
+                 what config.json says"
+            )));
+        }
+        Ok(tokenizer)
+    }
+}
+
 /// Where the default model is: `$BINSCRIBE_MODEL`, else beside the program,
 /// else in the source tree that it was built from.
 pub fn default_dir() -> Result<PathBuf> {
@@ -226,20 +261,20 @@ pub fn default_dir() -> Result<PathBuf> {
         .ok_or(Error::NoModel { candidates })
 }
 
-fn graph_path(dir: &Path, stem: &str, precision: Precision) -> PathBuf {
+pub(crate) fn graph_path(dir: &Path, stem: &str, precision: Precision) -> PathBuf {
     dir.join(match precision {
         Precision::Float => format!("{stem}.onnx"),
         Precision::Int8 => format!("{stem}.int8.onnx"),
     })
 }
 
-fn text_tokenizer(bytes: &[u8]) -> tokenizers::Result<Tokenizer> {
+fn text_tokenizer(bytes: &[u8], max_tokens: usize) -> tokenizers::Result<Tokenizer> {
     let mut tokenizer = Tokenizer::from_bytes(bytes)?;
     // The published file pads to a fixed length, which costs time and changes
     // nothing.
     tokenizer.with_padding(None);
     tokenizer.with_truncation(Some(TruncationParams {
-        max_length: MAX_TEXT_TOKENS,
+        max_length: max_tokens,
         ..TruncationParams::default()
     }))?;
     Ok(tokenizer)

@@ -276,7 +276,7 @@ impl AsmTokenizer {
     }
 }
 
-fn tokenizer_error(error: tokenizers::Error) -> Error {
+pub(crate) fn tokenizer_error(error: tokenizers::Error) -> Error {
     Error::Tokenizer(error.to_string())
 }
 

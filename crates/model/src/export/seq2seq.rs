@@ -136,7 +136,7 @@ fn write_decoder(mut e: Exporter, config: &Seq2SeqConfig, path: &Path) -> Result
             .graph
             .op_with("Concat", &[&past_values[layer], &v], axis(2));
         let turned = e.graph.op_with("Transpose", &[&k], perm([0, 1, 3, 2]));
-        let h = e.attend(&q, &turned, &v, None);
+        let h = e.attend(&q, &turned, &v, None, None);
         keys.push(k);
         values.push(v);
         x = e.added(&x, &h, &name("attention.out"), [hidden, hidden])?;
@@ -144,7 +144,7 @@ fn write_decoder(mut e: Exporter, config: &Seq2SeqConfig, path: &Path) -> Result
         let h = e.layer_norm(&x, &name("norm2"))?;
         let q = e.query(&h, &name("cross.query.weight"), head)?;
         let q = e.by_head(&q, 1);
-        let h = e.attend(&q, &cross_keys[layer], &cross_values[layer], None);
+        let h = e.attend(&q, &cross_keys[layer], &cross_values[layer], None, None);
         x = e.added(&x, &h, &name("cross.out"), [hidden, hidden])?;
         x = e.feed_forward(&x, &name("norm3"), &name("ffn"), config)?;
     }
