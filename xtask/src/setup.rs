@@ -35,8 +35,14 @@ const PACKAGES: [(&str, &[&str]); 10] = [
 /// Reads Parquet without any code of ours.
 const DUCKDB: &str = "duckdb==1.4.2";
 
+/// The reference implementations of CLAP's two encoders, at the version that
+/// they were published with.
+const TRANSFORMERS: &str = "transformers==4.36.2";
+/// The Python that Debian's torch is for.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
 /// Installs what is missing, and gives the environment of the tests: zig on the
-/// path, DuckDB for Python.
+/// path, DuckDB for Python, a Python with the reference of CLAP's models.
 pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
     let lacking = PACKAGES.iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = lacking
@@ -68,6 +74,10 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
         Ok(folder) => environment.push(("PYTHONPATH", folder)),
         Err(why) => println!("some tests will be skipped: no DuckDB: {why}"),
     }
+    match reference_python(root) {
+        Ok(python) => environment.push(("BINSCRIBE_REFERENCE_PYTHON", python)),
+        Err(why) => println!("some tests will be skipped: no transformers: {why}"),
+    }
     environment
 }
 
@@ -95,4 +105,28 @@ fn python(root: &Path) -> Result<OsString> {
         std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
     }
     Ok(target.into())
+}
+
+/// A Python with torch, which Debian builds without CUDA, and transformers.
+fn reference_python(root: &Path) -> Result<OsString> {
+    let target = root.join("target/python-reference");
+    let python = target.join("bin/python");
+    if !target.is_dir() {
+        // The plain BLAS that torch brings takes minutes where this one takes
+        // seconds.
+        install(&["python3-torch", "python3-venv", "libopenblas0-pthread"])?;
+        let partial = root.join("target/python-reference.partial");
+        quietly(
+            Command::new(SYSTEM_PYTHON)
+                .args(["-m", "venv", "--clear", "--system-site-packages"])
+                .arg(&partial),
+        )?;
+        quietly(
+            Command::new(partial.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(["--disable-pip-version-check", TRANSFORMERS]),
+        )?;
+        std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
+    }
+    Ok(python.into())
 }

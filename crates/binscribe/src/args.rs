@@ -280,13 +280,18 @@ Examples:
   binscribe embed ./a.out -o a.parquet
   binscribe embed ./firmware -o firmware.parquet    every program below it
   binscribe embed coreutils.deb:usr/bin/ls -o ls.parquet
+  binscribe embed --clap functions.json -o functions.parquet --model clap
 
-One row for each function of at least 5 instructions; the file's metadata name
-the model.")]
+One row for each function of at least 5 instructions, or of --clap for each
+function of the file; the file's metadata name the model.")]
 pub(crate) struct Embed {
     /// A file, or a directory of files.
-    #[arg(value_name = "FILE|DIR")]
-    pub(crate) path: PathBuf,
+    #[arg(value_name = "FILE|DIR", required_unless_present = "clap")]
+    pub(crate) path: Option<PathBuf>,
+    /// Functions as text, in the form that CLAP reads and `listing --clap`
+    /// writes: {"1": "push    rbp", "2": "retn"}, or an array of such.
+    #[arg(long, value_name = "IN.json", conflicts_with_all = ["path", "arch"])]
+    pub(crate) clap: Option<PathBuf>,
     /// The Parquet file to write.
     #[arg(short, value_name = "OUT.parquet")]
     pub(crate) output: PathBuf,
@@ -376,6 +381,35 @@ Example:
 Example:
   binscribe model export runs/default --corpus corpus -o models/default")]
     Export(Export),
+    /// Make a model directory of CLAP's published encoders.
+    #[command(after_help = "\
+Examples:
+  binscribe model import hustcw/clap-asm hustcw/clap-text -o clap
+  binscribe model import ./clap-asm ./clap-text -o clap --int8
+  binscribe search \"bubble sort\" ./a.out --model clap
+
+A name is a directory with config.json, tokenizer.json and model.safetensors, or
+else a repository of the Hugging Face Hub (0.9 GB for both, kept where its other
+tools keep them: HF_HOME, HF_TOKEN and HF_ENDPOINT are heeded). owner/name@REVISION
+takes a revision other than main.")]
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The assembly encoder: a directory, or a repository of the Hub.
+    #[arg(value_name = "CLAP_ASM")]
+    pub(crate) assembly: String,
+    /// The text encoder: a directory, or a repository of the Hub.
+    #[arg(value_name = "CLAP_TEXT")]
+    pub(crate) text: String,
+    /// The model directory to make.
+    #[arg(short, value_name = "MODEL_DIR")]
+    pub(crate) output: PathBuf,
+    /// Hold weights in 8 bits: a quarter of the size and faster, but the vectors
+    /// are no longer those of the published code to 1e-5.
+    #[arg(long)]
+    pub(crate) int8: bool,
 }
 
 #[derive(Debug, Args)]

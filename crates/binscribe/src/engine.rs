@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use binscribe_lift::{Function, Kind, Program};
-use binscribe_model::{Config, Model};
+use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
 use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 
@@ -86,6 +86,20 @@ impl Engine {
         self.embed(subject, listings, |model, new, done| {
             Ok(model.embed_listings(new, done)?)
         })
+    }
+
+    /// The vectors of functions in CLAP's form.
+    pub(crate) fn embed_clap(&self, functions: &[ClapFunction]) -> Result<Vec<Vec<f32>>> {
+        let encoded = functions.iter().map(|f| self.model.encode_function(f));
+        let encodings = encoded.collect::<Result<Vec<_>, _>>()?;
+        let bar = output::progress("embedding", encodings.len() as u64);
+        let mut vectors = Vec::new();
+        for some in encodings.chunks(256) {
+            vectors.extend(self.model.embed_encodings(some)?);
+            bar.set_position(vectors.len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(vectors)
     }
 
     /// The vectors of English texts.

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod clap_import;
 mod corpus_explain;
 mod random_model;
 
@@ -403,6 +404,7 @@ fn wrong_usage_is_status_2_and_help_has_examples() {
         &["eval", "retrieval"],
         &["model", "info"],
         &["model", "export"],
+        &["model", "import"],
     ] {
         let help = binscribe.ok(&[command, &["--help"]].concat());
         assert!(help.contains("Example"), "{command:?} has no example");

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use binscribe_lift::Format;
+use binscribe_model::ClapFunction;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -31,19 +32,63 @@ struct Columns {
 }
 
 pub(crate) fn run(args: &Embed) -> Result<()> {
-    let files = if args.path.is_dir() {
-        elf_files(&args.path)?
+    match (&args.path, &args.clap) {
+        (_, Some(path)) => clap_functions(path, args),
+        (Some(path), None) => programs(path, args),
+        // The arguments are checked before.
+        (None, None) => bail!("name a FILE, a DIR or --clap IN.json"),
+    }
+}
+
+/// Embeds the functions of a file in CLAP's form.
+fn clap_functions(path: &Path, args: &Embed) -> Result<()> {
+    let name = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    let functions = ClapFunction::parse(&text).with_context(|| name.to_string())?;
+    if functions.is_empty() {
+        bail!("{name}: it has no function");
+    }
+    let mut odd = functions.iter().enumerate();
+    let warned = odd.find_map(|(at, function)| Some((at + 1, function.warning()?)));
+    if let Some((number, warning)) = warned {
+        let count = functions.iter().filter(|f| f.warning().is_some()).count();
+        note(&format!(
+            "warning: {name}: function {number}: {warning} ({count} of {} functions)",
+            functions.len()
+        ));
+    }
+    let engine = Engine::open(&args.model)?;
+    let vectors = engine.embed_clap(&functions)?;
+    let numbers = |values: Vec<u64>| -> ArrayRef { Arc::new(UInt64Array::from(values)) };
+    let lengths = functions.iter().map(|function| function.len() as u64);
+    let columns = vec![
+        ("function", numbers((1..=functions.len() as u64).collect())),
+        ("instructions", numbers(lengths.collect())),
+    ];
+    write(&args.output, engine.id(), columns, &vectors)?;
+    note(&format!(
+        "{} functions written to {}",
+        functions.len(),
+        args.output.display()
+    ));
+    Ok(())
+}
+
+/// Embeds the functions of a program, or of all below a directory.
+fn programs(path: &Path, args: &Embed) -> Result<()> {
+    let files = if path.is_dir() {
+        elf_files(path)?
     } else {
-        vec![args.path.clone()]
+        vec![path.to_owned()]
     };
     let engine = Engine::open(&args.model)?;
-    let single = files.len() == 1 && !args.path.is_dir();
+    let single = files.len() == 1 && !path.is_dir();
     // What a directory was searched for has a format.
     let raw = if single { args.raw } else { RawArgs::default() };
     let mut columns = Columns::default();
     let mut left_out = 0;
-    for path in &files {
-        if let Err(error) = columns.add(path, raw, &engine) {
+    for file in &files {
+        if let Err(error) = columns.add(file, raw, &engine) {
             if single {
                 return Err(error);
             }
@@ -52,7 +97,7 @@ pub(crate) fn run(args: &Embed) -> Result<()> {
         }
     }
     if columns.address.is_empty() {
-        bail!("{}: no function to embed was found", args.path.display());
+        bail!("{}: no function to embed was found", path.display());
     }
     let (functions, read) = (columns.address.len(), files.len() - left_out);
     columns.write(&args.output, engine.id())?;
@@ -123,35 +168,47 @@ impl Columns {
     }
 
     fn write(self, path: &Path, model: &str) -> Result<()> {
-        let width = self.vectors.first().map_or(0, Vec::len);
-        let mut vectors = FixedSizeListBuilder::new(Float32Builder::new(), i32::try_from(width)?);
-        for vector in &self.vectors {
-            vectors.values().append_slice(vector);
-            vectors.append(true);
-        }
         let texts = |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let numbers = |values: Vec<u64>| -> ArrayRef { Arc::new(UInt64Array::from(values)) };
-        let batch = RecordBatch::try_from_iter([
+        let columns = vec![
             ("file", texts(self.file)),
             ("file_blake3", texts(self.blake3)),
             ("address", numbers(self.address)),
             ("rva", numbers(self.rva)),
             ("size", numbers(self.size)),
             ("name", texts(self.name)),
-            ("vector", Arc::new(vectors.finish()) as ArrayRef),
-        ])?;
-        let key = |name: &str, value: &str| KeyValue::new(name.to_owned(), value.to_owned());
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-            .set_key_value_metadata(Some(vec![
-                key("binscribe.schema", "1"),
-                key("binscribe.model", model),
-            ]))
-            .build();
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-        writer.write(&batch)?;
-        writer.close()?;
-        output::write_file(path, &bytes)
+        ];
+        write(path, model, columns, &self.vectors)
     }
+}
+
+/// Writes the columns, and the vectors after them.
+fn write(
+    path: &Path,
+    model: &str,
+    columns: Vec<(&str, ArrayRef)>,
+    vectors: &[Vec<f32>],
+) -> Result<()> {
+    let width = vectors.first().map_or(0, Vec::len);
+    let mut lists = FixedSizeListBuilder::new(Float32Builder::new(), i32::try_from(width)?);
+    for vector in vectors {
+        lists.values().append_slice(vector);
+        lists.append(true);
+    }
+    let lists: ArrayRef = Arc::new(lists.finish());
+    let columns = columns.into_iter().chain([("vector", lists)]);
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let key = |name: &str, value: &str| KeyValue::new(name.to_owned(), value.to_owned());
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_key_value_metadata(Some(vec![
+            key("binscribe.schema", "1"),
+            key("binscribe.model", model),
+        ]))
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
+    writer.write(&batch)?;
+    writer.close()?;
+    output::write_file(path, &bytes)
 }

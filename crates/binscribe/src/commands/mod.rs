@@ -6,6 +6,7 @@ pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod functions;
+pub(crate) mod import;
 pub(crate) mod listing;
 pub(crate) mod model;
 pub(crate) mod search;

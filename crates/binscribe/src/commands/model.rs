@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args;
+use crate::commands::import;
 use crate::data::{self, Splits};
 use crate::engine::Engine;
 use crate::json;
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &args::Model) -> Result<()> {
     match args {
         args::Model::Info { directory, format } => info(directory.as_ref(), format.format),
         args::Model::Export(args) => export(args),
+        args::Model::Import(args) => import::run(args),
     }
 }
 
@@ -67,7 +69,7 @@ impl ReferenceInfo {
     }
 }
 
-fn info(directory: Option<&PathBuf>, format: Format) -> Result<()> {
+pub(crate) fn info(directory: Option<&PathBuf>, format: Format) -> Result<()> {
     let args = args::ModelArgs {
         model: directory.cloned(),
         no_cache: true,

@@ -1,0 +1,134 @@
+//! `binscribe model import`: models that others published.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use binscribe_model::export::Precision;
+use binscribe_model::import::{self, CLAP_FILES, CLAP_OPTIONAL_FILES, Imported};
+use hf_hub::api::sync::ApiBuilder;
+use hf_hub::{Repo, RepoType};
+
+use crate::args::Import;
+use crate::commands::model::info;
+use crate::output::{self, Format, note};
+
+/// How often a part of a download is tried again.
+const RETRIES: usize = 5;
+
+pub(crate) fn run(args: &Import) -> Result<()> {
+    let out = &args.output;
+    if out.exists() {
+        bail!(
+            "{}: it is there already; remove it, or name another directory with -o",
+            out.display()
+        );
+    }
+    let assembly = directory(&args.assembly)?;
+    let text = directory(&args.text)?;
+    let precision = match args.int8 {
+        true => Precision::Int8,
+        false => Precision::Float,
+    };
+    let new = out.with_extension(format!("{}.tmp", std::process::id()));
+    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+    let made = (|| -> Result<Imported> {
+        let imported = import::clap(&assembly, &text, &new, &[precision])?;
+        let card = card(args, &imported);
+        output::write_file(&new.join("README.md"), card.as_bytes())?;
+        fs::rename(&new, out).with_context(|| format!("cannot write {}", out.display()))?;
+        Ok(imported)
+    })();
+    if made.is_err() {
+        // What went wrong is the answer; a leftover directory is not.
+        let _ = fs::remove_dir_all(&new);
+    }
+    let imported = made?;
+    for (name, published) in [&args.assembly, &args.text]
+        .into_iter()
+        .zip(imported.published)
+    {
+        if !published {
+            note(&format!(
+                "warning: the weights of {name} are not those that CLAP's authors published"
+            ));
+        }
+    }
+    note(&format!("{} is ready", out.display()));
+    info(Some(out), Format::Table)
+}
+
+/// Where the files of a model are: here, or on the Hub and then here.
+fn directory(name: &str) -> Result<PathBuf> {
+    let local = Path::new(name);
+    if !local.is_dir() {
+        return download(name);
+    }
+    for file in CLAP_FILES {
+        if !local.join(file).is_file() {
+            bail!("{name}: it has no {file}; download all of the model's repository");
+        }
+    }
+    Ok(local.to_owned())
+}
+
+/// Takes what is needed of a repository of the Hub; what is in the cache of the
+/// Hub's tools is not loaded again, and what was begun goes on.
+fn download(name: &str) -> Result<PathBuf> {
+    let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
+    let is_repository = matches!(id.split('/').collect::<Vec<_>>()[..], [owner, model]
+        if !owner.is_empty() && !model.is_empty() && !owner.starts_with('.'));
+    if !is_repository {
+        bail!(
+            "{name}: it is neither a directory nor owner/name of the Hugging Face Hub; name a \
+             directory with {}",
+            CLAP_FILES.join(", ")
+        );
+    }
+    let api = ApiBuilder::from_env()
+        .with_progress(true)
+        .with_retries(RETRIES)
+        .build()
+        .with_context(|| format!("{name}: the Hub cannot be asked"))?;
+    let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision.to_owned());
+    let repo = api.repo(repo);
+    let mut weights = PathBuf::new();
+    for file in CLAP_FILES {
+        weights = repo.get(file).with_context(|| {
+            format!(
+                "{name}: {file} cannot be had from the Hub (HF_ENDPOINT names another one); \
+                 without a network, copy the repository here and name its directory"
+            )
+        })?;
+    }
+    for file in CLAP_OPTIONAL_FILES {
+        // Only refines what the others say.
+        if let Err(error) = repo.get(file) {
+            note(&format!("warning: {name}: without {file}: {error}"));
+        }
+    }
+    let directory = weights.parent().context("a file of the Hub lies nowhere")?;
+    Ok(directory.to_owned())
+}
+
+fn card(args: &Import, imported: &Imported) -> String {
+    let line = |name: &str, at: usize| {
+        let published = match imported.published[at] {
+            true => "as published by CLAP's authors",
+            false => "not what CLAP's authors published",
+        };
+        format!("- {name}: SHA-256 {}, {published}\n", imported.sha256[at])
+    };
+    format!(
+        "---\nlicense: mit\ntags: [binary-analysis, assembly, sentence-similarity]\n---\n\n\
+         # CLAP\n\n\
+         The assembly and the text encoder of CLAP (Wang et al., ISSTA 2024; weights MIT), made \
+         into a model directory by `binscribe model import`{}. x86-64 listings in, as IDA writes \
+         them and `binscribe listing --clap` does.\n\n{}{}\n\
+         It has no reference set and no calibration: `explain` proposes no names, and answers \
+         have no confidence.\n",
+        if args.int8 { " --int8" } else { "" },
+        line(&args.assembly, 0),
+        line(&args.text, 1),
+    )
+}
