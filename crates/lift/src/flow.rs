@@ -32,12 +32,14 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Of a function of `lines` instructions. `exit` adds the lines that one
-    /// jumps to and tells whether the next may follow, or gives none for those
-    /// that just go on; `fills` which do nothing, so that behind the end of a
-    /// block they are no block.
+    /// Of a function of `lines` instructions, of which all that may not just go
+    /// on are among `candidates`, ascending. `exit` adds the lines that one jumps
+    /// to and tells whether the next may follow, or gives none for those that just
+    /// go on; `fills` tells which do nothing, so that behind the end of a block
+    /// they are no block.
     pub(crate) fn new(
         lines: usize,
+        candidates: impl Iterator<Item = usize>,
         exit: impl Fn(usize, &mut Vec<u32>) -> Option<bool>,
         fills: impl Fn(usize) -> bool,
     ) -> Flow {
@@ -47,7 +49,7 @@ impl Flow {
         // About every fifth instruction is a jump.
         let mut jumps: Vec<u32> = Vec::with_capacity(lines / 4 + 4);
         let mut exits: Vec<Exit> = Vec::with_capacity(lines / 4 + 4);
-        for at in 0..lines {
+        for at in candidates {
             let first = jumps.len();
             let Some(falls) = exit(at, &mut jumps) else {
                 continue;
@@ -138,7 +140,7 @@ mod tests {
             4 => Some(false),
             _ => None,
         };
-        let flow = Flow::new(5, exit, |at| at == 3);
+        let flow = Flow::new(5, 0..5, exit, |at| at == 3);
         let blocks: Vec<_> = flow.blocks().map(|b| (b.lines, b.next.to_vec())).collect();
         assert_eq!(
             blocks,

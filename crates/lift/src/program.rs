@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::address::AddressSet;
 use crate::image::Image;
-use crate::masm::hex;
+use crate::pen::{Sink, hex};
 use crate::{Error, Listing, demangle, discover, listing, strings};
 
 /// One executable, shared object or relocatable file.
@@ -372,7 +372,7 @@ impl Function {
     }
 
     /// Writes the same.
-    pub(crate) fn push_name(&self, out: &mut String) {
+    pub(crate) fn push_name(&self, out: &mut impl Sink) {
         match &self.name {
             Some(name) => out.push_str(name),
             None => {

@@ -1,5 +1,7 @@
 //! Text that a file brings: found, cut, cleaned and named.
 
+use crate::pen::Sink;
+
 /// Characters of a string literal that a listing shows.
 const MAX_SHOWN: usize = 96;
 /// Bytes of a string literal that are looked at: a longer run of printable
@@ -81,26 +83,29 @@ pub(crate) fn wide_literal(bytes: &[u8], min: usize) -> Option<String> {
 
 /// `text` between double quotes, with everything escaped that could move a
 /// cursor, end the quotes or hide other text.
-pub(crate) fn quote(out: &mut String, text: &str) {
-    use std::fmt::Write;
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(c),
-            c if !c.is_ascii() && c.is_alphanumeric() => out.push(c),
-            c => {
-                let mut utf8 = [0; 4];
-                for b in c.encode_utf8(&mut utf8).bytes() {
-                    let _ = write!(out, "\\x{b:02X}");
-                }
-            }
+pub(crate) fn quote(out: &mut impl Sink, text: &str) {
+    out.push_str("\"");
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let plain = |c: char| match c {
+            '"' | '\\' => false,
+            ' '..='~' => true,
+            c => !c.is_ascii() && c.is_alphanumeric(),
+        };
+        let run = rest.find(|c| !plain(c)).unwrap_or(rest.len());
+        let size = if run > 0 { run } else { c.len_utf8() };
+        let (part, behind) = rest.split_at(size);
+        match part {
+            "\n" => out.push_str("\\n"),
+            "\t" => out.push_str("\\t"),
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            _ if run > 0 => out.push_str(part),
+            _ => part.bytes().for_each(|byte| out.push_str(&format!("\\x{byte:02X}"))),
         }
+        rest = behind;
     }
-    out.push('"');
+    out.push_str("\"");
 }
 
 /// IDA's automatic name for a string: `a` and the words of the string with
