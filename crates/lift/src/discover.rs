@@ -25,7 +25,7 @@ use crate::address::{AddressMap, AddressSet};
 use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
+use crate::step::{self, Passed, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -187,16 +187,29 @@ impl Findings {
 
     /// Notes what one body refers to outside of itself.
     fn read(&mut self, image: &Image<'_>, no_return: &AddressSet, start: u64, end: u64) {
+        let body = start..end;
         let mut count = 0;
         let mut tables = Vec::new();
         let mut switches = false;
         let mut steps = Steps::new(image, image.bytes_in(start, end), start, 0);
+        let ahead = image.bytes_at(start).unwrap_or(&[]);
         loop {
-            count += steps.pass(&(start..end));
-            let Some(step) = steps.next() else { break };
-            count += 1;
-            switches |= step.indirect;
-            if let Some(table) = step.table
+            let (passed, lead) = steps.pass(ahead, &body);
+            count += passed;
+            let (table, reads, reference) = match lead {
+                Some(Passed::To(target, Reference::Address)) => {
+                    (Some(target), None, Some((target, Reference::Address)))
+                }
+                Some(Passed::To(target, how)) => (None, None, Some((target, how))),
+                Some(Passed::Reads(slot)) => (None, Some(slot), None),
+                None => {
+                    let Some(step) = steps.next() else { break };
+                    count += 1;
+                    switches |= step.indirect;
+                    (step.table, step.reads, step.reference)
+                }
+            };
+            if let Some(table) = table
                 && image
                     .region(table)
                     .is_some_and(|r| !r.executable && !r.writable)
@@ -204,10 +217,10 @@ impl Findings {
                 tables.push(table);
             }
             // A pointer that the loader fills with an address of this file.
-            if let Some(slot) = step.reads
+            if let Some(slot) = reads
                 && let Ok(at) = image.pointers.binary_search_by_key(&slot, |p| p.0)
                 && let target = image.pointers[at].1
-                && !(start..end).contains(&target)
+                && !body.contains(&target)
                 && image.code_region(target).is_some()
             {
                 self.edges.push(Edge {
@@ -216,8 +229,8 @@ impl Findings {
                     how: Reference::Address,
                 });
             }
-            if let Some((target, how)) = step.reference
-                && !(start..end).contains(&target)
+            if let Some((target, how)) = reference
+                && !body.contains(&target)
                 && match how {
                     // Of these only what does not come back matters.
                     Reference::Through => no_return.contains(&target),
@@ -459,6 +472,7 @@ impl<'i> Discovery<'i, '_> {
             .filter(|(_, b)| b.bounded)
             .map(|(&start, _)| start)
             .collect();
+        let listed: AddressSet = unread.iter().copied().collect();
         let mut refused = AddressSet::default();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
@@ -472,6 +486,12 @@ impl<'i> Discovery<'i, '_> {
             self.read(&ends);
             let mut own = Vec::new();
             for edge in &self.found.edges[first_edge..] {
+                // Most lead to what the file lists.
+                if matches!(edge.how, Reference::Call | Reference::Address)
+                    && listed.contains(&edge.target)
+                {
+                    continue;
+                }
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,

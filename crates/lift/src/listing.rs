@@ -245,7 +245,7 @@ struct Desk {
     jumps: Vec<u32>,
     frame: Frame,
     widths: Widths,
-    called: Vec<u64>,
+    called: Called,
 }
 
 const OUTSIDE: u32 = u32::MAX;
@@ -278,16 +278,17 @@ impl Desk {
                 if self.code.len() == MAX_INSTRUCTIONS {
                     return;
                 }
-                let place = first + decoder.position();
-                let instruction = decoder.decode();
-                let mut mark = frame::mark(&instruction);
+                let (place, at) = (first + decoder.position(), self.code.len());
+                self.code.push(Instruction::default());
+                let instruction = &mut self.code[at];
+                decoder.decode_out(instruction);
+                let mut mark = frame::mark(instruction);
                 if instruction.flow_control() != FlowControl::Next {
                     mark |= frame::EXIT;
-                    self.exits.push(self.code.len() as u32);
+                    self.exits.push(at as u32);
                 }
                 self.marks.push(mark);
-                self.code.push(instruction);
-                self.starts[place] = self.code.len() as u32;
+                self.starts[place] = at as u32 + 1;
             }
         }
     }
@@ -347,6 +348,28 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
     };
     let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
     Flow::new(code.len(), exits, exit, fills)
+}
+
+/// Functions that are known to be among the facts: most are called again soon.
+struct Called([u64; 128]);
+
+impl Default for Called {
+    fn default() -> Called {
+        Called([0; 128])
+    }
+}
+
+impl Called {
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    /// Whether `target` was added, and not driven out by another.
+    fn add(&mut self, target: u64) -> bool {
+        let place = (target ^ target >> 7) as usize % self.0.len();
+        let held = std::mem::replace(&mut self.0[place], target);
+        held == target && target != 0
+    }
 }
 
 /// Width of each stack variable: that of its first access, as in IDA.
@@ -410,8 +433,7 @@ struct Writer<'a, 'd> {
     widths: &'a mut Widths,
     /// Registers that hold the address of an import.
     held: Vec<(Register, String)>,
-    /// What `facts` has the calls of.
-    called: &'a mut Vec<u64>,
+    called: &'a mut Called,
     facts: Facts,
     /// The string that the instruction mentions.
     comment: Option<String>,
@@ -590,12 +612,8 @@ impl<'a, 'd> Writer<'a, 'd> {
                 return;
             }
         }
-        // Most functions call the same more than once.
-        let new = !self.called.contains(&target);
-        if new && self.called.len() < MAX_FACTS {
-            self.called.push(target);
-        }
-        let facts = new.then_some(&mut self.facts);
+        let noted = self.called.add(target);
+        let facts = (!noted).then_some(&mut self.facts);
         self.program.code_name(target, call, facts, self.out);
     }
 
@@ -791,8 +809,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             }
         }
         let (pointer, frame) = match self.program.image.arch {
-            Arch::X86 => (Word::of("[esp"), Word::of("[ebp")),
-            _ => (Word::of("[rsp"), Word::of("[rbp")),
+            Arch::X86 => const { (Word::of("[esp"), Word::of("[ebp")) },
+            _ => const { (Word::of("[rsp"), Word::of("[rbp")) },
         };
         self.out.word(match distance {
             Some(_) => &pointer,
@@ -807,8 +825,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             number(self.out, distance);
         }
         let (kind, offset) = match slot {
-            Slot::Local(offset) => (Word::of("+var_"), offset),
-            Slot::Argument(offset) => (Word::of("+arg_"), offset),
+            Slot::Local(offset) => (const { Word::of("+var_") }, offset),
+            Slot::Argument(offset) => (const { Word::of("+arg_") }, offset),
         };
         self.out.word(&kind);
         hex(self.out, offset);

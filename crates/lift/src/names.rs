@@ -60,7 +60,7 @@ impl Program<'_> {
             *comment = self.string_at(address, 4);
         } else if let Some(text) = self.string_at(address, 1) {
             match strings::auto_name(&text) {
-                Some(name) => out.push_str(&name),
+                Some(name) => out.word(&name),
                 None => {
                     out.push_str("asc_");
                     hex(out, address);
