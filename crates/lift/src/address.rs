@@ -145,7 +145,12 @@ mod tests {
     fn addresses_are_found_however_far_apart() {
         let close = (0..1000).map(|n| 0x40_1000 + n * 7);
         let far = [u64::MAX - 5, u64::MAX];
-        for addresses in [vec![], vec![9], close.clone().collect(), close.chain(far).collect()] {
+        for addresses in [
+            vec![],
+            vec![9],
+            close.clone().collect(),
+            close.chain(far).collect(),
+        ] {
             let sorted = Sorted::new(addresses.clone());
             for (at, &address) in addresses.iter().enumerate() {
                 assert_eq!(sorted.find(address), Some(at));

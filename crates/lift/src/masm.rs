@@ -6,8 +6,8 @@
 //! is written at once. The tests compare both over random code.
 
 use iced_x86::{
-    CC_ae, CC_e, CC_ne, EncodingKind, Formatter, Instruction, MasmFormatter, Mnemonic,
-    OpKind, Register,
+    CC_ae, CC_e, CC_ne, EncodingKind, Formatter, Instruction, MasmFormatter, Mnemonic, OpKind,
+    Register,
 };
 
 use crate::pen::{Pen, Sink, Word, number};

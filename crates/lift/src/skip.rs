@@ -171,7 +171,11 @@ mod tests {
                     Some(Lead::Reads(by)) => (None, Some(place(by))),
                     None => (None, None),
                 };
-                assert_eq!((step.reference, step.reads), (reference, reads), "{code:02x?}");
+                assert_eq!(
+                    (step.reference, step.reads),
+                    (reference, reads),
+                    "{code:02x?}"
+                );
                 let table = reference.filter(|(_, how)| *how == Reference::Address);
                 assert_eq!(step.table, table.map(|table| table.0), "{code:02x?}");
             }

@@ -23,6 +23,8 @@ pub(crate) struct Step {
     pub(crate) ends: bool,
     /// Nothing is reached from this one: `ud2`, `hlt`, `brk`.
     pub(crate) traps: bool,
+    /// Calls, be it through a pointer.
+    pub(crate) calls: bool,
     /// Jumps to where a register or a table says.
     pub(crate) indirect: bool,
     /// The address that it refers to, if that may be code.
@@ -229,6 +231,7 @@ impl Iterator for Steps<'_> {
 fn delayed(jump: Step, slot: Step) -> (Step, Step) {
     let first = Step {
         ends: false,
+        calls: false,
         indirect: false,
         reference: slot.reference,
         table: slot.table,
@@ -237,6 +240,7 @@ fn delayed(jump: Step, slot: Step) -> (Step, Step) {
     };
     let second = Step {
         ends: jump.ends || slot.invalid,
+        calls: jump.calls,
         indirect: jump.indirect,
         reference: jump.reference,
         table: None,
@@ -253,6 +257,10 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         ends: ends_block(instruction),
         traps: instruction.flow_control() == FlowControl::Exception
             || instruction.code() == Code::Hlt,
+        calls: matches!(
+            instruction.flow_control(),
+            FlowControl::Call | FlowControl::IndirectCall
+        ),
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),

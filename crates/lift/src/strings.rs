@@ -111,7 +111,9 @@ pub(crate) fn quote(out: &mut impl Sink, text: &str) {
             "\"" => out.push_str("\\\""),
             "\\" => out.push_str("\\\\"),
             _ if run > 0 => out.push_str(part),
-            _ => part.bytes().for_each(|byte| out.push_str(&format!("\\x{byte:02X}"))),
+            _ => part
+                .bytes()
+                .for_each(|byte| out.push_str(&format!("\\x{byte:02X}"))),
         }
         rest = behind;
     }

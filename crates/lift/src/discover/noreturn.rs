@@ -56,10 +56,7 @@ const NEVER_RETURN: [&str; 35] = [
 /// Whether a function of this name never returns.
 pub(crate) fn by_name(name: &str) -> bool {
     let never = |name: &str| NEVER_RETURN.binary_search(&name).is_ok();
-    never(name)
-        || name
-            .split_once('@')
-            .is_some_and(|(plain, _)| never(plain))
+    never(name) || name.split_once('@').is_some_and(|(plain, _)| never(plain))
 }
 
 /// Where calls do not come back from: functions, stubs, and slots of pointers

@@ -566,7 +566,12 @@ impl Pass<'_, '_> {
         match (wide, narrow) {
             (true, _) if usual == Some(false) => Some(false),
             (_, true) if usual == Some(true) && !(wide && always(bytes)) => Some(true),
-            (false, true) if usual == Some(false) => None,
+            // Assembly of a library may have functions of T32 one after the other in a
+            // program that has none else. Other data than code reads as T32, too.
+            (false, true) if usual == Some(false) => {
+                let behind = part.cells[..at].last().map(|cell| cell & 3);
+                (behind == Some(T32)).then_some(true)
+            }
             // Nearly every word of A32 has the same first four bits.
             (true, false) => Some(false),
             (false, true) => Some(true),
