@@ -70,20 +70,23 @@ impl Flow {
                 falls,
             });
         }
+        // Without a condition, which would be guessed wrong for most blocks.
+        let mut starts = vec![0u32; lines + 1];
         let mut count = 0;
-        for lead in leads.iter_mut().filter(|lead| **lead > 0) {
-            count += 1;
-            *lead = count;
+        for (at, lead) in (0..).zip(&mut leads) {
+            starts[count as usize] = at;
+            count += *lead;
+            *lead *= count;
         }
+        starts.truncate(count as usize);
         let mut flow = Flow {
             blocks: Vec::with_capacity(count as usize),
             edges: Vec::with_capacity(jumps.len() + count as usize),
             lines: lines as u32,
         };
-        let mut starts = (0..lines).filter(|&at| leads[at] > 0).peekable();
         let mut exits = exits.into_iter().peekable();
-        while let Some(start) = starts.next() {
-            let end = starts.peek().copied().unwrap_or(lines);
+        for (block, &start) in starts.iter().enumerate() {
+            let end = starts.get(block + 1).map_or(lines, |&end| end as usize);
             let mut last = None;
             while let Some(exit) = exits.next_if(|exit| exit.at < end) {
                 last = last.or(Some(exit));
@@ -98,7 +101,7 @@ impl Flow {
                     flow.edges.push(to);
                 }
             }
-            flow.blocks.push((start as u32, flow.edges.len() as u32));
+            flow.blocks.push((start, flow.edges.len() as u32));
         }
         flow
     }
