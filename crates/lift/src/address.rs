@@ -75,6 +75,50 @@ impl Hasher for AddressHasher {
     }
 }
 
+/// Ascending addresses, to be searched: a table tells about where each is.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    addresses: Vec<u64>,
+    /// The first address of each stretch of so many bits, counted from the first
+    /// of all; there are no more stretches than addresses.
+    firsts: Vec<u32>,
+    bits: u32,
+}
+
+impl Sorted {
+    pub(crate) fn new(addresses: Vec<u64>) -> Sorted {
+        let span = match (addresses.first(), addresses.last()) {
+            (Some(first), Some(last)) => last - first,
+            _ => 0,
+        };
+        let count = addresses.len() as u64;
+        let bits = (0..63).find(|bits| span >> bits <= count).unwrap_or(63);
+        let mut firsts = Vec::with_capacity((span >> bits) as usize + 2);
+        for (at, address) in (0..).zip(&addresses) {
+            let stretch = (address - addresses[0]) >> bits;
+            while firsts.len() as u64 <= stretch {
+                firsts.push(at);
+            }
+        }
+        firsts.push(addresses.len() as u32);
+        Sorted {
+            addresses,
+            firsts,
+            bits,
+        }
+    }
+
+    /// The index of an address.
+    pub(crate) fn find(&self, address: u64) -> Option<usize> {
+        let inside = address.checked_sub(*self.addresses.first()?)?;
+        let stretch = usize::try_from(inside >> self.bits).ok()?;
+        let first = *self.firsts.get(stretch)? as usize;
+        let last = *self.firsts.get(stretch + 1)? as usize;
+        let found = self.addresses[first..last].binary_search(&address);
+        found.ok().map(|at| first + at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +138,25 @@ mod tests {
             // 2,589 of 4,096 if drawn by chance.
             assert!(low.len() > 1024, "{stride}: {}", low.len());
             assert!(high.len() > 64, "{stride}: {}", high.len());
+        }
+    }
+
+    #[test]
+    fn addresses_are_found_however_far_apart() {
+        let close = (0..1000).map(|n| 0x40_1000 + n * 7);
+        let far = [u64::MAX - 5, u64::MAX];
+        for addresses in [
+            vec![],
+            vec![9],
+            close.clone().collect(),
+            close.chain(far).collect(),
+        ] {
+            let sorted = Sorted::new(addresses.clone());
+            for (at, &address) in addresses.iter().enumerate() {
+                assert_eq!(sorted.find(address), Some(at));
+                assert_eq!(sorted.find(address - 1), None);
+            }
+            assert_eq!(sorted.find(0), None);
         }
     }
 }

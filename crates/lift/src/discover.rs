@@ -21,11 +21,11 @@ mod switch;
 use switch::Named;
 pub(crate) use switch::targets;
 
-use crate::address::{AddressMap, AddressSet};
+use crate::address::{AddressMap, AddressSet, ByAddress, Sorted};
 use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
+use crate::step::{self, Passed, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -187,16 +187,29 @@ impl Findings {
 
     /// Notes what one body refers to outside of itself.
     fn read(&mut self, image: &Image<'_>, no_return: &AddressSet, start: u64, end: u64) {
+        let body = start..end;
         let mut count = 0;
         let mut tables = Vec::new();
         let mut switches = false;
         let mut steps = Steps::new(image, image.bytes_in(start, end), start, 0);
+        let ahead = image.bytes_at(start).unwrap_or(&[]);
         loop {
-            count += steps.pass(&(start..end));
-            let Some(step) = steps.next() else { break };
-            count += 1;
-            switches |= step.indirect;
-            if let Some(table) = step.table
+            let (passed, lead) = steps.pass(ahead, &body);
+            count += passed;
+            let (table, reads, reference) = match lead {
+                Some(Passed::To(target, Reference::Address)) => {
+                    (Some(target), None, Some((target, Reference::Address)))
+                }
+                Some(Passed::To(target, how)) => (None, None, Some((target, how))),
+                Some(Passed::Reads(slot)) => (None, Some(slot), None),
+                None => {
+                    let Some(step) = steps.next() else { break };
+                    count += 1;
+                    switches |= step.indirect;
+                    (step.table, step.reads, step.reference)
+                }
+            };
+            if let Some(table) = table
                 && image
                     .region(table)
                     .is_some_and(|r| !r.executable && !r.writable)
@@ -204,10 +217,10 @@ impl Findings {
                 tables.push(table);
             }
             // A pointer that the loader fills with an address of this file.
-            if let Some(slot) = step.reads
+            if let Some(slot) = reads
                 && let Ok(at) = image.pointers.binary_search_by_key(&slot, |p| p.0)
                 && let target = image.pointers[at].1
-                && !(start..end).contains(&target)
+                && !body.contains(&target)
                 && image.code_region(target).is_some()
             {
                 self.edges.push(Edge {
@@ -216,8 +229,8 @@ impl Findings {
                     how: Reference::Address,
                 });
             }
-            if let Some((target, how)) = step.reference
-                && !(start..end).contains(&target)
+            if let Some((target, how)) = reference
+                && !body.contains(&target)
                 && match how {
                     // Of these only what does not come back matters.
                     Reference::Through => no_return.contains(&target),
@@ -459,6 +472,7 @@ impl<'i> Discovery<'i, '_> {
             .filter(|(_, b)| b.bounded)
             .map(|(&start, _)| start)
             .collect();
+        let listed: AddressSet = unread.iter().copied().collect();
         let mut refused = AddressSet::default();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
@@ -472,12 +486,23 @@ impl<'i> Discovery<'i, '_> {
             self.read(&ends);
             let mut own = Vec::new();
             for edge in &self.found.edges[first_edge..] {
+                // Most lead to what the file lists.
+                if matches!(edge.how, Reference::Call | Reference::Address)
+                    && listed.contains(&edge.target)
+                {
+                    continue;
+                }
+                let left_out = self.left_out(edge).filter(|end| !refused.contains(end));
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
                     Reference::Jump if self.leads_to_padding(edge) => continue,
                     Reference::Jump if self.goes_on_at(edge.target) => {
                         own.push(edge.target);
+                        continue;
+                    }
+                    _ if left_out.is_some() => {
+                        own.extend(left_out);
                         continue;
                     }
                     Reference::Call | Reference::Jump => Source::CallTarget,
@@ -748,6 +773,15 @@ impl<'i> Discovery<'i, '_> {
             && convention::cannot_be_called(self.image, seed, |at| self.bodies.contains_key(&at))
     }
 
+    /// Where a body ends that goes on behind its end, as far as the target of one
+    /// of its own jumps: the code between is led to by exceptions alone.
+    fn left_out(&self, edge: &Edge) -> Option<u64> {
+        let (&start, body) = self.bodies.range(..edge.target).next_back()?;
+        let jumps = edge.how == Reference::Jump && start == edge.from;
+        let own = jumps && body.end < edge.target;
+        (own && self.goes_on_at(body.end)).then_some(body.end)
+    }
+
     /// Adds the code at `seed` to the body that ends there: what only exceptions
     /// lead to, or nothing at all. Returns the start of that body.
     fn go_on(&mut self, seed: u64) -> Option<u64> {
@@ -811,18 +845,20 @@ impl<'i> Discovery<'i, '_> {
                 let left = MAX_INSTRUCTIONS.saturating_sub(seen.len());
                 let mut restored = false;
                 (named.most, named.entry, named.offset) = (most, 0, 0);
-                let mut called = false;
+                let (mut called, mut calls) = (false, false);
                 for step in self.part_steps(at, limit, copies).take(left) {
                     self.budget = self.budget.saturating_sub(step.length);
                     // The call did not return, and the next function follows.
-                    let next =
-                        called && (step.saves || self.begins_after_call(step.address, limit));
+                    let next = called
+                        && (step.saves || self.begins_after_call(step.address, limit))
+                        || calls && self.is_filled_up(step.address, limit);
                     if next || step.invalid || self.budget == 0 || !seen.insert(step.address) {
                         break;
                     }
                     // 32-bit code takes arguments off the stack after a call.
                     let arguments = called && self.image.arch == Arch::X86;
                     called = matches!(step.reference, Some((_, Reference::Call)));
+                    calls = step.calls;
                     end = end.max(step.next());
                     named.follow(&step);
                     if let Some(target) = step.branch_target()
@@ -915,21 +951,21 @@ impl<'i> Discovery<'i, '_> {
         (zeros >= 3).then(|| end + 4 * (nops + zeros) as u64)
     }
 
+    /// Whether only traps lie between a call and where the next function may
+    /// begin, as some linkers and compilers fill up with: no code goes on with one.
+    fn is_filled_up(&self, address: u64, limit: u64) -> bool {
+        let aligned = address.checked_next_multiple_of(ALIGNMENT).unwrap_or(limit);
+        let filled = aligned.min(limit).saturating_sub(address) as usize;
+        let padding = self.image.bytes_in(address, limit).get(..filled);
+        isa(self.image.arch).is_none()
+            && filled > 0
+            && padding.is_some_and(|b| b.iter().all(|b| *b == 0xcc))
+    }
+
     /// Whether another function begins behind a call, which then does not return.
     fn begins_after_call(&self, address: u64, limit: u64) -> bool {
         let (image, arch) = (self.image, self.image.arch);
         let padding = image.bytes_in(address, limit.min(address.saturating_add(MAX_PADDING)));
-        // Some linkers and compilers fill up with traps, which no code goes on with.
-        let aligned = address.checked_next_multiple_of(ALIGNMENT).unwrap_or(limit);
-        let filled = aligned.min(limit).saturating_sub(address) as usize;
-        if isa(arch).is_none()
-            && filled > 0
-            && padding
-                .get(..filled)
-                .is_some_and(|b| b.iter().all(|b| *b == 0xcc))
-        {
-            return true;
-        }
         let Some(start) = step::after_padding(image, padding, address) else {
             return false;
         };
@@ -1176,6 +1212,7 @@ impl<'i> Discovery<'i, '_> {
         }
         let edges = &self.found.edges;
         let mut incoming: AddressMap<Seen> = AddressMap::default();
+        incoming.reserve(self.bodies.len() / 2);
         let jumps = |how| matches!(how, Reference::Jump | Reference::Branch);
         for edge in edges.iter().filter(|edge| jumps(edge.how)) {
             let seen = incoming.entry(edge.target).or_default();
@@ -1195,7 +1232,7 @@ impl<'i> Discovery<'i, '_> {
             }
         }
         // A jump into the middle of the parent is a way back.
-        let mut returns = HashSet::new();
+        let mut returns: HashSet<(u64, u64), ByAddress> = HashSet::default();
         for edge in edges {
             if jumps(edge.how)
                 && let Some((start, _)) = self.around(edge.target)
@@ -1294,10 +1331,8 @@ impl<'i> Discovery<'i, '_> {
             owners.extend(function.ranges.iter().map(|range| (range.start, index)));
         }
         owners.sort_unstable();
-        let owner = |start: u64| {
-            let at = owners.binary_search_by_key(&start, |owner| owner.0).ok()?;
-            Some(owners[at].1)
-        };
+        let starts = Sorted::new(owners.iter().map(|owner| owner.0).collect());
+        let owner = |start: u64| Some(owners[starts.find(start)?].1);
         let direct = self.found.edges.iter().filter(|edge| {
             matches!(
                 edge.how,

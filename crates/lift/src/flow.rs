@@ -32,12 +32,14 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Of a function of `lines` instructions. `exit` adds the lines that one
-    /// jumps to and tells whether the next may follow, or gives none for those
-    /// that just go on; `fills` which do nothing, so that behind the end of a
-    /// block they are no block.
+    /// Of a function of `lines` instructions, of which all that may not just go
+    /// on are among `candidates`, ascending. `exit` adds the lines that one jumps
+    /// to and tells whether the next may follow, or gives none for those that just
+    /// go on; `fills` tells which do nothing, so that behind the end of a block
+    /// they are no block.
     pub(crate) fn new(
         lines: usize,
+        candidates: impl Iterator<Item = usize>,
         exit: impl Fn(usize, &mut Vec<u32>) -> Option<bool>,
         fills: impl Fn(usize) -> bool,
     ) -> Flow {
@@ -47,7 +49,7 @@ impl Flow {
         // About every fifth instruction is a jump.
         let mut jumps: Vec<u32> = Vec::with_capacity(lines / 4 + 4);
         let mut exits: Vec<Exit> = Vec::with_capacity(lines / 4 + 4);
-        for at in 0..lines {
+        for at in candidates {
             let first = jumps.len();
             let Some(falls) = exit(at, &mut jumps) else {
                 continue;
@@ -68,20 +70,23 @@ impl Flow {
                 falls,
             });
         }
+        // Without a condition, which would be guessed wrong for most blocks.
+        let mut starts = vec![0u32; lines + 1];
         let mut count = 0;
-        for lead in leads.iter_mut().filter(|lead| **lead > 0) {
-            count += 1;
-            *lead = count;
+        for (at, lead) in (0..).zip(&mut leads) {
+            starts[count as usize] = at;
+            count += *lead;
+            *lead *= count;
         }
+        starts.truncate(count as usize);
         let mut flow = Flow {
             blocks: Vec::with_capacity(count as usize),
             edges: Vec::with_capacity(jumps.len() + count as usize),
             lines: lines as u32,
         };
-        let mut starts = (0..lines).filter(|&at| leads[at] > 0).peekable();
         let mut exits = exits.into_iter().peekable();
-        while let Some(start) = starts.next() {
-            let end = starts.peek().copied().unwrap_or(lines);
+        for (block, &start) in starts.iter().enumerate() {
+            let end = starts.get(block + 1).map_or(lines, |&end| end as usize);
             let mut last = None;
             while let Some(exit) = exits.next_if(|exit| exit.at < end) {
                 last = last.or(Some(exit));
@@ -96,7 +101,7 @@ impl Flow {
                     flow.edges.push(to);
                 }
             }
-            flow.blocks.push((start as u32, flow.edges.len() as u32));
+            flow.blocks.push((start, flow.edges.len() as u32));
         }
         flow
     }
@@ -138,7 +143,7 @@ mod tests {
             4 => Some(false),
             _ => None,
         };
-        let flow = Flow::new(5, exit, |at| at == 3);
+        let flow = Flow::new(5, 0..5, exit, |at| at == 3);
         let blocks: Vec<_> = flow.blocks().map(|b| (b.lines, b.next.to_vec())).collect();
         assert_eq!(
             blocks,

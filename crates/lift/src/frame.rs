@@ -5,12 +5,32 @@
 //! flow first. Where it cannot be known (after `alloca`, say) operands keep
 //! their plain form.
 
-use std::collections::BTreeMap;
-
 use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
+/// Mark of an instruction that may go on elsewhere than at the next.
+pub(crate) const EXIT: u8 = 1;
+/// Mark of a call that does not come back.
+pub(crate) const LEAVES: u8 = 2;
+/// Mark of an instruction that may move the stack pointer or tell of it.
+const STACK: u8 = 4;
+
+/// Whether an instruction matters to the stack.
+#[inline]
+pub(crate) fn mark(instruction: &Instruction) -> u8 {
+    // An instruction without operands has the register "none".
+    let first = instruction.op0_kind() == OpKind::Register
+        && matches!(
+            instruction.op0_register(),
+            Register::RSP | Register::ESP | Register::RBP | Register::EBP
+        );
+    let matters = first
+        || matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
+        || instruction.is_stack_instruction();
+    if matters { STACK } else { 0 }
+}
+
 /// How the stack lies at each instruction of a function.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Frame {
     /// Bytes of a return address.
     word: i64,
@@ -18,9 +38,17 @@ pub(crate) struct Frame {
     framed: bool,
     /// How far the base is below the value of `rsp` at the entry.
     base: Option<i64>,
-    /// How far `rsp` is below its value at the entry.
-    depth: Vec<Option<i64>>,
+    /// How far `rsp` is below its value at the entry: a sum of fewer numbers of
+    /// 32 bits than would reach the two values below.
+    depth: Vec<i64>,
+    /// Where to go on.
+    open: Vec<(usize, i64)>,
 }
+
+/// The depth of an instruction that nothing has led to yet.
+const UNSEEN: i64 = i64::MIN;
+/// That of one where it cannot be known.
+const UNKNOWN: i64 = i64::MAX;
 
 /// A stack variable as an operand names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,51 +60,58 @@ pub(crate) enum Slot {
 }
 
 impl Frame {
-    /// Follows the stack pointer through `code`; `target` gives the index of
-    /// the instruction that the one at an index jumps to, `returns` tells whether a
-    /// call comes back, and `purges` how many bytes of arguments the call at an
-    /// index takes off the stack.
-    pub(crate) fn new(
+    /// Follows the stack pointer through `code`, which is marked by `marks`;
+    /// `target` gives the index of the instruction that the one at an index jumps
+    /// to, and `purges` how many bytes of arguments the call at an index takes off
+    /// the stack.
+    pub(crate) fn follow(
+        &mut self,
         code: &[Instruction],
+        marks: &[u8],
         word: i64,
         target: impl Fn(usize) -> Option<usize>,
-        returns: impl Fn(&Instruction) -> bool,
         purges: impl Fn(usize) -> i64,
-    ) -> Frame {
-        let mut frame = Frame {
-            word,
-            framed: false,
-            base: Some(0),
-            depth: vec![None; code.len()],
-        };
-        let mut seen = vec![false; code.len()];
-        let mut open = vec![(0, Some(0))];
+    ) {
+        (self.word, self.framed, self.base) = (word, false, Some(0));
+        self.depth.clear();
+        self.depth.resize(code.len(), UNSEEN);
+        self.open.clear();
+        self.open.push((0, 0));
         let mut probe = None;
         // The depth at the last jump whose targets are unknown, such as a jump
         // table's, is the best guess for code that nothing else leads to; then
         // that of most of the code.
-        let mut guess = None;
+        let mut guess = UNKNOWN;
         let mut first_unseen = 0;
         loop {
-            let (mut at, mut depth) = match open.pop() {
+            let (mut at, mut depth) = match self.open.pop() {
                 Some(next) => next,
                 None => {
-                    while first_unseen < code.len() && seen[first_unseen] {
-                        first_unseen += 1;
+                    let unseen = |depth: &i64| *depth == UNSEEN;
+                    let Some(next) = self.depth[first_unseen..].iter().position(unseen) else {
+                        return;
+                    };
+                    first_unseen += next;
+                    if guess == UNKNOWN {
+                        guess = most_common(&self.depth);
                     }
-                    if first_unseen >= code.len() {
-                        return frame;
-                    }
-                    guess = guess.or_else(|| most_common(&frame.depth));
                     (first_unseen, guess)
                 }
             };
-            while at < code.len() && !seen[at] {
+            while let Some(held) = self.depth.get_mut(at)
+                && *held == UNSEEN
+            {
+                *held = depth;
+                let mark = marks[at];
+                if mark & (EXIT | STACK) == 0 {
+                    at += 1;
+                    continue;
+                }
                 let instruction = &code[at];
-                seen[at] = true;
-                frame.depth[at] = depth;
-                if let Some(target) = target(at) {
-                    open.push((target, depth));
+                if mark & EXIT != 0
+                    && let Some(target) = target(at)
+                {
+                    self.open.push((target, depth));
                 }
                 match instruction.flow_control() {
                     FlowControl::UnconditionalBranch
@@ -87,16 +122,23 @@ impl Frame {
                         break;
                     }
                     FlowControl::Call | FlowControl::IndirectCall => {
-                        if !returns(instruction) {
+                        if mark & LEAVES != 0 {
                             break;
                         }
-                        // `call $+5` leaves its own address on the stack.
-                        if instruction.near_branch_target() == instruction.next_ip() {
-                            depth = depth.map(|depth| depth.wrapping_add(word));
+                        if depth != UNKNOWN {
+                            // `call $+5` leaves its own address on the stack.
+                            if instruction.near_branch_target() == instruction.next_ip() {
+                                depth += word;
+                            }
+                            depth -= purges(at);
                         }
-                        depth = depth.map(|depth| depth.wrapping_sub(purges(at)));
                     }
-                    _ => depth = frame.step(at, code, depth, &mut probe),
+                    _ if mark & STACK != 0 => {
+                        let known = (depth != UNKNOWN).then_some(depth);
+                        let after = self.step(at, code, known, &mut probe);
+                        depth = after.unwrap_or(UNKNOWN);
+                    }
+                    _ => {}
                 }
                 at += 1;
             }
@@ -112,17 +154,9 @@ impl Frame {
         probe: &mut Option<(Register, i64)>,
     ) -> Option<i64> {
         let instruction = &code[at];
-        // An instruction without operands has the register "none".
         let first =
             (instruction.op0_kind() == OpKind::Register).then(|| instruction.op0_register());
         let moves_stack = matches!(first, Some(Register::RSP | Register::ESP));
-        let may_count = moves_stack
-            || matches!(first, Some(Register::RBP | Register::EBP))
-            || matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
-            || instruction.is_stack_instruction();
-        if !may_count {
-            return depth;
-        }
         let pointer = self.base.filter(|_| self.framed);
         match instruction.code() {
             Code::Mov_rm64_r64 | Code::Mov_r64_rm64 | Code::Mov_rm32_r32 | Code::Mov_r32_rm32
@@ -217,7 +251,11 @@ impl Frame {
                 (offset, None)
             }
             Register::RSP | Register::ESP => {
-                let distance = self.depth[at]?.checked_sub(self.base?)?;
+                let depth = self.depth[at];
+                if depth == UNKNOWN {
+                    return None;
+                }
+                let distance = depth.checked_sub(self.base?)?;
                 (
                     offset.checked_sub(distance)?,
                     Some(u64::try_from(distance).ok()?),
@@ -241,14 +279,20 @@ impl Frame {
     }
 }
 
-/// The depth of most instructions.
-fn most_common(depths: &[Option<i64>]) -> Option<i64> {
-    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-    for depth in depths.iter().flatten() {
-        *counts.entry(*depth).or_default() += 1;
+/// The depth of most instructions; of several the deepest.
+fn most_common(depths: &[i64]) -> i64 {
+    let mut counts: Vec<(i64, usize)> = Vec::new();
+    for run in depths.chunk_by(|a, b| a == b) {
+        if !matches!(run[0], UNSEEN | UNKNOWN) {
+            counts.push((run[0], run.len()));
+        }
     }
-    let most = counts.into_iter().max_by_key(|&(_, count)| count);
-    most.map(|(depth, _)| depth)
+    counts.sort_unstable();
+    let sums = counts.chunk_by(|a, b| a.0 == b.0).map(|of_one| {
+        let count: usize = of_one.iter().map(|run| run.1).sum();
+        (count, of_one[0].0)
+    });
+    sums.max().map_or(UNKNOWN, |(_, depth)| depth)
 }
 
 /// Whether the last change of the stack in `before` is `push rbp`.

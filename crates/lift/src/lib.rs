@@ -53,6 +53,7 @@ mod image;
 mod listing;
 mod masm;
 mod names;
+mod pen;
 mod program;
 mod risc;
 mod skip;

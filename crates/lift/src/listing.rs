@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
@@ -16,8 +17,9 @@ use iced_x86::{
 use crate::address::{AddressMap, ByAddress};
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Block, Flow};
-use crate::frame::{Frame, Slot};
-use crate::masm::{Masm, Place, decimal, hex, number, push_all};
+use crate::frame::{self, Frame, Slot};
+use crate::masm::{Masm, Place};
+use crate::pen::{Pen, Sink, Word, decimal, hex, number, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::stdcall;
@@ -203,46 +205,25 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
         return risc::listing::list(isa, program, function);
     }
     let mut desk = DESK.take().unwrap_or_default();
-    decode(program, function, &mut desk.code);
-    desk.find_jumps();
-    let Desk {
-        masm,
-        code,
-        jumps,
-        widths,
-        ..
-    } = &mut desk;
-    let mut writer = Writer::new(program, (masm, widths), code, jumps);
-    let mut listing = Listing::with_capacity(code.len());
-    for (at, instruction) in code.iter().enumerate() {
-        let len = instruction.len() as u8;
-        listing.push(instruction.ip(), len, |text| writer.line(at, text));
+    desk.decode(program, function);
+    desk.find_jumps(program);
+    let flow = flow(program, function, &desk);
+    let mut writer = Writer::new(program, &mut desk);
+    let mut places = Vec::with_capacity(writer.code.len());
+    for at in 0..writer.code.len() {
+        places.push(writer.line(at));
     }
-    listing.facts = std::mem::take(&mut writer.facts);
-    listing.facts.instructions = code.len();
-    listing.set_flow(flow(program, function, &desk));
+    let mut facts = std::mem::take(&mut writer.facts);
+    facts.instructions = places.len();
+    let mut listing = Listing {
+        text: desk.pen.finish(),
+        places,
+        flow: Flow::default(),
+        facts,
+    };
+    listing.set_flow(flow);
     DESK.set(Some(desk));
     listing
-}
-
-/// The instructions of a function, up to the limits: beyond them is data that
-/// was taken for code, and [`Program::diagnostics`] says so.
-fn decode(program: &Program<'_>, function: &Function, code: &mut Vec<Instruction>) {
-    let bits = program.image.arch.bits();
-    code.clear();
-    let mut bytes_left = MAX_BYTES;
-    for range in &function.ranges {
-        let end = range.end.min(range.start.saturating_add(bytes_left));
-        bytes_left -= end - range.start;
-        let bytes = program.image.bytes_in(range.start, end);
-        let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
-        while decoder.can_decode() {
-            if code.len() == MAX_INSTRUCTIONS {
-                return;
-            }
-            code.push(decoder.decode());
-        }
-    }
 }
 
 /// What a listing is made with, kept for the next one: a formatter is costly to
@@ -250,16 +231,22 @@ fn decode(program: &Program<'_>, function: &Function, code: &mut Vec<Instruction
 #[derive(Default)]
 struct Desk {
     masm: Masm,
+    pen: Pen,
     code: Vec<Instruction>,
-    /// Index of the instruction at an address, ascending by address.
-    order: Vec<(u64, u32)>,
+    /// What each instruction does to the stack and to the flow.
+    marks: Vec<u8>,
+    /// The instructions that may go on elsewhere than at the next, ascending.
+    exits: Vec<u32>,
+    /// The first byte of each range and its place among the bytes of all.
+    ranges: Vec<(Range<u64>, usize)>,
+    /// The instruction that begins at each byte of the function, counted from 1.
+    starts: Vec<u32>,
     /// Index of the instruction that each jumps to, or [`OUTSIDE`].
     jumps: Vec<u32>,
-    /// Width of each stack variable: that of its first access, as in IDA.
+    frame: Frame,
     widths: Widths,
+    called: Called,
 }
-
-type Widths = HashMap<Slot, usize, ByAddress>;
 
 const OUTSIDE: u32 = u32::MAX;
 
@@ -268,37 +255,75 @@ thread_local! {
 }
 
 impl Desk {
-    fn find_jumps(&mut self) {
-        let places = self.code.iter().enumerate();
-        self.order.clear();
-        self.order.extend(places.map(|(at, i)| (i.ip(), at as u32)));
-        // The parts of a function may lie before it.
-        if !self.order.is_sorted() {
-            self.order.sort_unstable();
+    /// The instructions of a function, up to the limits: beyond them is data that
+    /// was taken for code, and [`Program::diagnostics`] says so.
+    fn decode(&mut self, program: &Program<'_>, function: &Function) {
+        let bits = program.image.arch.bits();
+        self.code.clear();
+        self.marks.clear();
+        self.exits.clear();
+        self.starts.clear();
+        self.ranges.clear();
+        let mut bytes_left = MAX_BYTES;
+        for range in &function.ranges {
+            let end = range.end.min(range.start.saturating_add(bytes_left));
+            bytes_left -= end - range.start;
+            let bytes = program.image.bytes_in(range.start, end);
+            let first = self.starts.len();
+            let last = range.start + bytes.len() as u64;
+            self.ranges.push((range.start..last, first));
+            self.starts.resize(first + bytes.len(), 0);
+            let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
+            while decoder.can_decode() {
+                if self.code.len() == MAX_INSTRUCTIONS {
+                    return;
+                }
+                let (place, at) = (first + decoder.position(), self.code.len());
+                self.code.push(Instruction::default());
+                let instruction = &mut self.code[at];
+                decoder.decode_out(instruction);
+                let mut mark = frame::mark(instruction);
+                if instruction.flow_control() != FlowControl::Next {
+                    mark |= frame::EXIT;
+                    self.exits.push(at as u32);
+                }
+                self.marks.push(mark);
+                self.starts[place] = at as u32 + 1;
+            }
         }
-        let order = &self.order;
-        let found = self.code.iter().map(|i| {
-            let target = jump_target(i)?;
-            find(order, target)
-        });
-        self.jumps.clear();
-        self.jumps.extend(found.map(|at| at.unwrap_or(OUTSIDE)));
     }
-}
 
-fn find(order: &[(u64, u32)], address: u64) -> Option<u32> {
-    let at = order.binary_search_by_key(&address, |o| o.0).ok()?;
-    Some(order[at].1)
+    fn find_jumps(&mut self, program: &Program<'_>) {
+        self.jumps.clear();
+        self.jumps.resize(self.code.len(), OUTSIDE);
+        for &at in &self.exits {
+            let at = at as usize;
+            let instruction = &self.code[at];
+            if let Some(target) = jump_target(instruction) {
+                self.jumps[at] = self.find(target).unwrap_or(OUTSIDE);
+            } else if is_call(instruction) && !comes_back(program, instruction) {
+                self.marks[at] |= frame::LEAVES;
+            }
+        }
+    }
+
+    /// Index of the instruction at an address.
+    fn find(&self, address: u64) -> Option<u32> {
+        let (range, first) = self.ranges.iter().find(|(r, _)| r.contains(&address))?;
+        let place = first + (address - range.start) as usize;
+        self.starts.get(place)?.checked_sub(1)
+    }
 }
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
     let Desk {
-        code, order, jumps, ..
+        code, exits, jumps, ..
     } = desk;
-    let by_table = code
-        .iter()
-        .any(|i| i.flow_control() == FlowControl::IndirectBranch);
+    let exits = exits.iter().map(|&at| at as usize);
+    let by_table = exits
+        .clone()
+        .any(|at| code[at].flow_control() == FlowControl::IndirectBranch);
     let tables = match by_table {
         true => discover::targets(&program.image, function),
         false => AddressMap::default(),
@@ -306,13 +331,10 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
     let exit = |at: usize, found: &mut Vec<u32>| {
         let instruction = &code[at];
         let falls = match instruction.flow_control() {
-            FlowControl::Next => return None,
             FlowControl::ConditionalBranch => true,
             // A transaction goes on, or begins again elsewhere.
             FlowControl::XbeginXabortXend if near(instruction) => true,
-            FlowControl::Call | FlowControl::IndirectCall if !comes_back(program, instruction) => {
-                false
-            }
+            _ if desk.marks[at] & frame::LEAVES != 0 => false,
             _ if ends_block(instruction) => false,
             _ => return None,
         };
@@ -320,81 +342,176 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
             found.push(jumps[at]);
         }
         if let Some(table) = tables.get(&instruction.ip()) {
-            found.extend(table.iter().filter_map(|&target| find(order, target)));
+            found.extend(table.iter().filter_map(|&target| desk.find(target)));
         }
         Some(falls)
     };
     let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
-    Flow::new(code.len(), exit, fills)
+    Flow::new(code.len(), exits, exit, fills)
+}
+
+/// Functions that are known to be among the facts: most are called again soon.
+struct Called([u64; 128]);
+
+impl Default for Called {
+    fn default() -> Called {
+        Called([0; 128])
+    }
+}
+
+impl Called {
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    /// Whether `target` was added, and not driven out by another.
+    fn add(&mut self, target: u64) -> bool {
+        let place = (target ^ target >> 7) as usize % self.0.len();
+        let held = std::mem::replace(&mut self.0[place], target);
+        held == target && target != 0
+    }
+}
+
+/// Width of each stack variable: that of its first access, as in IDA.
+#[derive(Default)]
+struct Widths {
+    /// Of those near the base, by kind and offset, and 1 more; 0 where none is
+    /// known.
+    near: [Vec<u16>; 2],
+    /// Which of them are known.
+    known: Vec<(u8, u16)>,
+    far: HashMap<Slot, u16, ByAddress>,
+}
+
+impl Widths {
+    /// Offsets that are near.
+    const NEAR: usize = 1024;
+
+    fn clear(&mut self) {
+        for (kind, offset) in self.known.drain(..) {
+            self.near[usize::from(kind)][usize::from(offset)] = 0;
+        }
+        // Clearing takes as long as the largest function had variables.
+        match self.far.capacity() {
+            0..4096 => self.far.clear(),
+            _ => self.far = HashMap::default(),
+        }
+    }
+
+    /// The width of `slot`, which is `width` if it has none yet.
+    fn of(&mut self, slot: Slot, width: u16) -> u16 {
+        let (kind, offset) = match slot {
+            Slot::Local(offset) => (0, offset),
+            Slot::Argument(offset) => (1, offset),
+        };
+        if offset >= Self::NEAR as u64 {
+            return *self.far.entry(slot).or_insert(width);
+        }
+        let near = &mut self.near[usize::from(kind)];
+        if near.is_empty() {
+            near.resize(Self::NEAR, 0);
+        }
+        let held = &mut near[offset as usize];
+        if *held == 0 {
+            *held = width + 1;
+            self.known.push((kind, offset as u16));
+        }
+        *held - 1
+    }
 }
 
 struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     masm: &'a mut Masm,
+    out: &'a mut Pen,
     code: &'a [Instruction],
     jumps: &'a [u32],
-    frame: Frame,
+    frame: &'a Frame,
     /// In 32-bit position-independent code, the registers that hold the address
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
     widths: &'a mut Widths,
     /// Registers that hold the address of an import.
     held: Vec<(Register, String)>,
+    called: &'a mut Called,
     facts: Facts,
+    /// The string that the instruction mentions.
+    comment: Option<String>,
+    windows: bool,
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
-    fn new(
-        program: &'a Program<'d>,
-        (masm, widths): (&'a mut Masm, &'a mut Widths),
-        code: &'a [Instruction],
-        jumps: &'a [u32],
-    ) -> Self {
-        // Clearing takes as long as the largest function had variables.
-        match widths.capacity() {
-            0..4096 => widths.clear(),
-            _ => *widths = Widths::default(),
-        }
+    fn new(program: &'a Program<'d>, desk: &'a mut Desk) -> Self {
+        let Desk {
+            masm,
+            pen,
+            code,
+            marks,
+            jumps,
+            frame,
+            widths,
+            called,
+            ..
+        } = desk;
+        widths.clear();
+        called.clear();
         let target = |at: usize| (jumps[at] != OUTSIDE).then_some(jumps[at] as usize);
-        let returns = |i: &Instruction| comes_back(program, i);
         let word = program.image.arch.pointer_size() as i64;
         let purges = |at: usize| stdcall::purged(program, code, at);
-        let frame = Frame::new(code, word, target, returns, purges);
+        frame.follow(code, marks, word, target, purges);
         Writer {
             program,
             masm,
+            out: pen,
             code,
             jumps,
             frame,
             got: got_registers(program, code),
             widths,
             held: Vec::new(),
+            called,
             facts: Facts::default(),
+            comment: None,
+            windows: program.image.is_windows(),
         }
     }
 
-    fn line(&mut self, at: usize, text: &mut String) {
+    /// Writes the instruction at an index.
+    fn line(&mut self, at: usize) -> Spot {
+        const LINE: Word = Word::of("\n");
+        if at > 0 {
+            self.out.word(&LINE);
+        }
         let instruction = &self.code[at];
         if instruction.is_invalid() {
-            let ip = instruction.ip();
-            text.push_str("db      ");
-            let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
-            for (i, byte) in bytes.iter().enumerate() {
-                text.push_str(if i > 0 { ", " } else { "" });
-                number(text, (*byte).into());
-            }
+            self.bytes(instruction);
         } else {
-            self.write(at, instruction, text);
+            self.write(at, instruction);
+        }
+        Spot {
+            address: instruction.ip(),
+            end: self.out.len() as u32,
+            len: instruction.len() as u8,
         }
     }
 
-    fn write(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
+    fn bytes(&mut self, instruction: &Instruction) {
+        let ip = instruction.ip();
+        self.out.push_str("db      ");
+        let bytes = self.program.image.bytes_in(ip, instruction.next_ip());
+        for (i, byte) in bytes.iter().enumerate() {
+            self.out.push_str(if i > 0 { ", " } else { "" });
+            number(self.out, (*byte).into());
+        }
+    }
+
+    fn write(&mut self, at: usize, instruction: &Instruction) {
+        const COMMA: Word = Word::of(", ");
         let form = self.masm.form(instruction);
-        let count = self.masm.mnemonic(form, instruction, out);
-        let mut comment = None;
+        let count = self.masm.mnemonic(form, instruction, self.out);
         for operand in 0..count {
             if operand > 0 {
-                out.push_str(", ");
+                self.out.word(&COMMA);
             }
             let native = self.masm.native(form, instruction, operand);
             let place = Place {
@@ -404,31 +521,31 @@ impl<'a, 'd> Writer<'a, 'd> {
             };
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
-                    self.branch(at, instruction, out);
+                    self.branch(at, instruction);
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, place, out, &mut comment);
+                    self.memory(at, instruction, place);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
-                    self.immediate(instruction, place, value, out, &mut comment);
+                    self.immediate(instruction, place, value);
                 }
-                _ => self.masm.operand(instruction, place, out),
+                _ => self.masm.operand(instruction, place, self.out),
             }
         }
-        if let Some(text) = comment {
-            out.push_str("; ");
-            strings::quote(out, &text);
+        if let Some(text) = self.comment.take() {
+            self.out.push_str("; ");
+            strings::quote(self.out, &text);
             remember(&mut self.facts.strings, text);
         }
-        if self.program.image.is_windows() {
-            self.through_register(instruction, out);
+        if self.windows {
+            self.through_register(instruction);
         }
     }
 
     /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
     /// Windows do that where they call one twice.
-    fn through_register(&mut self, instruction: &Instruction, out: &mut String) {
+    fn through_register(&mut self, instruction: &Instruction) {
         let flow = instruction.flow_control();
         let register = (instruction.op0_kind() == OpKind::Register)
             .then(|| instruction.op0_register().full_register());
@@ -436,7 +553,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             FlowControl::IndirectCall | FlowControl::IndirectBranch => {
                 let held = self.held.iter().find(|(held, _)| Some(*held) == register);
                 if let Some((_, name)) = held {
-                    push_all(out, [" ; ", name]);
+                    push_all(self.out, [" ; ", name]);
                     self.facts.calls_import(name);
                 }
             }
@@ -473,13 +590,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn branch(&mut self, at: usize, instruction: &Instruction, out: &mut String) {
+    fn branch(&mut self, at: usize, instruction: &Instruction) {
         let target = instruction.near_branch_target();
         let call = instruction.flow_control() == FlowControl::Call;
         if call && target == instruction.next_ip() {
             // No call: it only asks where the code is.
-            out.push_str("$+");
-            decimal(out, instruction.len() as u64);
+            self.out.push_str("$+");
+            decimal(self.out, instruction.len() as u64);
             return;
         }
         if !call {
@@ -487,36 +604,24 @@ impl<'a, 'd> Writer<'a, 'd> {
                 && instruction.op0_kind() != OpKind::NearBranch16
                 && is_short(instruction)
             {
-                out.push_str("short ");
+                self.out.word(&const { Word::of("short ") });
             }
             if self.jumps[at] != OUTSIDE {
-                out.push_str("INSTR");
-                decimal(out, u64::from(self.jumps[at]) + 1);
+                self.out.word(&const { Word::of("INSTR") });
+                decimal(self.out, u64::from(self.jumps[at]) + 1);
                 return;
             }
         }
-        let facts = &mut self.facts;
-        self.program.code_name(target, call, facts, out);
+        let noted = self.called.add(target);
+        let facts = (!noted).then_some(&mut self.facts);
+        self.program.code_name(target, call, facts, self.out);
     }
 
-    fn memory(
-        &mut self,
-        at: usize,
-        instruction: &Instruction,
-        place: Place,
-        out: &mut String,
-        comment: &mut Option<String>,
-    ) {
+    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
-            self.global(
-                instruction,
-                instruction.ip_rel_memory_address(),
-                "cs:",
-                out,
-                comment,
-            );
+            self.global(instruction, instruction.ip_rel_memory_address(), "cs:");
             return;
         }
         if matches!(
@@ -524,7 +629,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             Register::RBP | Register::RSP | Register::EBP | Register::ESP
         ) && let Some((slot, distance)) = self.frame.slot(at, instruction)
         {
-            self.stack(instruction, slot, distance, out);
+            self.stack(instruction, slot, distance);
             return;
         }
         let displacement = instruction.memory_displacement64();
@@ -542,7 +647,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                     .is_ok();
             let far = instruction.memory_displ_size() == 4;
             if slot || (far && image.region(address).is_some()) {
-                self.counted_from_got(instruction, address, got, out, comment);
+                self.counted_from_got(instruction, address, got);
                 return;
             }
         }
@@ -555,65 +660,64 @@ impl<'a, 'd> Writer<'a, 'd> {
             } else {
                 self.segment(instruction, displacement)
             };
-            self.global(instruction, displacement, segment, out, comment);
+            self.global(instruction, displacement, segment);
             if based || index != Register::None {
-                out.push('[');
+                self.out.push_str("[");
                 if based {
-                    out.push_str(self.masm.register(base));
+                    self.masm.register(base, self.out);
                 }
                 if index != Register::None {
-                    out.push_str(if based { "+" } else { "" });
-                    self.scaled_index(instruction, out);
+                    self.out.push_str(if based { "+" } else { "" });
+                    self.scaled_index(instruction);
                 }
-                out.push(']');
+                self.out.push_str("]");
             }
             return;
         }
-        let start = out.len();
-        self.masm.operand(instruction, place, out);
-        let bracket = out[start..].find('[').map(|i| start + i);
-        if let Some(bracket) = bracket {
-            if thread && base == Register::None && index == Register::None {
-                // IDA writes `fs:28h`.
-                let inner = out.split_off(bracket);
-                out.push_str(inner.trim_matches(['[', ']']));
-            } else if displacement == 0
-                && instruction.memory_displ_size() != 0
-                && matches!(base, Register::RBP | Register::R13 | Register::EBP)
-                && out.ends_with(']')
-            {
-                out.pop();
-                out.push_str("+0]");
-            }
+        let start = self.out.len();
+        self.masm.operand(instruction, place, self.out);
+        if thread && base == Register::None && index == Register::None {
+            self.without_brackets(start);
+        } else if displacement == 0
+            && matches!(base, Register::RBP | Register::R13 | Register::EBP)
+            && instruction.memory_displ_size() != 0
+            && self.out.since(start).ends_with(b"]")
+        {
+            self.out.truncate(self.out.len() - 1);
+            self.out.push_str("+0]");
         }
+    }
+
+    /// IDA writes `fs:28h`, where others put the number between brackets.
+    fn without_brackets(&mut self, start: usize) {
+        let operand = self.out.since(start);
+        let Some(bracket) = operand.iter().position(|&byte| byte == b'[') else {
+            return;
+        };
+        let inner = self.out.split_off(start + bracket);
+        self.out.push_str(inner.trim_matches(['[', ']']));
     }
 
     /// `(aUsage - 3FF4h)[ebx]`: a global that is reached from the table's
     /// address, which IDA subtracts again.
-    fn counted_from_got(
-        &mut self,
-        instruction: &Instruction,
-        address: u64,
-        got: u64,
-        out: &mut String,
-        comment: &mut Option<String>,
-    ) {
-        let mut name = String::new();
-        self.global(instruction, address, "", &mut name, comment);
+    fn counted_from_got(&mut self, instruction: &Instruction, address: u64, got: u64) {
+        let start = self.out.len();
+        self.global(instruction, address, "");
+        let name = self.out.split_off(start);
         let width = name.rfind(' ').map_or(0, |space| space + 1);
-        out.push_str(&name[..width]);
+        self.out.push_str(&name[..width]);
         if !is_lea(instruction) {
-            out.push_str("ds:");
+            self.out.push_str("ds:");
         }
-        push_all(out, ["(", &name[width..], " - "]);
-        number(out, got);
-        out.push_str(")[");
-        out.push_str(self.masm.register(instruction.memory_base()));
+        push_all(self.out, ["(", &name[width..], " - "]);
+        number(self.out, got);
+        self.out.push_str(")[");
+        self.masm.register(instruction.memory_base(), self.out);
         if instruction.memory_index() != Register::None {
-            out.push('+');
-            self.scaled_index(instruction, out);
+            self.out.push_str("+");
+            self.scaled_index(instruction);
         }
-        out.push(']');
+        self.out.push_str("]");
     }
 
     /// What IDA writes before a global that no register leads to. In 32-bit code
@@ -632,19 +736,13 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     /// Operands in memory that are reached by address: `cs:stderr`, and after
     /// `lea` just the name.
-    fn global(
-        &mut self,
-        instruction: &Instruction,
-        address: u64,
-        segment: &str,
-        out: &mut String,
-        comment: &mut Option<String>,
-    ) {
+    fn global(&mut self, instruction: &Instruction, address: u64, segment: &str) {
         if let Some(table) = tables::at(&self.program.image, address) {
             remember(&mut self.facts.tables, table);
         }
         if is_lea(instruction) {
-            self.program.address_name(address, out, comment);
+            self.program
+                .address_name(address, self.out, &mut self.comment);
             return;
         }
         let width = instruction.memory_size().size();
@@ -655,26 +753,26 @@ impl<'a, 'd> Writer<'a, 'd> {
         );
         let image = &self.program.image;
         if let Some(name) = image.slots.get(&address) {
-            push_all(out, [segment, name, image.slot_suffix()]);
+            push_all(self.out, [segment, name, image.slot_suffix()]);
             if indirect {
                 self.facts.calls_import(name);
             }
             return;
         }
         if let Some(import) = image.imports.get(&address) {
-            push_all(out, [segment, &import.name]);
+            push_all(self.out, [segment, &import.name]);
             return;
         }
         if let Some((object, inside)) = image.object(address) {
             // Some files do not say how large an object is.
             let differs = object.size != 0 && object.size != width as u64;
             if inside > 0 || differs {
-                out.push_str(width_name(width));
+                self.out.push_str(width_name(width));
             }
-            push_all(out, [segment, &object.name]);
+            push_all(self.out, [segment, &object.name]);
             if inside > 0 {
-                out.push('+');
-                number(out, inside);
+                self.out.push_str("+");
+                number(self.out, inside);
             }
             return;
         }
@@ -682,15 +780,14 @@ impl<'a, 'd> Writer<'a, 'd> {
         let pointer = (width as u64 == pointer_size)
             .then(|| image.pointer(address))
             .flatten();
+        self.out.push_str(segment);
         if let Some(target) = pointer.filter(|&target| target != 0) {
-            out.push_str(segment);
-            out.push_str("off_");
-            hex(out, address);
-            *comment = self.program.string_at(target, 4);
+            self.out.push_str("off_");
+            hex(self.out, address);
+            self.comment = self.program.string_at(target, 4);
             return;
         }
-        out.push_str(segment);
-        out.push_str(match width {
+        self.out.push_str(match width {
             1 => "byte_",
             2 => "word_",
             4 => "dword_",
@@ -700,71 +797,61 @@ impl<'a, 'd> Writer<'a, 'd> {
             32 => "ymmword_",
             _ => "unk_",
         });
-        hex(out, address);
+        hex(self.out, address);
     }
 
-    fn stack(
-        &mut self,
-        instruction: &Instruction,
-        slot: Slot,
-        distance: Option<u64>,
-        out: &mut String,
-    ) {
+    fn stack(&mut self, instruction: &Instruction, slot: Slot, distance: Option<u64>) {
         let width = instruction.memory_size().size();
         if !is_lea(instruction) {
-            let known = *self.widths.entry(slot).or_insert(width);
-            if known != width {
-                out.push_str(width_name(width));
+            let known = self.widths.of(slot, width as u16);
+            if usize::from(known) != width {
+                self.out.push_str(width_name(width));
             }
         }
-        out.push('[');
         let (pointer, frame) = match self.program.image.arch {
-            Arch::X86 => ("esp", "ebp"),
-            _ => ("rsp", "rbp"),
+            Arch::X86 => const { (Word::of("[esp"), Word::of("[ebp")) },
+            _ => const { (Word::of("[rsp"), Word::of("[rbp")) },
         };
-        out.push_str(if distance.is_some() { pointer } else { frame });
+        self.out.word(match distance {
+            Some(_) => &pointer,
+            None => &frame,
+        });
         if instruction.memory_index() != Register::None {
-            out.push('+');
-            self.scaled_index(instruction, out);
+            self.out.push_str("+");
+            self.scaled_index(instruction);
         }
         if let Some(distance) = distance.filter(|&d| d > 0) {
-            out.push('+');
-            number(out, distance);
+            self.out.word(&const { Word::of("+") });
+            number(self.out, distance);
         }
         let (kind, offset) = match slot {
-            Slot::Local(offset) => ("+var_", offset),
-            Slot::Argument(offset) => ("+arg_", offset),
+            Slot::Local(offset) => (const { Word::of("+var_") }, offset),
+            Slot::Argument(offset) => (const { Word::of("+arg_") }, offset),
         };
-        out.push_str(kind);
-        hex(out, offset);
-        out.push(']');
+        self.out.word(&kind);
+        hex(self.out, offset);
+        self.out.word(&const { Word::of("]") });
     }
 
-    fn scaled_index(&mut self, instruction: &Instruction, out: &mut String) {
-        out.push_str(self.masm.register(instruction.memory_index()));
+    fn scaled_index(&mut self, instruction: &Instruction) {
+        self.masm.register(instruction.memory_index(), self.out);
         if instruction.memory_index_scale() > 1 {
-            out.push('*');
-            decimal(out, instruction.memory_index_scale().into());
+            self.out.push_str("*");
+            decimal(self.out, instruction.memory_index_scale().into());
         }
     }
 
-    fn immediate(
-        &mut self,
-        instruction: &Instruction,
-        place: Place,
-        value: u64,
-        out: &mut String,
-        comment: &mut Option<String>,
-    ) {
+    fn immediate(&mut self, instruction: &Instruction, place: Place, value: u64) {
         if self.is_address(instruction, value, true) {
-            out.push_str("offset ");
+            self.out.push_str("offset ");
             if let Some(table) = tables::at(&self.program.image, value) {
                 remember(&mut self.facts.tables, table);
             }
-            self.program.address_name(value, out, comment);
+            self.program
+                .address_name(value, self.out, &mut self.comment);
             return;
         }
-        self.masm.operand(instruction, place, out);
+        self.masm.operand(instruction, place, self.out);
         if let Some(value) = distinctive(instruction, value) {
             remember(&mut self.facts.constants, value);
         }
@@ -952,6 +1039,13 @@ fn jump_target(instruction: &Instruction) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+fn is_call(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.flow_control(),
+        FlowControl::Call | FlowControl::IndirectCall
+    )
 }
 
 pub(crate) fn near(instruction: &Instruction) -> bool {

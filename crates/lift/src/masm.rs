@@ -10,6 +10,8 @@ use iced_x86::{
     Register,
 };
 
+use crate::pen::{Pen, Sink, Word, number};
+
 /// Number of opcodes that there may be; asserted by a test.
 const CODES: usize = 5000;
 /// Operands of an instruction that is remembered.
@@ -21,8 +23,8 @@ pub(crate) struct Masm {
     /// By opcode.
     forms: Vec<Form>,
     /// Names of registers by their numbers, empty where they are not always
-    /// written alike; then what forms say.
-    words: Vec<Box<str>>,
+    /// written alike.
+    registers: Vec<Word>,
 }
 
 /// How an opcode is written, as far as that is the same for all its
@@ -30,12 +32,12 @@ pub(crate) struct Masm {
 #[derive(Debug, Clone, Copy, Default)]
 struct Form {
     state: State,
-    /// With the space behind it.
-    mnemonic: Word,
     count: u8,
     /// Which operand of the decoder each is; [`NONE`] where it has none.
     natives: [u8; OPERANDS],
-    /// The width before a place in memory, once it was needed.
+    /// With the space behind it.
+    mnemonic: Word,
+    /// The width before a place in memory with the bracket, once it was needed.
     width: Option<Word>,
 }
 
@@ -65,10 +67,6 @@ enum State {
     Varies,
 }
 
-/// Index of one of [`Masm::words`].
-#[derive(Debug, Clone, Copy, Default)]
-struct Word(u16);
-
 impl Default for Masm {
     fn default() -> Masm {
         let mut formatter = MasmFormatter::new();
@@ -83,12 +81,13 @@ impl Default for Masm {
         let mut masm = Masm {
             formatter,
             forms: vec![Form::default(); CODES],
-            words: Vec::new(),
+            registers: Vec::new(),
         };
         for register in Register::values() {
             let plain = register.is_gpr() || register.is_xmm();
             let name = masm.formatter.format_register(register);
-            masm.words.push(if plain { name.into() } else { "".into() });
+            let name = if plain { name } else { "" };
+            masm.registers.push(Word::of(name));
         }
         masm
     }
@@ -97,16 +96,17 @@ impl Default for Masm {
 impl Masm {
     /// Writes the mnemonic and, where operands follow, the space before them;
     /// returns how many do. IDA writes `retn`.
+    #[inline]
     pub(crate) fn mnemonic(
         &mut self,
         form: Option<FormId>,
         instruction: &Instruction,
-        out: &mut String,
+        out: &mut Pen,
     ) -> u32 {
         match form {
             Some(form) => {
                 let form = &self.forms[usize::from(form.0)];
-                push_word(out, self.word(form.mnemonic));
+                out.word(&form.mnemonic);
                 form.count.into()
             }
             None => {
@@ -120,6 +120,7 @@ impl Masm {
     }
 
     /// Which operand of the decoder the one that is written at `operand` is.
+    #[inline]
     pub(crate) fn native(
         &mut self,
         form: Option<FormId>,
@@ -141,21 +142,21 @@ impl Masm {
     }
 
     /// Writes an operand without names.
-    pub(crate) fn operand(&mut self, instruction: &Instruction, place: Place, out: &mut String) {
-        let operand = place.operand;
+    #[inline]
+    pub(crate) fn operand(&mut self, instruction: &Instruction, place: Place, out: &mut Pen) {
         if place.form.is_some()
             && let Some(native) = place.native
         {
             match instruction.op_kind(native) {
                 OpKind::Register => {
-                    let name = &self.words[instruction.op_register(native) as usize];
+                    let name = &self.registers[instruction.op_register(native) as usize];
                     if !name.is_empty() {
-                        push_word(out, name);
+                        out.word(name);
                         return;
                     }
                 }
                 OpKind::Memory => {
-                    if self.memory(instruction, operand, out) {
+                    if self.memory(instruction, place.operand, out) {
                         return;
                     }
                 }
@@ -168,69 +169,84 @@ impl Masm {
                 }
             }
         }
+        self.format(instruction, place.operand, out);
+    }
+
+    fn format(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) {
         // What has no such operand writes nothing.
         let _ = self.formatter.format_operand(instruction, out, operand);
     }
 
-    /// The name of a register.
-    pub(crate) fn register(&mut self, register: Register) -> &str {
-        let name = &self.words[register as usize];
-        match name.is_empty() {
-            true => self.formatter.format_register(register),
-            false => name,
+    /// Writes the name of a register.
+    #[inline]
+    pub(crate) fn register(&mut self, register: Register, out: &mut Pen) {
+        let name = &self.registers[register as usize];
+        if name.is_empty() {
+            out.push_str(self.formatter.format_register(register));
+        } else {
+            out.word(name);
         }
     }
 
     /// `[base+index*scale+displacement]`, with the width before it. Returns
     /// false where the place is of another shape.
-    fn memory(&mut self, instruction: &Instruction, operand: u32, out: &mut String) -> bool {
+    fn memory(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) -> bool {
+        const PLUS: Word = Word::of("+");
+        const MINUS: Word = Word::of("-");
+        const END: Word = Word::of("]");
         let (base, index) = (instruction.memory_base(), instruction.memory_index());
-        if !base.is_gpr() || !(index == Register::None || index.is_gpr()) || base.size() < 4 {
+        let wide = if base.is_gpr64() {
+            true
+        } else if base.is_gpr32() {
+            false
+        } else {
+            return false;
+        };
+        if !(index == Register::None || index.is_gpr()) {
             return false;
         }
-        let width = self.width(instruction, operand);
-        out.push_str(self.word(width));
-        out.push('[');
-        push_word(out, self.register(base));
+        match self.forms[instruction.code() as usize].width {
+            Some(width) => out.word(&width),
+            None => self.width(instruction, operand, out),
+        }
+        out.word(&self.registers[base as usize]);
         if index != Register::None {
-            out.push('+');
-            push_word(out, self.register(index));
+            out.word(&PLUS);
+            out.word(&self.registers[index as usize]);
             match instruction.memory_index_scale() {
-                2 => out.push_str("*2"),
-                4 => out.push_str("*4"),
-                8 => out.push_str("*8"),
+                2 => out.word(&const { Word::of("*2") }),
+                4 => out.word(&const { Word::of("*4") }),
+                8 => out.word(&const { Word::of("*8") }),
                 _ => {}
             }
         }
-        let displacement = match base.size() {
-            4 => i64::from(instruction.memory_displacement32() as i32),
-            _ => instruction.memory_displacement64() as i64,
+        let displacement = match wide {
+            false => i64::from(instruction.memory_displacement32() as i32),
+            true => instruction.memory_displacement64() as i64,
         };
         if displacement != 0 {
-            out.push(if displacement < 0 { '-' } else { '+' });
+            out.word(if displacement < 0 { &MINUS } else { &PLUS });
             number(out, displacement.unsigned_abs());
         }
-        out.push(']');
+        out.word(&END);
         true
     }
 
-    fn width(&mut self, instruction: &Instruction, operand: u32) -> Word {
-        let at = instruction.code() as usize;
-        if let Some(width) = self.forms[at].width {
-            return width;
-        }
-        let mut text = String::new();
-        let _ = self
-            .formatter
-            .format_operand(instruction, &mut text, operand);
-        text.truncate(text.find('[').unwrap_or(0));
-        let width = self.remember(&text);
-        self.forms[at].width = Some(width);
-        width
+    /// Writes the width before a place in memory and the bracket, and remembers
+    /// both where they are short enough.
+    #[cold]
+    fn width(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) {
+        let mut pen = Pen::default();
+        self.format(instruction, operand, &mut pen);
+        let text = pen.finish();
+        let width = format!("{}[", text.split('[').next().unwrap_or_default());
+        self.forms[instruction.code() as usize].width = Word::fits(&width);
+        out.push_str(&width);
     }
 
     /// How an instruction is written, if all of its opcode are written alike:
     /// neither prefixes nor numbers change the words.
+    #[inline]
     pub(crate) fn form(&mut self, instruction: &Instruction) -> Option<FormId> {
         if instruction.has_lock_prefix()
             || instruction.has_rep_prefix()
@@ -240,12 +256,15 @@ impl Masm {
             return None;
         }
         let at = instruction.code() as usize;
-        if self.forms.get(at)?.state == State::Unknown {
+        let mut state = self.forms.get(at)?.state;
+        if state == State::Unknown {
             self.forms[at] = self.learn(instruction);
+            state = self.forms[at].state;
         }
-        (self.forms[at].state == State::Known).then_some(FormId(at as u16))
+        (state == State::Known).then_some(FormId(at as u16))
     }
 
+    #[cold]
     fn learn(&mut self, instruction: &Instruction) -> Form {
         let varies = Form {
             state: State::Varies,
@@ -286,11 +305,11 @@ impl Masm {
         {
             return varies;
         }
-        let mut text = String::new();
-        self.formatter.format_mnemonic(instruction, &mut text);
+        let mut pen = Pen::default();
+        self.formatter.format_mnemonic(instruction, &mut pen);
         let count = self.formatter.operand_count(instruction);
         // The old floating point drops operands.
-        if count as usize > OPERANDS || text.starts_with('f') {
+        if count as usize > OPERANDS || pen.since(0).starts_with(b"f") {
             return varies;
         }
         let mut natives = [NONE; OPERANDS];
@@ -298,8 +317,10 @@ impl Masm {
             let found = self.formatter.get_instruction_operand(instruction, operand);
             *native = found.ok().flatten().map_or(NONE, |native| native as u8);
         }
-        finish_mnemonic(&mut text, 0, count);
-        let mnemonic = self.remember(&text);
+        finish_mnemonic(&mut pen, 0, count);
+        let Some(mnemonic) = Word::fits(&pen.finish()) else {
+            return varies;
+        };
         Form {
             state: State::Known,
             mnemonic,
@@ -307,15 +328,6 @@ impl Masm {
             natives,
             width: None,
         }
-    }
-
-    fn remember(&mut self, text: &str) -> Word {
-        self.words.push(text.into());
-        Word((self.words.len() - 1) as u16)
-    }
-
-    fn word(&self, word: Word) -> &str {
-        &self.words[usize::from(word.0)]
     }
 }
 
@@ -330,69 +342,15 @@ fn immediate_bits(kind: OpKind) -> Option<u32> {
     })
 }
 
-/// Appends a word: for most lengths a move or two, where a call would take
-/// longer.
-#[inline]
-fn push_word(out: &mut String, word: &str) {
-    match word.len() {
-        2 => out.push_str(&word[..2]),
-        3 => out.push_str(&word[..3]),
-        4 => out.push_str(&word[..4]),
-        5 => out.push_str(&word[..5]),
-        8 => out.push_str(&word[..8]),
-        _ => out.push_str(word),
-    }
-}
-
 /// Ends the mnemonic that begins at `start`.
-fn finish_mnemonic(out: &mut String, start: usize, count: u32) {
-    if out.ends_with("ret") {
-        out.push('n');
+fn finish_mnemonic(out: &mut Pen, start: usize, count: u32) {
+    if out.since(start).ends_with(b"ret") {
+        out.push_str("n");
     }
     if count > 0 {
         let padding = (start + 8).saturating_sub(out.len()).max(1);
         out.push_str(&"        "[..padding]);
     }
-}
-
-pub(crate) fn push_all<const N: usize>(out: &mut String, parts: [&str; N]) {
-    parts.iter().for_each(|part| out.push_str(part));
-}
-
-/// Digits of a number in hexadecimal, in capital letters.
-pub(crate) fn hex(out: &mut String, value: u64) {
-    let count = (67 - (value | 1).leading_zeros()) / 4;
-    let mut digits = [0; 16];
-    for (digit, at) in digits.iter_mut().zip((0..count).rev()) {
-        *digit = b"0123456789ABCDEF"[(value >> (4 * at)) as usize & 15];
-    }
-    out.push_str(str::from_utf8(&digits[..count as usize]).unwrap_or_default());
-}
-
-/// Digits of a number to the base 10.
-pub(crate) fn decimal(out: &mut String, value: u64) {
-    let mut scale = 1;
-    while value / scale > 9 {
-        scale *= 10;
-    }
-    while scale > 0 {
-        out.push(char::from(b'0' + (value / scale % 10) as u8));
-        scale /= 10;
-    }
-}
-
-/// A number as MASM writes it: `9`, `0Ah`, `28h`.
-pub(crate) fn number(out: &mut String, value: u64) {
-    if value < 10 {
-        out.push(char::from(b'0' + value as u8));
-        return;
-    }
-    let first = value >> (4 * ((63 - value.leading_zeros()) / 4));
-    if first > 9 {
-        out.push('0');
-    }
-    hex(out, value);
-    out.push('h');
 }
 
 #[cfg(test)]
@@ -404,23 +362,6 @@ mod tests {
     fn there_are_fewer_opcodes_than_forms() {
         let most = Code::values().map(|code| code as usize).max();
         assert!(most.is_some_and(|most| most < CODES), "{most:?}");
-    }
-
-    #[test]
-    fn numbers_are_written_as_by_the_formatter() {
-        let mut text = String::new();
-        for value in [0, 9, 10, 109, 65_536, u64::MAX] {
-            decimal(&mut text, value);
-            assert_eq!(std::mem::take(&mut text), value.to_string());
-        }
-        for value in [0, 9, 10, 15, 16, 0x28, 0xff, 0x9000, 0xa000, u64::MAX] {
-            number(&mut text, value);
-            text.push(' ');
-        }
-        assert_eq!(
-            text,
-            "0 9 0Ah 0Fh 10h 28h 0FFh 9000h 0A000h 0FFFFFFFFFFFFFFFFh "
-        );
     }
 
     /// Whatever is remembered is what the formatter says, for every instruction
@@ -438,7 +379,7 @@ mod tests {
         for bits in [64, 32] {
             let mut masm = Masm::default();
             let mut plain = Masm::default().formatter;
-            let (mut ours, mut theirs) = (String::new(), String::new());
+            let (mut ours, mut theirs) = (Pen::default(), Pen::default());
             let mut remembered = 0;
             for at in 0..bytes.len() - 16 {
                 let window = &bytes[at..at + 16];
@@ -447,8 +388,8 @@ mod tests {
                 if instruction.is_invalid() {
                     continue;
                 }
-                ours.clear();
-                theirs.clear();
+                ours.truncate(0);
+                theirs.truncate(0);
                 let form = masm.form(&instruction);
                 let count = masm.mnemonic(form, &instruction, &mut ours);
                 plain.format_mnemonic(&instruction, &mut theirs);
@@ -456,12 +397,12 @@ mod tests {
                 assert_eq!(
                     count,
                     plain.operand_count(&instruction),
-                    "{theirs} {:02x?}",
+                    "{:02x?}",
                     &window[..instruction.len()]
                 );
                 for operand in 0..count {
-                    ours.push('|');
-                    theirs.push('|');
+                    ours.push_str("|");
+                    theirs.push_str("|");
                     let native = masm.native(form, &instruction, operand);
                     let place = Place {
                         form,
@@ -475,7 +416,13 @@ mod tests {
                         .format_operand(&instruction, &mut theirs, operand)
                         .expect("an operand that was counted");
                 }
-                assert_eq!(ours, theirs, "{:02x?}", &window[..instruction.len()]);
+                let (ours, theirs) = (ours.since(0), theirs.since(0));
+                assert_eq!(
+                    str::from_utf8(ours),
+                    str::from_utf8(theirs),
+                    "{:02x?}",
+                    &window[..instruction.len()]
+                );
                 remembered += usize::from(form.is_some());
             }
             assert!(remembered > 100_000, "{remembered}");

@@ -2,27 +2,37 @@
 
 use crate::image::Import;
 use crate::listing::Facts;
-use crate::masm::{hex, number, push_all};
+use crate::pen::{Sink, hex, number, push_all};
 use crate::program::Program;
 use crate::strings;
 
 impl Program<'_> {
-    /// Writes the name of what a call or a jump leads to, and remembers it.
-    pub(crate) fn code_name(&self, target: u64, call: bool, facts: &mut Facts, out: &mut String) {
+    /// Writes the name of what a call or a jump leads to, and remembers it in
+    /// `facts`, unless it is known to be there.
+    pub(crate) fn code_name(
+        &self,
+        target: u64,
+        call: bool,
+        facts: Option<&mut Facts>,
+        out: &mut impl Sink,
+    ) {
         if let Some(Import { name, stub }) = self.image.imports.get(&target) {
             out.push_str(if *stub { self.image.stub_prefix() } else { "" });
             out.push_str(name);
-            facts.calls_import(name);
+            if let Some(facts) = facts {
+                facts.calls_import(name);
+            }
         } else if let Some(function) = self.function_at(target) {
             function.push_name(out);
-            facts.calls_function(target, || function.display_name());
-        } else if call {
-            out.push_str("sub_");
-            hex(out, target);
-            facts.calls_function(target, || format!("sub_{target:X}"));
+            if let Some(facts) = facts {
+                facts.calls_function(target, || function.display_name());
+            }
         } else {
-            out.push_str("loc_");
+            out.push_str(if call { "sub_" } else { "loc_" });
             hex(out, target);
+            if let Some(facts) = facts.filter(|_| call) {
+                facts.calls_function(target, || format!("sub_{target:X}"));
+            }
         }
     }
 
@@ -30,7 +40,7 @@ impl Program<'_> {
     pub(crate) fn address_name(
         &self,
         address: u64,
-        out: &mut String,
+        out: &mut impl Sink,
         comment: &mut Option<String>,
     ) {
         let image = &self.image;
@@ -44,13 +54,13 @@ impl Program<'_> {
         } else if let Some((object, inside)) = image.object(address) {
             out.push_str(&object.name);
             if inside > 0 {
-                out.push('+');
+                out.push_str("+");
                 number(out, inside);
             }
             *comment = self.string_at(address, 4);
         } else if let Some(text) = self.string_at(address, 1) {
             match strings::auto_name(&text) {
-                Some(name) => out.push_str(&name),
+                Some(name) => out.word(&name),
                 None => {
                     out.push_str("asc_");
                     hex(out, address);

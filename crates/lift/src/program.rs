@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::address::AddressSet;
+use crate::address::{AddressSet, Sorted};
 use crate::image::Image;
-use crate::masm::hex;
+use crate::pen::{Sink, hex};
 use crate::{Error, Listing, demangle, discover, listing, strings};
 
 /// One executable, shared object or relocatable file.
@@ -14,8 +14,7 @@ use crate::{Error, Listing, demangle, discover, listing, strings};
 pub struct Program<'d> {
     pub(crate) image: Image<'d>,
     functions: Vec<Function>,
-    /// Starts of `functions`, close together for searching.
-    starts: Vec<u64>,
+    starts: Sorted,
     /// Functions, stubs and slots that calls do not come back from.
     pub(crate) no_return: AddressSet,
     /// Which function calls which, by index, ascending.
@@ -372,7 +371,7 @@ impl Function {
     }
 
     /// Writes the same.
-    pub(crate) fn push_name(&self, out: &mut String) {
+    pub(crate) fn push_name(&self, out: &mut impl Sink) {
         match &self.name {
             Some(name) => out.push_str(name),
             None => {
@@ -453,7 +452,7 @@ impl<'d> Program<'d> {
         };
         Program {
             image,
-            starts: functions.iter().map(|f| f.address).collect(),
+            starts: Sorted::new(functions.iter().map(|f| f.address).collect()),
             functions,
             no_return: found.no_return,
             callees: found.calls,
@@ -538,7 +537,7 @@ impl<'d> Program<'d> {
         edges: &'p [(u32, u32)],
         function: &Function,
     ) -> impl Iterator<Item = &'p Function> {
-        let at = self.starts.binary_search(&function.address);
+        let at = self.starts.find(function.address);
         let at = at.map_or(u32::MAX, |at| at as u32);
         let first = edges.partition_point(|&(from, _)| from < at);
         let here = edges[first..].iter().take_while(move |edge| edge.0 == at);
@@ -557,7 +556,6 @@ impl<'d> Program<'d> {
 
     /// The function that starts at `address`.
     pub(crate) fn function_at(&self, address: u64) -> Option<&Function> {
-        let at = self.starts.binary_search(&address).ok()?;
-        Some(&self.functions[at])
+        self.functions.get(self.starts.find(address)?)
     }
 }

@@ -1,18 +1,27 @@
-//! Instructions of x86-64 that refer to nothing.
+//! Instructions of x86-64 that need not be decoded.
 //!
 //! Discovery reads every instruction of a program to find what it refers to.
-//! Four of five refer to nothing, and are of few shapes, whose length the first
-//! bytes tell: those need not be decoded. The test compares each with what the
-//! decoder says.
+//! Nearly all are of few shapes, whose length and distance the first bytes
+//! tell. The test compares each with what the decoder says.
+
+use crate::step::Reference;
 
 /// Bytes that are looked at: of an opcode with its prefixes, operands, and more
 /// than the longest of these instructions has.
 const WINDOW: usize = 12;
 
-/// Length of the instruction at the start of `bytes`, if it is one of those that
-/// refer to no address, or a jump; a jump comes with how far from the next
-/// instruction it leads.
-pub(crate) fn length(bytes: &[u8]) -> Option<(usize, Option<i64>)> {
+/// What an instruction refers to, and how far from the next one that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lead {
+    To(Reference, i64),
+    /// It reads a pointer there.
+    Reads(i64),
+}
+
+/// Length of the instruction at the start of `bytes`, if it is one of those
+/// that are common, and what it refers to.
+#[inline]
+pub(crate) fn length(bytes: &[u8]) -> Option<(usize, Option<Lead>)> {
     let bytes: &[u8; WINDOW] = bytes.first_chunk()?;
     let narrow = bytes[0] == 0x66;
     let mut at = usize::from(narrow);
@@ -36,10 +45,27 @@ pub(crate) fn length(bytes: &[u8]) -> Option<(usize, Option<i64>)> {
         }
         // Jumps that are short, and others.
         0x70..=0x7f | 0xeb if at == 1 => {
-            return Some((2, Some((bytes[1] as i8).into())));
+            let how = match opcode {
+                0xeb => Reference::Jump,
+                _ => Reference::Branch,
+            };
+            return Some((2, Some(Lead::To(how, (bytes[1] as i8).into()))));
         }
-        0xe9 if at == 1 => return Some((5, distance(&bytes[1..]))),
-        0x0f if at == 1 && bytes[1] & 0xf0 == 0x80 => return Some((6, distance(&bytes[2..]))),
+        0xe8 if at == 1 => return Some((5, Some(Lead::To(Reference::Call, distance(bytes, 1))))),
+        0xe9 if at == 1 => return Some((5, Some(Lead::To(Reference::Jump, distance(bytes, 1))))),
+        0x0f if at == 1 && bytes[1] & 0xf0 == 0x80 => {
+            return Some((6, Some(Lead::To(Reference::Branch, distance(bytes, 2)))));
+        }
+        // Loads and addresses that are counted from the code.
+        0x8b | 0x8d if bytes[at] & 0xc7 == 5 => {
+            let distance = distance(bytes, at + 1);
+            let lead = match opcode {
+                0x8b => Lead::Reads(distance),
+                _ if wide => Lead::To(Reference::Address, distance),
+                _ => return None,
+            };
+            return (!narrow).then_some((at + 5, Some(lead)));
+        }
         0x63 | 0x84..=0x8b => 0,
         0x8d if bytes[at] < 0xc0 => 0,
         0x69 | 0x81 => full,
@@ -69,18 +95,21 @@ pub(crate) fn length(bytes: &[u8]) -> Option<(usize, Option<i64>)> {
     Some((at + operands + immediate, None))
 }
 
-fn distance(bytes: &[u8]) -> Option<i64> {
-    let low = *bytes.first_chunk()?;
-    Some(i32::from_le_bytes(low).into())
+/// The number of four bytes at a place.
+fn distance(bytes: &[u8; WINDOW], at: usize) -> i64 {
+    let number = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+    number.map_or(0, |number| i32::from_le_bytes(*number).into())
 }
 
-/// Bytes of a register or a place in memory at a register: what is reached by
-/// its address alone may be referred to.
+/// Bytes of a register or a place in memory, unless that is reached by an
+/// address that the code has.
 fn operands(form: u8, scaled: u8) -> Option<usize> {
     let (kind, base) = (form >> 6, form & 7);
     let scaled = (kind != 3 && base == 4).then_some(scaled);
     let displacement = match kind {
-        0 if scaled.map_or(base, |scaled| scaled & 7) == 5 => return None,
+        0 if scaled.is_some_and(|scaled| scaled & 7 == 5) => return None,
+        // Counted from the code.
+        0 if base == 5 => 4,
         1 => 1,
         2 => 4,
         _ => 0,
@@ -92,7 +121,7 @@ fn operands(form: u8, scaled: u8) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::image::Image;
-    use crate::step::{Reference, Steps};
+    use crate::step::Steps;
 
     /// Instructions that begin at random bytes, and at each opcode with each
     /// form of operands.
@@ -127,7 +156,7 @@ mod tests {
             ..Image::default()
         }) {
             for code in &codes {
-                let Some((length, distance)) = length(code) else {
+                let Some((length, lead)) = length(code) else {
                     continue;
                 };
                 passed += 1;
@@ -136,16 +165,19 @@ mod tests {
                 assert_eq!(step.length, length as u64, "{code:02x?}");
                 assert!(!step.invalid, "{code:02x?}");
                 assert!(!step.indirect, "{code:02x?}");
-                assert_eq!((step.table, step.reads), (None, None), "{code:02x?}");
-                match step.reference {
-                    None => assert_eq!(distance, None, "{code:02x?}"),
-                    Some((target, how)) => {
-                        assert!(matches!(how, Reference::Jump | Reference::Branch));
-                        let next = PLACE + step.length;
-                        let expected = distance.map(|by| next.wrapping_add_signed(by));
-                        assert_eq!(Some(target), expected, "{code:02x?}");
-                    }
-                }
+                let place = |by| PLACE.wrapping_add(length as u64).wrapping_add_signed(by);
+                let (reference, reads) = match lead {
+                    Some(Lead::To(how, by)) => (Some((place(by), how)), None),
+                    Some(Lead::Reads(by)) => (None, Some(place(by))),
+                    None => (None, None),
+                };
+                assert_eq!(
+                    (step.reference, step.reads),
+                    (reference, reads),
+                    "{code:02x?}"
+                );
+                let table = reference.filter(|(_, how)| *how == Reference::Address);
+                assert_eq!(step.table, table.map(|table| table.0), "{code:02x?}");
             }
         }
         assert!(passed > 100_000, "{passed}");

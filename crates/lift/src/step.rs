@@ -10,7 +10,7 @@ use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
-use crate::skip;
+use crate::skip::{self, Lead};
 
 /// One instruction, as far as it leads elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ pub(crate) struct Step {
     pub(crate) ends: bool,
     /// Nothing is reached from this one: `ud2`, `hlt`, `brk`.
     pub(crate) traps: bool,
+    /// Calls, be it through a pointer.
+    pub(crate) calls: bool,
     /// Jumps to where a register or a table says.
     pub(crate) indirect: bool,
     /// The address that it refers to, if that may be code.
@@ -54,6 +56,14 @@ pub(crate) enum Reference {
     Address,
     /// A call or a jump to where a pointer at the address leads.
     Through,
+}
+
+/// Where an instruction leads that was not decoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Passed {
+    To(u64, Reference),
+    /// It reads a pointer there.
+    Reads(u64),
 }
 
 impl Step {
@@ -118,30 +128,40 @@ impl<'b> Steps<'b> {
         }
     }
 
-    /// Passes those by that refer to nothing outside of `body`; returns how many.
-    pub(crate) fn pass(&mut self, body: &Range<u64>) -> usize {
+    /// Passes those by that refer to nothing outside of `body`, and one that does
+    /// if it need not be decoded. Returns how many, and where that one leads.
+    /// `ahead` are the bytes at the body and behind it.
+    pub(crate) fn pass(&mut self, ahead: &[u8], body: &Range<u64>) -> (usize, Option<Passed>) {
         let Steps::X86 { decoder, bytes, .. } = self else {
-            return 0;
+            return (0, None);
         };
         if decoder.bitness() != 64 {
-            return 0;
+            return (0, None);
         }
         let (first, start) = (decoder.position(), decoder.ip());
-        let (mut at, mut count) = (first, 0);
-        while let Some((length, leads)) = bytes.get(at..).and_then(skip::length) {
+        let (mut at, mut count, mut found) = (first, 0, None);
+        while found.is_none()
+            && at < bytes.len()
+            && let Some((length, lead)) = ahead.get(at..).and_then(skip::length)
+        {
             let next = at + length;
-            let address = start.wrapping_add((next - first) as u64);
-            let target = leads.map(|by| address.wrapping_add_signed(by));
-            if next > bytes.len() || target.is_some_and(|target| !body.contains(&target)) {
+            if next > bytes.len() {
                 break;
             }
+            let address = start.wrapping_add((next - first) as u64);
+            found = match lead {
+                Some(Lead::To(how, by)) => Some(Passed::To(address.wrapping_add_signed(by), how)),
+                Some(Lead::Reads(by)) => Some(Passed::Reads(address.wrapping_add_signed(by))),
+                None => None,
+            };
+            found = found.filter(|lead| !matches!(lead, Passed::To(to, _) if body.contains(to)));
             (at, count) = (next, count + 1);
         }
         // The position is one inside of the bytes.
         if count > 0 && decoder.set_position(at).is_ok() {
             decoder.set_ip(start.wrapping_add((at - first) as u64));
         }
-        count
+        (count, found)
     }
 }
 
@@ -211,6 +231,7 @@ impl Iterator for Steps<'_> {
 fn delayed(jump: Step, slot: Step) -> (Step, Step) {
     let first = Step {
         ends: false,
+        calls: false,
         indirect: false,
         reference: slot.reference,
         table: slot.table,
@@ -219,6 +240,7 @@ fn delayed(jump: Step, slot: Step) -> (Step, Step) {
     };
     let second = Step {
         ends: jump.ends || slot.invalid,
+        calls: jump.calls,
         indirect: jump.indirect,
         reference: jump.reference,
         table: None,
@@ -235,6 +257,10 @@ fn x86(instruction: &Instruction, absolute: bool) -> Step {
         ends: ends_block(instruction),
         traps: instruction.flow_control() == FlowControl::Exception
             || instruction.code() == Code::Hlt,
+        calls: matches!(
+            instruction.flow_control(),
+            FlowControl::Call | FlowControl::IndirectCall
+        ),
         indirect: instruction.flow_control() == FlowControl::IndirectBranch,
         reference: reference(instruction, absolute),
         table: jump_table(instruction),

@@ -1,5 +1,7 @@
 //! Text that a file brings: found, cut, cleaned and named.
 
+use crate::pen::{Sink, Word};
+
 /// Characters of a string literal that a listing shows.
 const MAX_SHOWN: usize = 96;
 /// Bytes of a string literal that are looked at: a longer run of printable
@@ -13,6 +15,16 @@ pub(crate) const MAX_NAME: usize = 512;
 /// string of at least `min` characters.
 pub(crate) fn literal(bytes: &[u8], min: usize) -> Option<String> {
     let window = &bytes[..bytes.len().min(MAX_SCANNED)];
+    // Most are short and of plain letters.
+    let letters = window.iter().take(MAX_SHOWN + 1);
+    let plain = letters.take_while(|b| b.is_ascii_graphic() || **b == b' ');
+    let (plain, rest) = window.split_at(plain.count());
+    if rest.first() == Some(&0)
+        && (min.max(1)..=MAX_SHOWN).contains(&plain.len())
+        && plain.iter().any(u8::is_ascii_graphic)
+    {
+        return str::from_utf8(plain).ok().map(str::to_owned);
+    }
     let end = window.iter().position(|&b| b == 0);
     // Without a terminator in sight it is text only if it fills the window.
     if end.is_none() && window.len() < MAX_SCANNED {
@@ -81,46 +93,52 @@ pub(crate) fn wide_literal(bytes: &[u8], min: usize) -> Option<String> {
 
 /// `text` between double quotes, with everything escaped that could move a
 /// cursor, end the quotes or hide other text.
-pub(crate) fn quote(out: &mut String, text: &str) {
-    use std::fmt::Write;
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(c),
-            c if !c.is_ascii() && c.is_alphanumeric() => out.push(c),
-            c => {
-                let mut utf8 = [0; 4];
-                for b in c.encode_utf8(&mut utf8).bytes() {
-                    let _ = write!(out, "\\x{b:02X}");
-                }
-            }
+pub(crate) fn quote(out: &mut impl Sink, text: &str) {
+    out.push_str("\"");
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let plain = |c: char| match c {
+            '"' | '\\' => false,
+            ' '..='~' => true,
+            c => !c.is_ascii() && c.is_alphanumeric(),
+        };
+        let run = rest.find(|c| !plain(c)).unwrap_or(rest.len());
+        let size = if run > 0 { run } else { c.len_utf8() };
+        let (part, behind) = rest.split_at(size);
+        match part {
+            "\n" => out.push_str("\\n"),
+            "\t" => out.push_str("\\t"),
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            _ if run > 0 => out.push_str(part),
+            _ => part
+                .bytes()
+                .for_each(|byte| out.push_str(&format!("\\x{byte:02X}"))),
         }
+        rest = behind;
     }
-    out.push('"');
+    out.push_str("\"");
 }
 
 /// IDA's automatic name for a string: `a` and the words of the string with
 /// their first letters raised, 15 characters at most. `None` when nothing of
 /// the string can stand in an identifier.
-pub(crate) fn auto_name(text: &str) -> Option<String> {
-    let mut name = String::from("a");
-    let mut raise = true;
+pub(crate) fn auto_name(text: &str) -> Option<Word> {
+    let mut name = [0; 15];
+    name[0] = b'a';
+    let (mut length, mut raise) = (1, true);
     for b in text.bytes() {
-        if b.is_ascii_alphanumeric() {
-            name.push(char::from(if raise { b.to_ascii_uppercase() } else { b }));
-            raise = false;
-        } else {
-            raise = true;
-        }
-        if name.len() == 15 {
+        let Some(next) = name.get_mut(length) else {
             break;
+        };
+        if b.is_ascii_alphanumeric() {
+            *next = if raise { b.to_ascii_uppercase() } else { b };
+            length += 1;
         }
+        raise = !b.is_ascii_alphanumeric();
     }
-    (name.len() > 1).then_some(name)
+    let name = str::from_utf8(&name[..length]).ok()?;
+    (length > 1).then(|| Word::of(name))
 }
 
 /// The name at `offset` of a table of NUL-terminated names. A table without
@@ -148,7 +166,13 @@ pub(crate) fn plain_name(raw: &[u8]) -> Option<String> {
 
 /// A name cut to length, with anything but graphic characters replaced.
 pub(crate) fn clean(raw: &[u8]) -> String {
-    String::from_utf8_lossy(&raw[..raw.len().min(MAX_NAME)])
+    let raw = &raw[..raw.len().min(MAX_NAME)];
+    if raw.iter().all(u8::is_ascii_graphic)
+        && let Ok(name) = str::from_utf8(raw)
+    {
+        return name.to_owned();
+    }
+    String::from_utf8_lossy(raw)
         .chars()
         .map(|c| {
             if c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric()) {
@@ -215,14 +239,14 @@ mod tests {
     #[test]
     fn names_look_like_those_of_ida() {
         assert_eq!(
-            auto_name("usage: %s [option]").as_deref(),
-            Some("aUsageSOption")
+            auto_name("usage: %s [option]").map(|name| name.as_str().to_owned()),
+            Some("aUsageSOption".to_owned())
         );
         assert_eq!(
-            auto_name("cannot open file for writing").as_deref(),
-            Some("aCannotOpenFile")
+            auto_name("cannot open file for writing").map(|name| name.as_str().to_owned()),
+            Some("aCannotOpenFile".to_owned())
         );
-        assert_eq!(auto_name("%\n"), None);
+        assert!(auto_name("%\n").is_none());
         assert_eq!(
             symbol_name(b"stderr@GLIBC_2.2.5").as_deref(),
             Some("stderr")

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use super::{Discovery, MAX_INSTRUCTIONS};
 use crate::address::{AddressMap, AddressSet};
 use crate::image::Image;
+use crate::program::Arch;
+use crate::skip::{self, Lead};
 use crate::step::Reference;
 
 /// Functions of the systems' libraries that never return; sorted.
@@ -53,10 +55,8 @@ const NEVER_RETURN: [&str; 35] = [
 
 /// Whether a function of this name never returns.
 pub(crate) fn by_name(name: &str) -> bool {
-    let plain = name.split('@').next().unwrap_or(name);
-    [name, plain]
-        .iter()
-        .any(|name| NEVER_RETURN.binary_search(name).is_ok())
+    let never = |name: &str| NEVER_RETURN.binary_search(&name).is_ok();
+    never(name) || name.split_once('@').is_some_and(|(plain, _)| never(plain))
 }
 
 /// Where calls do not come back from: functions, stubs, and slots of pointers
@@ -79,6 +79,7 @@ impl Discovery<'_, '_> {
     pub(super) fn spread_no_return(&mut self) -> bool {
         // The first edge that leads to a target, and the next one of each.
         let mut first: AddressMap<u32> = AddressMap::default();
+        first.reserve(self.bodies.len());
         let mut next = vec![NO_EDGE; self.found.edges.len()];
         for (number, edge) in self.found.edges.iter().enumerate().rev() {
             if matches!(
@@ -129,6 +130,9 @@ impl Discovery<'_, '_> {
         let Some(end) = self.bodies.get(&start).map(|body| body.end) else {
             return false;
         };
+        if self.plainly_returns(start, end) {
+            return false;
+        }
         let mut seen = AddressSet::default();
         let mut open = vec![start];
         let copies = self.copies(start, end);
@@ -171,6 +175,36 @@ impl Discovery<'_, '_> {
             }
         }
         true
+    }
+}
+
+impl Discovery<'_, '_> {
+    /// Whether the code at `start` comes to a return if no jump is taken, as far
+    /// as that is told without decoding it.
+    fn plainly_returns(&self, start: u64, end: u64) -> bool {
+        const RETURN: u8 = 0xc3;
+        let bytes = self.image.bytes_at(start).unwrap_or(&[]);
+        let mut at = 0;
+        while self.image.arch == Arch::X86_64
+            && (at as u64) < end - start
+            && let Some((length, lead)) = bytes.get(at..).and_then(skip::length)
+        {
+            if bytes[at] == RETURN {
+                return true;
+            }
+            at += length;
+            let next = start.wrapping_add(at as u64);
+            match lead {
+                Some(Lead::To(Reference::Jump, _)) => return false,
+                Some(Lead::To(Reference::Call, by))
+                    if self.no_return.contains(&next.wrapping_add_signed(by)) =>
+                {
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        false
     }
 }
 

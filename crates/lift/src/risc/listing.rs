@@ -144,7 +144,7 @@ fn flow(
         jumps.extend(targets.filter_map(|to| Some(*index.get(&to)? as u32)));
         Some(falls)
     };
-    Flow::new(code.len(), exit, |_| false)
+    Flow::new(code.len(), 0..code.len(), exit, |_| false)
 }
 
 /// How far the stack pointer is below its value at the entry, before each
@@ -619,7 +619,7 @@ impl Writer<'_, '_> {
         }
         let mut name = String::new();
         self.program
-            .code_name(target, call, &mut self.facts, &mut name);
+            .code_name(target, call, Some(&mut self.facts), &mut name);
         name
     }
 

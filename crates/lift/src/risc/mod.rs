@@ -639,6 +639,7 @@ fn step(isa: &dyn Isa, image: &Image<'_>, code: &Code, whole: Option<u64>) -> St
         invalid: false,
         ends: false,
         traps: false,
+        calls: matches!(op, Op::Call(_) | Op::CallRegister(_) | Op::CallAt { .. }),
         indirect: false,
         reference: code_taken.map(|target| (target, Reference::Address)),
         table: taken,

@@ -129,6 +129,10 @@ const DATA: u8 = 3;
 const TOLD: u8 = 0x40;
 /// The code was read.
 const READ: u8 = 0x80;
+/// Code of T32 that other code leads to.
+const SURE: u8 = 0x20;
+/// Cells within which functions of T32 follow each other.
+const NEAR: usize = 512;
 
 /// Most entries of a jump table.
 const MAX_TABLE: u64 = 1024;
@@ -502,6 +506,11 @@ impl Pass<'_, '_> {
 
     /// Judges what nothing led to, from the start on.
     fn gaps(&mut self) {
+        for cell in self.parts.iter_mut().flat_map(|part| &mut part.cells) {
+            if *cell & (READ | 3) == READ | T32 {
+                *cell |= SURE;
+            }
+        }
         for part in 0..self.parts.len() {
             let (start, count) = (self.parts[part].start, self.parts[part].cells.len());
             if self.parts[part].plt {
@@ -566,7 +575,14 @@ impl Pass<'_, '_> {
         match (wide, narrow) {
             (true, _) if usual == Some(false) => Some(false),
             (_, true) if usual == Some(true) && !(wide && always(bytes)) => Some(true),
-            (false, true) if usual == Some(false) => None,
+            // Assembly of a library may have functions of T32 one after the other in a
+            // program that has none else. Other data than code reads as T32, too, so
+            // that one of them must be led to.
+            (false, true) if usual == Some(false) => {
+                let near = &part.cells[at.saturating_sub(NEAR)..at];
+                let behind = near.last().is_some_and(|cell| cell & 3 == T32);
+                (behind && near.iter().any(|cell| cell & SURE != 0)).then_some(true)
+            }
             // Nearly every word of A32 has the same first four bits.
             (true, false) => Some(false),
             (false, true) => Some(true),
