@@ -95,7 +95,7 @@ impl<'s> Task<'s> {
         let covered: BTreeSet<usize> = tune.iter().map(|(_, class)| *class).collect();
         if covered.len() * 2 < labels.len() {
             (tune, train) = train.into_iter().partition(|(sample, _)| {
-                blake3::hash(sample.function_id.as_bytes()).as_bytes()[0] % 5 == 0
+                blake3::hash(sample.function_id.as_bytes()).as_bytes()[0].is_multiple_of(5)
             });
         }
         let (trained, tuned) = (train.len(), tune.len());
@@ -471,7 +471,7 @@ pub fn figure(
             Some(shuffler) => bootstrap::draw(draws.len(), shuffler),
             None => vec![1.0; draws.len()],
         };
-        let mut means = vec![0.0; 2];
+        let mut means = [0.0; 2];
         for (verdicts, times) in draws.iter().zip(times).filter(|(_, times)| *times > 0.0) {
             let both = accuracy_and_f1(verdicts, weights, labels);
             means

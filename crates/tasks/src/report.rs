@@ -207,7 +207,9 @@ impl Report {
     /// thing that was measured; `keep` says which comparisons.
     pub fn markdown(&self, keep: impl Fn(&str) -> bool) -> String {
         let methods = self.methods();
-        let mut rows: BTreeMap<(usize, usize), (String, BTreeMap<&str, String>)> = BTreeMap::new();
+        // By what was asked and which figure: their names, and a cell a method.
+        type Row<'m> = (String, BTreeMap<&'m str, String>);
+        let mut rows: BTreeMap<(usize, usize), Row<'_>> = BTreeMap::new();
         let mut order: Vec<String> = Vec::new();
         for figure in self
             .figures
