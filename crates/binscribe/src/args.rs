@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use binscribe_corpus::explain::Preference;
 use binscribe_lift::Arch;
+use binscribe_tasks::classes::Shots;
+use binscribe_tasks::zero_shot::PLACE;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
@@ -198,6 +200,7 @@ Examples:
   binscribe classify ./a.out --labels crypto
   binscribe classify ./a.out --labels protocol --function 0x401a30
   binscribe classify ./a.out --labels mine.txt     one label a line
+  binscribe classify ./a.out --labels mine.txt --template \"{} loop\" --template \"do {}\"
   binscribe classify firmware.bin --labels crypto --arch aarch64 --base 0x8000000
 
 Without --function: the best label of each function, the surest functions first.
@@ -211,6 +214,10 @@ pub(crate) struct Classify {
     /// `crypto`, `protocol`, or a file with one label on each line.
     #[arg(long, value_name = "LABELS")]
     pub(crate) labels: String,
+    /// Put the labels into this sentence, at {}; several are averaged [default:
+    /// that of CLAP for such labels].
+    #[arg(long, value_name = "SENTENCE", value_parser = template)]
+    pub(crate) template: Vec<String>,
     /// Only this function: a name or an address (0x...).
     #[arg(long, value_name = "F")]
     pub(crate) function: Option<String>,
@@ -325,21 +332,64 @@ pub(crate) enum Eval {
     #[command(after_help = "\
 Examples:
   binscribe eval bcsd --corpus corpus
-  binscribe eval bcsd --corpus corpus --pool 32,1000 --format csv > bcsd.csv
+  binscribe eval bcsd --corpus corpus --pool 2,32,1000,10000 --format csv > bcsd.csv
 
 Pairs of levels as jTrans has them (O0-O3, O0-Os, O1-Os, O1-O3, O2-Os, O2-O3)
-within each compiler, and gcc against clang at O0, O2 and O3. Pairs are shuffled
-into pools; ties count against the answer.")]
-    Bcsd(EvalArgs),
+within each compiler, gcc against clang at O0, O2 and O3, and what the corpus has
+of other processors, systems and obfuscations against plain code of x86-64 Linux.
+Pairs are shuffled into pools; ties count against the answer.")]
+    Bcsd(EvalBcsd),
     /// Find functions by the comment that their author wrote.
     #[command(after_help = "\
 Examples:
   binscribe eval retrieval --corpus corpus
   binscribe eval retrieval --corpus corpus --split validation --format json
+  binscribe eval retrieval --corpus corpus --pool 1000,10000,65536
 
 The pool holds each function of the split once: compiled by gcc -O2, and then
-each under one of ten toolchains. The query is the first sentence of a comment.")]
-    Retrieval(EvalArgs),
+each under one of ten toolchains. The query is the first sentence of a comment.
+With --pool, functions of the other splits, for which nobody asks, are put among
+them until there are so many.")]
+    Retrieval(EvalRetrieval),
+    /// Say which algorithm a function or a file of a crypto package implements.
+    #[command(after_help = "\
+Examples:
+  binscribe eval crypto --corpus corpus
+  binscribe eval crypto --corpus corpus --template \"compute {}\" --format json
+
+The labels come from the names of files and functions, by the rules of
+crates/tasks/src/crypto.tsv. Zero-shot methods see nothing but the labels; the
+others learn from the packages of the training split. A file is a source file
+under one toolchain, judged by the mean of its functions' scores.")]
+    Crypto(EvalClasses),
+    /// Say which protocol a function or a program implements.
+    #[command(after_help = "\
+Examples:
+  binscribe eval protocol --corpus corpus --split unseen
+  binscribe eval protocol --corpus corpus --format json > protocol.json
+
+The labels are those of the manifest; where a package has several, the names of
+a function and its file must say which. A file is a whole package under one
+toolchain, judged by the mean of its functions' scores.")]
+    Protocol(EvalClasses),
+    /// Learn labels from a few functions, with a probe over the model's vectors.
+    #[command(after_help = "\
+Examples:
+  binscribe eval probe --task crypto --shots 1,4,16,64,all --corpus corpus
+  binscribe eval probe --task category --corpus corpus
+  binscribe eval probe --task labels.tsv --corpus corpus
+
+The probe is a multinomial logistic regression over frozen vectors, its
+regularisation chosen on the validation packages. A file of labels has four
+columns with tabs between them: package, file, function and label, with * for
+anything in the first three; the first line that fits a function counts, and the
+label - is none.")]
+    Probe(EvalProbe),
+    /// Put reports into a page of Markdown, with a picture of each.
+    #[command(after_help = "\
+Example:
+  binscribe eval report bcsd.json crypto.json -o docs/results/clap.md")]
+    Report(EvalReport),
 }
 
 #[derive(Debug, Args)]
@@ -347,20 +397,106 @@ pub(crate) struct EvalArgs {
     /// The corpus directory (`binscribe corpus build`).
     #[arg(long, value_name = "DIR", default_value = "corpus")]
     pub(crate) corpus: PathBuf,
-    /// The packages to ask about.
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["validation", "test"])]
+    /// The packages to ask about; `unseen` are those of both splits.
+    #[arg(long, value_name = "SPLIT", default_value = "test",
+          value_parser = ["validation", "test", "unseen"])]
     pub(crate) split: String,
-    /// Pool sizes of `bcsd`.
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "32,1000,10000",
-          value_parser = clap::value_parser!(u32).range(2..))]
-    pub(crate) pool: Vec<u32>,
-    /// The order in which pairs are drawn into pools.
+    /// What pools, examples and intervals are drawn by.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalBcsd {
+    /// Pool sizes.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "32,1000,10000",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) pool: Vec<u32>,
+    /// Ask so many builds for all other builds of their source, in a pool of
+    /// every build (mean average precision).
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) queries: usize,
+    #[command(flatten)]
+    pub(crate) eval: EvalArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalRetrieval {
+    /// Pool sizes [default: the functions of the split alone].
+    #[arg(long, value_name = "N,...", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) pool: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) eval: EvalArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassArgs {
+    /// The list of packages, which says what they are for.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "recipes/corpus/packages.toml"
+    )]
+    pub(crate) manifest: PathBuf,
+    /// Only builds by toolchains of these names, in which * stands for anything
+    /// (`gcc O2`, `* aarch64`); can be given several times [default: all plain
+    /// ones of x86-64 Linux].
+    #[arg(long = "toolchain", value_name = "PATTERN")]
+    pub(crate) toolchains: Vec<Pattern>,
+    /// Learn from so many builds at most, drawn by --seed.
+    #[arg(long, value_name = "N", default_value_t = 12_000)]
+    pub(crate) train_rows: usize,
+    #[command(flatten)]
+    pub(crate) eval: EvalArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalClasses {
+    /// Put the labels into this sentence, at {}; several are averaged [default:
+    /// that of CLAP, and beside it several of ours].
+    #[arg(long, value_name = "SENTENCE", value_parser = template)]
+    pub(crate) template: Vec<String>,
+    #[command(flatten)]
+    pub(crate) classes: ClassArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalProbe {
+    /// `crypto`, `protocol`, `category`, or a file of labels.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: String,
+    /// Numbers of examples of each label.
+    #[arg(
+        long,
+        value_name = "N,...",
+        value_delimiter = ',',
+        default_value = "1,4,16,64,all"
+    )]
+    pub(crate) shots: Vec<Shots>,
+    /// Draw the examples so many times.
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) draws: u8,
+    #[command(flatten)]
+    pub(crate) classes: ClassArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalReport {
+    /// What other evaluations printed with --format json.
+    #[arg(value_name = "REPORT.json", required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+    /// A file of Markdown to begin with.
+    #[arg(long, value_name = "FILE.md")]
+    pub(crate) notes: Option<PathBuf>,
+    /// The page to write; the pictures are written beside it.
+    #[arg(short, value_name = "PAGE.md")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -945,6 +1081,14 @@ pub(crate) struct CorpusReview {
     pub(crate) summary: bool,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+}
+
+fn template(text: &str) -> Result<String, String> {
+    if text.contains(PLACE) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("put {PLACE} where the label goes"))
+    }
 }
 
 fn amount(text: &str) -> Result<f64, String> {

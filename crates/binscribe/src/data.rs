@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use binscribe_corpus::Row;
 use binscribe_tasks::Sample;
 
@@ -25,27 +25,33 @@ pub(crate) fn read(corpus: &Path) -> Result<Splits> {
         );
     }
     let mut splits = Splits::default();
-    for row in binscribe_corpus::read_rows(&rows)? {
-        match row.split.as_str() {
-            "train" => splits.train.push(sample(row)),
-            "validation" => splits.validation.push(sample(row)),
-            "test" => splits.test.push(sample(row)),
-            other => bail!("{}: a row of the unknown split `{other}`", rows.display()),
+    for file in binscribe_corpus::row_files(&rows)? {
+        for row in binscribe_corpus::read_rows(&file)? {
+            match row.split.as_str() {
+                "train" => splits.train.push(sample(row)),
+                "validation" => splits.validation.push(sample(row)),
+                "test" => splits.test.push(sample(row)),
+                other => bail!("{}: a row of the unknown split `{other}`", file.display()),
+            }
         }
     }
     Ok(splits)
 }
 
 impl Splits {
-    /// The samples of a split that is only looked at.
-    pub(crate) fn named(&self, split: &str) -> Result<&[Sample]> {
-        let samples = match split {
-            "validation" => &self.validation,
-            _ => &self.test,
+    /// Takes out the samples of a split that is only looked at; `unseen` is both
+    /// of them.
+    pub(crate) fn take(&mut self, split: &str) -> Result<Vec<Sample>> {
+        let mut samples = match split {
+            "validation" => std::mem::take(&mut self.validation),
+            _ => std::mem::take(&mut self.test),
         };
-        samples.first().with_context(|| {
-            format!("the corpus has no functions of the {split} split: build packages of it")
-        })?;
+        if split == "unseen" {
+            samples.append(&mut self.validation);
+        }
+        if samples.is_empty() {
+            bail!("the corpus has no functions of the {split} split: build packages of it");
+        }
         Ok(samples)
     }
 }
@@ -59,6 +65,10 @@ fn sample(row: Row) -> Sample {
         line: row.line,
         compiler: row.compiler,
         level: row.level,
+        arch: row.arch,
+        format: row.format,
+        variants: row.variants,
+        obfuscation: row.obfuscation,
         name: row.name,
         function_id: row.function_id,
         source_hash: row.source_hash,

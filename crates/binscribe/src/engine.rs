@@ -6,12 +6,13 @@ use anyhow::{Context, Result, bail};
 use binscribe_lift::{Function, Kind, Program};
 use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
+use binscribe_tasks::report::ModelName;
 use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 
 use crate::args::ModelArgs;
 use crate::cache::VectorStore;
 use crate::input::{self, Input};
-use crate::json::{self, Binary, Match, Matches, ModelInfo, Place, Query};
+use crate::json::{self, Binary, Match, Matches, Place, Query};
 use crate::output::{self, Field, Format, Table, note};
 
 /// A model with what it said before.
@@ -60,8 +61,8 @@ impl Engine {
         self.model.config()
     }
 
-    pub(crate) fn info(&self) -> ModelInfo {
-        ModelInfo {
+    pub(crate) fn info(&self) -> ModelName {
+        ModelName {
             id: self.id().to_owned(),
             directory: self.model.dir().display().to_string(),
         }

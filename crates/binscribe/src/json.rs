@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use binscribe_lift::{Function, Program};
+use binscribe_tasks::report::ModelName;
 use serde::Serialize;
 
 use crate::output::hex;
@@ -74,18 +75,11 @@ pub(crate) struct Functions {
     pub(crate) functions: Vec<FunctionEntry>,
 }
 
-/// The model that an answer is from.
-#[derive(Debug, Serialize)]
-pub(crate) struct ModelInfo {
-    pub(crate) id: String,
-    pub(crate) directory: String,
-}
-
 #[derive(Debug, Serialize)]
 pub(crate) struct Explained {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
-    pub(crate) model: ModelInfo,
+    pub(crate) model: ModelName,
     pub(crate) functions: Vec<ExplainedFunction>,
 }
 
@@ -161,7 +155,7 @@ pub(crate) struct Match {
 pub(crate) struct Matches {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
-    pub(crate) model: ModelInfo,
+    pub(crate) model: ModelName,
     pub(crate) query: Query,
     pub(crate) matches: Vec<Match>,
 }

@@ -48,14 +48,17 @@ impl From<String> for Field {
 /// Rows under headings, printed as a table or as CSV.
 #[derive(Debug)]
 pub(crate) struct Table {
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Vec<Field>>,
 }
 
 impl Table {
-    pub(crate) fn new(headings: &[&'static str]) -> Table {
+    pub(crate) fn new(headings: &[&str]) -> Table {
         Table {
-            headings: headings.to_vec(),
+            headings: headings
+                .iter()
+                .map(|heading| (*heading).to_owned())
+                .collect(),
             rows: Vec::new(),
         }
     }
@@ -73,11 +76,7 @@ impl Table {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }
         let cell = |text: String| comfy_table::Cell::new(text);
-        table.set_header(
-            self.headings
-                .iter()
-                .map(|heading| cell((*heading).to_owned())),
-        );
+        table.set_header(self.headings.iter().map(|heading| cell(heading.clone())));
         for row in &self.rows {
             table.add_row(row.iter().map(|field| match field {
                 Field::Text(text) => cell(terminal::clean(text)),

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 mod clap_import;
 mod corpus_explain;
+mod eval;
 mod random_model;
 
 /// The program with a cache of its own.
@@ -381,6 +382,8 @@ fn wrong_usage_is_status_2_and_help_has_examples() {
         &["classify", "x"],
         &["explain", "x", "--min-confidence", "2"],
         &["eval", "bcsd", "--pool", "1"],
+        &["eval", "probe", "--task", "crypto", "--shots", "0"],
+        &["eval", "crypto", "--template", "no place"],
         &["corpus"],
     ] {
         assert_eq!(
@@ -402,6 +405,10 @@ fn wrong_usage_is_status_2_and_help_has_examples() {
         &["corpus", "stats"],
         &["eval", "bcsd"],
         &["eval", "retrieval"],
+        &["eval", "crypto"],
+        &["eval", "protocol"],
+        &["eval", "probe"],
+        &["eval", "report"],
         &["model", "info"],
         &["model", "export"],
         &["model", "import"],
@@ -517,8 +524,11 @@ fn answers_have_their_form_whatever_the_model() {
     let labelled = matches(&["classify", stripped, "--labels", "crypto"]);
     assert!(labelled.iter().all(|found| found["label"].is_string()));
     let own = binscribe.file("labels.txt", b"checksum\nlinked list\n\nchecksum\n");
-    let labelled = matches(&["classify", full, "--labels", &own, "--function", "main"]);
+    let one = ["classify", full, "--labels", &own, "--function", "main"];
+    let labelled = matches(&one);
     assert_eq!(labelled.len(), 2);
+    let templates = ["--template", "do a {}", "--template", "{} of bytes"];
+    assert_ne!(matches(&[&one[..], &templates].concat()), labelled);
 
     let out = binscribe.directory.path().join("out.parquet");
     let out = out.to_str().expect("UTF-8");

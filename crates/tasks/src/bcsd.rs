@@ -2,14 +2,18 @@
 //! another toolchain made of the same sources?
 //!
 //! The comparisons are those of jTrans (Wang et al., ISSTA 2022, section 5): six
-//! pairs of levels of one compiler; and beside them gcc against clang.
+//! pairs of levels of one compiler; beside them gcc against clang, and, where the
+//! corpus has them, x86-64 against other processors and systems, and plain code
+//! against obfuscated code.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde::Serialize;
+use rayon::prelude::*;
 
+use crate::bootstrap::{self, Value};
 use crate::matrix::Matrix;
-use crate::metrics::{self, Ranks};
+use crate::metrics::{self, Answer, Metric, Shuffler};
+use crate::report::Figure;
 use crate::sample::Sample;
 use crate::sparse::{Sparse, sparse_scores};
 
@@ -26,6 +30,16 @@ pub const LEVEL_PAIRS: [(&str, &str); 6] = [
 /// The levels at which gcc is compared with clang.
 pub const COMPILER_LEVELS: [&str; 3] = ["O0", "O2", "O3"];
 
+/// The kinds of comparisons, in the order of reports.
+const GROUPS: [&str; 6] = [
+    "gcc",
+    "clang",
+    "compilers",
+    "architectures",
+    "systems",
+    "obfuscations",
+];
+
 /// One vector for each sample, compared by cosine.
 #[derive(Debug)]
 pub enum Vectors {
@@ -38,47 +52,111 @@ pub enum Vectors {
 }
 
 impl Vectors {
-    /// Ranks of `pairs[i].1` among all the right halves for the query
-    /// `pairs[i].0`; `None` for guessing.
-    fn ranks(&self, pairs: &[(usize, usize)]) -> Option<Vec<usize>> {
-        let rank = |query: usize, scores: &[f32]| metrics::pessimistic_rank(scores, query);
-        let (left, right): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+    /// What `visit` makes of the scores of each of `queries` against all of
+    /// `candidates`; `None` for guessing.
+    fn scores<T: Send>(
+        &self,
+        queries: &[usize],
+        candidates: &[usize],
+        visit: impl Fn(usize, &[f32]) -> T + Sync,
+    ) -> Option<Vec<T>> {
         match self {
             Vectors::Dense(matrix) => {
-                Some(matrix.select(&left).against(&matrix.select(&right), rank))
+                let candidates = matrix.select(candidates);
+                Some(matrix.select(queries).against(&candidates, visit))
             }
             Vectors::Sparse(vectors) => {
                 let take = |side: &[usize]| -> Vec<&Sparse> {
                     side.iter().map(|&index| &vectors[index]).collect()
                 };
-                Some(sparse_scores(&take(&left), &take(&right), rank))
+                Some(sparse_scores(&take(queries), &take(candidates), visit))
             }
             Vectors::Chance => None,
         }
     }
+
+    /// Ranks of `pairs[i].1` among all the right halves for the query
+    /// `pairs[i].0`; `None` for guessing.
+    fn ranks(&self, pairs: &[(usize, usize)]) -> Option<Vec<usize>> {
+        let (left, right): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+        self.scores(&left, &right, |query, scores| {
+            metrics::pessimistic_rank(scores, query)
+        })
+    }
 }
 
-/// One line of the answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    /// What gave the vectors.
-    pub method: String,
-    /// What was compared, `gcc O0-O3`; or `gcc mean`, `levels mean`,
-    /// `compilers mean`.
-    pub comparison: String,
-    /// The pool size that was asked for.
-    pub pool: usize,
-    /// The size that the pools had; smaller than `pool` where there were not as
-    /// many functions. The smallest of those averaged, on a line of means.
-    pub pool_actual: usize,
-    /// How many pools.
-    pub pools: usize,
-    /// How many queries.
-    pub queries: usize,
-    /// Recall@1.
-    pub recall_1: f64,
-    /// Mean reciprocal rank.
-    pub mrr: f64,
+/// Two toolchains whose functions are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// One of [`GROUPS`].
+    group: &'static str,
+    /// What it is called, `gcc O0-O3`.
+    name: String,
+    /// [`Sample::toolchain`] of the queries.
+    left: String,
+    /// And of the answers.
+    right: String,
+}
+
+/// The comparisons for which `samples` have functions on both sides.
+pub fn comparisons(samples: &[Sample]) -> Vec<Comparison> {
+    let new = |group, name: String, left: String, right: String| Comparison {
+        group,
+        name,
+        left,
+        right,
+    };
+    let mut found = Vec::new();
+    for compiler in ["gcc", "clang"] {
+        for (a, b) in LEVEL_PAIRS {
+            let side = |level: &str| format!("{compiler} {level}");
+            found.push(new(
+                compiler,
+                format!("{compiler} {a}-{b}"),
+                side(a),
+                side(b),
+            ));
+        }
+    }
+    for level in COMPILER_LEVELS {
+        let (left, right) = (format!("gcc {level}"), format!("clang {level}"));
+        found.push(new("compilers", format!("gcc-clang {level}"), left, right));
+    }
+    let mut others: BTreeMap<String, &Sample> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| !sample.is_plain()) {
+        others.entry(sample.toolchain()).or_insert(sample);
+    }
+    for (toolchain, sample) in others {
+        let Some((group, compiler)) = against_plain(sample) else {
+            continue;
+        };
+        let plain = format!("{compiler} {}", sample.level);
+        let name = format!("{plain} - {}", toolchain.trim_start_matches(&plain).trim());
+        found.push(new(group, name, plain, toolchain));
+    }
+    let there: BTreeSet<String> = samples.iter().map(Sample::toolchain).collect();
+    found.retain(|c| there.contains(&c.left) && there.contains(&c.right));
+    found.sort_by_key(|c| GROUPS.iter().position(|group| *group == c.group));
+    found
+}
+
+/// Which group a toolchain belongs to that differs from plain code of x86-64
+/// Linux in one thing, and the compiler it is compared with: zig, which makes
+/// code for other systems, is a clang.
+fn against_plain(sample: &Sample) -> Option<(&'static str, &str)> {
+    let compiler = match sample.compiler.as_str() {
+        "zig" => "clang",
+        other => other,
+    };
+    let obfuscated = !sample.obfuscation.is_empty();
+    let elf = sample.format == "elf";
+    let group = match (sample.arch == "x86-64", elf, obfuscated) {
+        (false, true, false) => "architectures",
+        (_, false, false) => "systems",
+        (true, true, true) => "obfuscations",
+        _ => return None,
+    };
+    sample.variants.is_empty().then_some((group, compiler))
 }
 
 /// The pairs of samples of one comparison: the same function (by
@@ -86,11 +164,11 @@ pub struct Figure {
 ///
 /// Where a body occurs twice (a static function in a header, a copied file) no
 /// method could tell the copies apart, and the second is left out.
-pub fn pairs(samples: &[Sample], left: (&str, &str), right: (&str, &str)) -> Vec<(usize, usize)> {
-    let side = |(compiler, level): (&str, &str)| -> BTreeMap<&str, usize> {
+pub fn pairs(samples: &[Sample], left: &str, right: &str) -> Vec<(usize, usize)> {
+    let side = |toolchain: &str| -> BTreeMap<&str, usize> {
         let mut found = BTreeMap::new();
         for (index, sample) in samples.iter().enumerate() {
-            if sample.compiler == compiler && sample.level == level {
+            if sample.toolchain() == toolchain {
                 found.entry(sample.function_id.as_str()).or_insert(index);
             }
         }
@@ -104,6 +182,46 @@ pub fn pairs(samples: &[Sample], left: (&str, &str), right: (&str, &str)) -> Vec
         .collect()
 }
 
+/// Numbers for the functions and the packages of samples, by which intervals
+/// draw them.
+#[derive(Debug)]
+pub(crate) struct Units {
+    pub(crate) functions: Vec<u32>,
+    pub(crate) packages: Vec<u32>,
+}
+
+impl Units {
+    pub(crate) fn of<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> Units {
+        fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u32> {
+            let mut known: HashMap<&str, u32> = HashMap::new();
+            names
+                .map(|name| {
+                    let next = known.len() as u32;
+                    *known.entry(name).or_insert(next)
+                })
+                .collect()
+        }
+        Units {
+            functions: numbers(samples.clone().map(|s| s.function_id.as_str())),
+            packages: numbers(samples.map(|s| s.package.as_str())),
+        }
+    }
+}
+
+/// What one method reached in one comparison, before it is summed up.
+struct Measured<'c> {
+    comparison: &'c Comparison,
+    actual: usize,
+    pools: usize,
+    answers: Vec<Answer>,
+}
+
+impl Measured<'_> {
+    fn queries(&self) -> usize {
+        self.pools * self.actual
+    }
+}
+
 /// Runs every comparison with every method, at every pool size.
 ///
 /// `vectors` are pairs of a method's name and its vectors of all `samples`.
@@ -113,80 +231,160 @@ pub fn evaluate(
     pool_sizes: &[usize],
     seed: u64,
 ) -> Vec<Figure> {
-    let mut comparisons = Vec::new();
-    for compiler in ["gcc", "clang"] {
-        for (a, b) in LEVEL_PAIRS {
-            let pairs = pairs(samples, (compiler, a), (compiler, b));
-            comparisons.push((compiler.to_owned(), format!("{compiler} {a}-{b}"), pairs));
-        }
-    }
-    for level in COMPILER_LEVELS {
-        let pairs = pairs(samples, ("gcc", level), ("clang", level));
-        comparisons.push(("compilers".to_owned(), format!("gcc-clang {level}"), pairs));
-    }
-    comparisons.retain(|(_, _, pairs)| !pairs.is_empty());
-
+    let comparisons: Vec<(Comparison, Vec<(usize, usize)>)> = comparisons(samples)
+        .into_par_iter()
+        .map(|c| {
+            let pairs = pairs(samples, &c.left, &c.right);
+            (c, pairs)
+        })
+        .filter(|(_, pairs)| !pairs.is_empty())
+        .collect();
+    let units = Units::of(samples.iter());
     let mut figures = Vec::new();
     for &size in pool_sizes {
         for (method, vectors) in vectors {
-            let mut groups: BTreeMap<&str, Vec<Figure>> = BTreeMap::new();
-            for (group, comparison, pairs) in &comparisons {
-                let pools = metrics::pools(pairs.len(), size, seed);
-                let actual = pools.first().map_or(0, Vec::len);
-                let mut ranks = Ranks::default();
-                for pool in &pools {
-                    let members: Vec<(usize, usize)> = pool.iter().map(|&i| pairs[i]).collect();
-                    ranks.extend(vectors.ranks(&members).into_iter().flatten());
-                }
-                let (recall_1, mrr) = match vectors {
-                    Vectors::Chance => metrics::chance(actual, 1),
-                    _ => (ranks.recall(1), ranks.mrr()),
-                };
-                groups.entry(group).or_default().push(Figure {
-                    method: method.clone(),
-                    comparison: comparison.clone(),
-                    pool: size,
-                    pool_actual: actual,
-                    pools: pools.len(),
-                    queries: pools.len() * actual,
-                    recall_1,
-                    mrr,
-                });
-            }
-            let levels: Vec<Figure> = ["gcc", "clang"]
+            let measured: Vec<Measured<'_>> = comparisons
                 .iter()
-                .filter_map(|g| groups.get(g))
-                .flatten()
-                .cloned()
+                .map(|(comparison, pairs)| measure(comparison, pairs, vectors, size, seed, &units))
                 .collect();
-            for group in ["gcc", "clang", "compilers"] {
-                if let Some(lines) = groups.remove(group) {
-                    let mean = mean(&format!("{group} mean"), &lines);
-                    figures.extend(lines);
-                    figures.extend(mean);
-                }
-            }
-            figures.extend(mean("levels mean", &levels));
+            figures.extend(summed_up(method, size, &measured, seed));
         }
     }
     figures
 }
 
-/// The unweighted mean of several comparisons, as jTrans averages its six.
-fn mean(comparison: &str, lines: &[Figure]) -> Option<Figure> {
-    let first = lines.first()?;
-    let average =
-        |value: fn(&Figure) -> f64| lines.iter().map(value).sum::<f64>() / lines.len() as f64;
-    Some(Figure {
-        method: first.method.clone(),
-        comparison: comparison.to_owned(),
-        pool: first.pool,
-        pool_actual: lines.iter().map(|line| line.pool_actual).min().unwrap_or(0),
-        pools: lines.iter().map(|line| line.pools).sum(),
-        queries: lines.iter().map(|line| line.queries).sum(),
-        recall_1: average(|line| line.recall_1),
-        mrr: average(|line| line.mrr),
-    })
+fn measure<'c>(
+    comparison: &'c Comparison,
+    pairs: &[(usize, usize)],
+    vectors: &Vectors,
+    size: usize,
+    seed: u64,
+    units: &Units,
+) -> Measured<'c> {
+    let pools = metrics::pools(pairs.len(), size, seed);
+    let answers = pools.par_iter().flat_map_iter(|pool| {
+        let members: Vec<(usize, usize)> = pool.iter().map(|&i| pairs[i]).collect();
+        let ranks = vectors.ranks(&members).unwrap_or_default();
+        let answer = |((query, _), rank): (&(usize, usize), usize)| {
+            Answer::new(units.functions[*query], units.packages[*query], rank)
+        };
+        members.iter().zip(ranks).map(answer).collect::<Vec<_>>()
+    });
+    Measured {
+        comparison,
+        answers: answers.collect(),
+        actual: pools.first().map_or(0, Vec::len),
+        pools: pools.len(),
+    }
+}
+
+/// A figure for each comparison, each group's mean after its own, and the mean
+/// over the levels of both compilers.
+fn summed_up(method: &str, size: usize, measured: &[Measured<'_>], seed: u64) -> Vec<Figure> {
+    let figure = |name: &str, lines: &[&Measured<'_>]| -> Figure {
+        Figure {
+            method: method.to_owned(),
+            comparison: name.to_owned(),
+            pool: Some(size),
+            pool_actual: lines.iter().map(|line| line.actual).min(),
+            pools: Some(lines.iter().map(|line| line.pools).sum()),
+            queries: lines.iter().map(|line| line.queries()).sum(),
+            values: values(lines, seed),
+            ..Figure::default()
+        }
+    };
+    let of = |groups: &[&str]| -> Vec<&Measured<'_>> {
+        let wanted = |line: &&Measured<'_>| groups.contains(&line.comparison.group);
+        measured.iter().filter(wanted).collect()
+    };
+    let mut figures = Vec::new();
+    for group in GROUPS {
+        let lines = of(&[group]);
+        for line in &lines {
+            figures.push(figure(&line.comparison.name, &[*line]));
+        }
+        if !lines.is_empty() {
+            figures.push(figure(&format!("{group} mean"), &lines));
+        }
+    }
+    let levels = of(&["gcc", "clang"]);
+    if !levels.is_empty() {
+        figures.push(figure("levels mean", &levels));
+    }
+    figures
+}
+
+/// The unweighted means over comparisons, as jTrans averages its six; those of
+/// guessing where there are no answers.
+fn values(lines: &[&Measured<'_>], seed: u64) -> BTreeMap<String, Value> {
+    if lines.iter().any(|line| line.answers.is_empty()) {
+        let chance = |line: &&Measured<'_>| metrics::chance(line.actual, 1);
+        let (recall, mrr): (Vec<f64>, Vec<f64>) = lines.iter().map(chance).unzip();
+        let mean = |of: Vec<f64>| Value::exact(of.iter().sum::<f64>() / of.len() as f64);
+        return BTreeMap::from([
+            (Metric::Recall(1).name(), mean(recall)),
+            (Metric::Mrr.name(), mean(mrr)),
+        ]);
+    }
+    let strata: Vec<&[Answer]> = lines.iter().map(|line| line.answers.as_slice()).collect();
+    bootstrap::ranked(&strata, &[Metric::Recall(1), Metric::Mrr], seed)
+}
+
+/// What [`all_builds`] compares, as its figures call it.
+pub const ALL_BUILDS: &str = "all builds";
+
+/// Asks `queries` builds, drawn by `seed`, for all other builds of their source
+/// bodies in a pool of every build of every function, under all toolchains.
+pub fn all_builds(
+    samples: &[Sample],
+    vectors: &[(String, Vectors)],
+    queries: usize,
+    seed: u64,
+) -> Vec<Figure> {
+    let mut builds: HashMap<&str, usize> = HashMap::new();
+    for sample in samples {
+        *builds.entry(&sample.source_hash).or_default() += 1;
+    }
+    let body = |index: usize| samples[index].source_hash.as_str();
+    let asked: Vec<usize> = Shuffler::new(seed)
+        .permutation(samples.len())
+        .into_iter()
+        .filter(|&index| builds[body(index)] > 1)
+        .take(queries)
+        .collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let everything: Vec<usize> = (0..samples.len()).collect();
+    let units = Units::of(samples.iter());
+    let figure = |(method, vectors): &(String, Vectors)| {
+        let answers: Vec<Answer> = vectors
+            .scores(&asked, &everything, |query, scores| {
+                let query = asked[query];
+                let right = |other| (other != query).then(|| body(other) == body(query));
+                let (rank, precision) = metrics::pessimistic_precision(scores, right)?;
+                Some(Answer {
+                    rank,
+                    precision,
+                    ..Answer::new(units.functions[query], units.packages[query], rank)
+                })
+            })?
+            .into_iter()
+            .flatten()
+            .collect();
+        let metrics = [Metric::Recall(1), Metric::Mrr, Metric::Map];
+        Some(Figure {
+            method: method.clone(),
+            comparison: ALL_BUILDS.to_owned(),
+            pool: Some(samples.len()),
+            pool_actual: Some(samples.len()),
+            pools: Some(1),
+            queries: answers.len(),
+            values: bootstrap::ranked(&[&answers], &metrics, seed),
+            ..Figure::default()
+        })
+    };
+    vectors.iter().filter_map(figure).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +396,8 @@ mod tests {
         Sample {
             compiler: "gcc".to_owned(),
             level: level.to_owned(),
+            arch: "x86-64".to_owned(),
+            format: "elf".to_owned(),
             function_id: format!("f{id}"),
             source_hash: format!("b{body}"),
             listing: listing.to_owned(),
@@ -205,16 +405,25 @@ mod tests {
         }
     }
 
+    const LISTINGS: [&str; 4] = [
+        "mov\nmov\nadd",
+        "push\ncall\npop",
+        "xor\njmp",
+        "shl\nshr\nor",
+    ];
+
+    fn histograms(samples: &[Sample]) -> (String, Vectors) {
+        let listings = samples.iter().map(|s| s.listing.as_str());
+        (
+            "opcodes".to_owned(),
+            Vectors::Sparse(opcode_histograms(listings)),
+        )
+    }
+
     #[test]
     fn a_method_that_sees_the_difference_finds_all_and_chance_does_not() {
-        let listings = [
-            "mov\nmov\nadd",
-            "push\ncall\npop",
-            "xor\njmp",
-            "shl\nshr\nor",
-        ];
         let mut samples = Vec::new();
-        for (id, listing) in listings.iter().enumerate() {
+        for (id, listing) in LISTINGS.iter().enumerate() {
             samples.push(sample(id, "O0", id, listing));
             samples.push(sample(id, "O3", id, listing));
         }
@@ -222,31 +431,85 @@ mod tests {
         samples.push(sample(8, "O0", 0, "mov"));
         samples.push(sample(8, "O3", 0, "mov"));
         samples.push(sample(9, "O0", 9, "lea"));
-        assert_eq!(pairs(&samples, ("gcc", "O0"), ("gcc", "O3")).len(), 4);
+        assert_eq!(pairs(&samples, "gcc O0", "gcc O3").len(), 4);
 
-        let vectors = vec![
-            (
-                "opcodes".to_owned(),
-                Vectors::Sparse(opcode_histograms(
-                    samples.iter().map(|s| s.listing.as_str()),
-                )),
-            ),
-            ("random".to_owned(), Vectors::Chance),
-        ];
+        let vectors = vec![histograms(&samples), ("random".to_owned(), Vectors::Chance)];
         let figures = evaluate(&samples, &vectors, &[2, 100], 1);
         let find = |method: &str, pool: usize| {
             let mut lines = figures.iter().filter(|figure| {
-                figure.method == method && figure.pool == pool && figure.comparison == "levels mean"
+                figure.method == method
+                    && figure.pool == Some(pool)
+                    && figure.comparison == "levels mean"
             });
             lines.next().expect("the line").clone()
         };
-        assert_eq!(find("opcodes", 2).recall_1, 1.0);
-        assert_eq!(find("opcodes", 100).mrr, 1.0);
-        assert_eq!(find("opcodes", 100).pool_actual, 4);
-        assert_eq!(find("random", 2).recall_1, 0.5);
-        assert_eq!(
-            (find("opcodes", 2).pools, find("opcodes", 2).queries),
-            (2, 4)
-        );
+        let value = |figure: &Figure, name: &str| figure.values[name].value;
+        assert_eq!(value(&find("opcodes", 2), "recall_1"), 1.0);
+        assert_eq!(value(&find("opcodes", 100), "mrr"), 1.0);
+        assert_eq!(find("opcodes", 100).pool_actual, Some(4));
+        assert_eq!(find("random", 2).values["recall_1"], Value::exact(0.5));
+        assert_eq!(find("opcodes", 2).pools, Some(2));
+        assert_eq!(find("opcodes", 2).queries, 4);
+    }
+
+    #[test]
+    fn other_processors_and_obfuscations_are_compared_with_plain_code() {
+        let plain = sample(0, "O2", 0, "mov");
+        let clang = |change: fn(&mut Sample)| {
+            let mut changed = plain.clone();
+            changed.compiler = "clang".to_owned();
+            change(&mut changed);
+            changed
+        };
+        let mut arm = plain.clone();
+        arm.arch = "arm".to_owned();
+        let samples = [
+            plain.clone(),
+            arm,
+            clang(|_| ()),
+            clang(|s| s.obfuscation = "flatten".to_owned()),
+            clang(|s| {
+                s.compiler = "zig".to_owned();
+                s.format = "pe".to_owned();
+            }),
+            // Two differences at once, and one whose plain side is missing.
+            clang(|s| {
+                s.obfuscation = "flatten".to_owned();
+                s.arch = "arm".to_owned();
+            }),
+            clang(|s| {
+                s.arch = "arm".to_owned();
+                s.level = "O1".to_owned();
+            }),
+        ];
+        let found = comparisons(&samples);
+        let names: Vec<&str> = found.iter().map(|c| c.name.as_str()).collect();
+        let expected = [
+            "gcc-clang O2",
+            "gcc O2 - arm",
+            "clang O2 - zig O2 x86-64 pe",
+            "clang O2 - flatten",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(found[2].group, "systems");
+        assert_eq!(pairs(&samples, &found[1].left, &found[1].right), [(0, 1)]);
+    }
+
+    #[test]
+    fn every_other_build_is_a_right_answer() {
+        let mut samples = Vec::new();
+        for level in ["O0", "O2", "O3"] {
+            for (id, listing) in LISTINGS.iter().enumerate() {
+                samples.push(sample(id, level, id, listing));
+            }
+        }
+        // Nothing to be found, so not asked.
+        samples.push(sample(9, "O0", 9, "lea"));
+        let vectors = [histograms(&samples), ("random".to_owned(), Vectors::Chance)];
+        let figures = all_builds(&samples, &vectors, 100, 1);
+        assert_eq!(figures.len(), 1);
+        assert_eq!((figures[0].queries, figures[0].pool), (12, Some(13)));
+        assert_eq!(figures[0].values["map"].value, 1.0);
+        assert!(all_builds(&samples[..1], &vectors, 100, 1).is_empty());
     }
 }

@@ -22,6 +22,33 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file is no report of an evaluation.
+    #[error(
+        "{path}: not what `binscribe eval TASK --format json` of this version prints: {reason}; \
+         measure it again"
+    )]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A line of a file of labels is not what it should be.
+    #[error(
+        "{path}:{line}: give four columns with tabs between them: package, file, function, label \
+         ({reason})"
+    )]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No picture could be drawn.
+    #[error("the picture could not be drawn: {0}")]
+    Plot(String),
     /// The vectors were made by another model, so comparing them would give
     /// nonsense.
     #[error(

@@ -516,6 +516,8 @@ const CONSTANTS: &[(u64, &str, &str)] = &[
     (0xcbbb_9d5d_c105_9ed8, "hash", "SHA-384 initial value"),
     (0x428a_2f98_d728_ae22, "hash", "SHA-512 round constant"),
     (0x8000_0000_8000_8008, "hash", "SHA-3 round constant"),
+    (0x50a2_8be6, "hash", "RIPEMD round constant"),
+    (0x5c4d_d124, "hash", "RIPEMD round constant"),
     (0x7380_166f, "hash", "SM3 initial value"),
     (0xc663_63a5, "cipher", "AES table"),
     (0x6170_7865, "cipher", "ChaCha20 or Salsa20 constant"),
@@ -526,6 +528,8 @@ const CONSTANTS: &[(u64, &str, &str)] = &[
         "ChaCha20 or Salsa20 constant",
     ),
     (0x243f_6a88, "cipher", "Blowfish constant (pi)"),
+    (0xa09e_667f, "cipher", "Camellia constant"),
+    (0xa09e_667f_3bcc_908b, "cipher", "Camellia constant"),
     (0xb7e1_5163, "cipher", "RC5 or RC6 constant"),
     (0xa3b1_bac6, "cipher", "SM4 constant"),
     (0x0fff_fffc_0fff_fffc, "mac", "Poly1305 mask"),
@@ -672,12 +676,31 @@ pub(crate) fn tables(facts: &Facts) -> Vec<Fact> {
 
 /// The well-known constants that a function holds, once for each meaning.
 pub(crate) fn constants(facts: &Facts) -> Vec<Fact> {
+    meanings(&facts.constants)
+}
+
+/// The meanings of the well-known constants among the numbers of a listing, for
+/// where there is no more of a function than that.
+pub(crate) fn constants_of_listing(listing: &str) -> Vec<String> {
+    let words = listing.split(|c: char| !c.is_alphanumeric());
+    let number = |word: &str| {
+        let digits = word.strip_suffix('h')?;
+        let begins = digits.starts_with(|c: char| c.is_ascii_digit());
+        begins
+            .then(|| u64::from_str_radix(digits, 16).ok())
+            .flatten()
+    };
+    let numbers: Vec<u64> = words.filter_map(number).collect();
+    let facts = meanings(&numbers).into_iter();
+    facts.map(|fact| fact.why).collect()
+}
+
+fn meanings(constants: &[u64]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
     for &(value, tag, meaning) in CONSTANTS {
         // A 32-bit constant may have been sign-extended into a 64-bit operand.
         let extended = value as u32 as i32 as i64 as u64;
-        let held = facts
-            .constants
+        let held = constants
             .iter()
             .any(|&constant| constant == value || (value >> 32 == 0 && constant == extended));
         if held && !found.iter().any(|fact| fact.why.starts_with(meaning)) {

@@ -3,8 +3,10 @@
 //! * [`Explainer`] proposes names from a [`Reference`] set of known functions,
 //!   gives tags, and sums up a function in one line; every answer has a
 //!   probability from a [`Calibration`], and there is none where that is low.
-//! * [`bcsd`] and [`retrieval`] measure a model against the baselines of
-//!   [`sparse`] on packages that it never saw, with the metrics of [`metrics`].
+//! * [`bcsd`], [`retrieval`] and [`classes`] measure a model against the
+//!   baselines of [`sparse`] on packages that it never saw, with the metrics of
+//!   [`metrics`] and the intervals of [`bootstrap`]; a [`report`] keeps, shows
+//!   and draws what they found. [`labels`] says what functions are.
 //! * [`Sample`] is one function of a corpus as these tasks see it; [`Matrix`]
 //!   holds vectors and multiplies them.
 //!
@@ -27,21 +29,28 @@
 //! ```
 
 pub mod bcsd;
+pub mod bootstrap;
 pub mod calibration;
+pub mod classes;
 mod error;
 pub mod evidence;
 mod explain;
+pub mod labels;
 mod logistic;
 mod matrix;
 pub mod metrics;
 pub mod naming;
+mod plot;
 pub mod reference;
+pub mod report;
 pub mod retrieval;
 mod sample;
+pub mod softmax;
 pub mod sparse;
 pub mod summary;
 pub mod tags;
 pub mod text;
+pub mod zero_shot;
 
 pub use calibration::Calibration;
 pub use error::Error;

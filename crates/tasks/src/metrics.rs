@@ -1,5 +1,5 @@
-//! Ranks and what is reported of them: Recall@k and the mean reciprocal rank,
-//! over pools drawn as jTrans draws them.
+//! Ranks and what is reported of them: Recall@k, the mean reciprocal rank and the
+//! mean average precision, over pools drawn as jTrans draws them.
 //!
 //! jTrans (Wang et al., ISSTA 2022, section 5.1 and `fasteval.py` of its
 //! release) shuffles the pairs of a comparison, cuts them into pools, leaves out
@@ -23,42 +23,96 @@ pub fn pessimistic_rank(scores: &[f32], correct: usize) -> usize {
         .count()
 }
 
-/// Ranks of the right answers of a set of queries.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ranks(Vec<usize>);
+/// What became of one query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// What is asked, as a number: queries of one number are drawn together
+    /// where intervals are computed, as the builds of one function are.
+    pub unit: u32,
+    /// Its package, as a number.
+    pub package: u32,
+    /// The rank of the best right answer, 1 being the best.
+    pub rank: usize,
+    /// The average precision over all right answers; 1 / `rank` where there is
+    /// only one.
+    pub precision: f64,
+}
 
-impl Ranks {
-    /// Ranks of one query each, 1 being the best.
-    pub fn new(ranks: Vec<usize>) -> Ranks {
-        Ranks(ranks)
-    }
-
-    /// Adds the ranks of further queries.
-    pub fn extend(&mut self, ranks: impl IntoIterator<Item = usize>) {
-        self.0.extend(ranks);
-    }
-
-    /// How many queries were asked.
-    pub fn queries(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The share of queries whose right answer was among the first `k`.
-    pub fn recall(&self, k: usize) -> f64 {
-        self.mean(|rank| if rank <= k { 1.0 } else { 0.0 })
-    }
-
-    /// The mean reciprocal rank.
-    pub fn mrr(&self) -> f64 {
-        self.mean(|rank| 1.0 / rank as f64)
-    }
-
-    fn mean(&self, value: impl Fn(usize) -> f64) -> f64 {
-        if self.0.is_empty() {
-            return 0.0;
+impl Answer {
+    /// To a query with one right answer.
+    pub fn new(unit: u32, package: u32, rank: usize) -> Answer {
+        Answer {
+            unit,
+            package,
+            rank,
+            precision: 1.0 / rank as f64,
         }
-        self.0.iter().map(|&rank| value(rank)).sum::<f64>() / self.0.len() as f64
     }
+}
+
+/// What is reported of ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// The share of queries with a right answer among the first `k`.
+    Recall(usize),
+    /// The mean reciprocal rank.
+    Mrr,
+    /// The mean average precision.
+    Map,
+}
+
+impl Metric {
+    /// Its name in reports: `recall_1`, `mrr`, `map`.
+    pub fn name(self) -> String {
+        match self {
+            Metric::Recall(k) => format!("recall_{k}"),
+            Metric::Mrr => "mrr".to_owned(),
+            Metric::Map => "map".to_owned(),
+        }
+    }
+
+    /// Of one answer.
+    pub fn of(self, answer: &Answer) -> f64 {
+        match self {
+            Metric::Recall(k) => f64::from(u8::from(answer.rank <= k)),
+            Metric::Mrr => 1.0 / answer.rank as f64,
+            Metric::Map => answer.precision,
+        }
+    }
+}
+
+/// The rank of the best right answer and the average precision of a ranking in
+/// which wrong answers stand before right ones of the same score; `right` says
+/// of each position whether it is right, and `None` leaves a position out.
+pub fn pessimistic_precision(
+    scores: &[f32],
+    right: impl Fn(usize) -> Option<bool>,
+) -> Option<(usize, f64)> {
+    let key = |score: f32| {
+        if score.is_nan() {
+            f32::NEG_INFINITY
+        } else {
+            score
+        }
+    };
+    let (mut rights, mut wrongs) = (Vec::new(), Vec::new());
+    for (position, &score) in scores.iter().enumerate() {
+        match right(position) {
+            Some(true) => rights.push(key(score)),
+            Some(false) => wrongs.push(key(score)),
+            None => {}
+        }
+    }
+    rights.sort_unstable_by(|a, b| b.total_cmp(a));
+    wrongs.sort_unstable_by(|a, b| b.total_cmp(a));
+    let ranks: Vec<usize> = rights
+        .iter()
+        .enumerate()
+        .map(|(before, score)| before + 1 + wrongs.partition_point(|wrong| wrong >= score))
+        .collect();
+    let found = ranks.iter().enumerate();
+    let precision: f64 = found.map(|(n, &rank)| (n + 1) as f64 / rank as f64).sum();
+    Some((*ranks.first()?, precision / ranks.len() as f64))
 }
 
 /// What guessing gives in a pool of `size` with one right answer:
@@ -83,6 +137,11 @@ impl Shuffler {
         Shuffler(seed)
     }
 
+    /// A number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -95,8 +154,7 @@ impl Shuffler {
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for last in (1..n).rev() {
-            let pick = (self.next() % (last as u64 + 1)) as usize;
-            order.swap(last, pick);
+            order.swap(last, self.below(last + 1));
         }
         order
     }
@@ -130,11 +188,30 @@ mod tests {
 
     #[test]
     fn recall_and_mrr() {
-        let ranks = Ranks::new(vec![1, 2, 4, 20]);
-        assert_eq!(ranks.recall(1), 0.25);
-        assert_eq!(ranks.recall(10), 0.75);
-        assert!((ranks.mrr() - (1.0 + 0.5 + 0.25 + 0.05) / 4.0).abs() < 1e-12);
-        assert_eq!(Ranks::default().mrr(), 0.0);
+        let answers = [1, 2, 4, 20].map(|rank| Answer::new(0, 0, rank));
+        let mean = |metric: Metric| answers.iter().map(|a| metric.of(a)).sum::<f64>() / 4.0;
+        assert_eq!(mean(Metric::Recall(1)), 0.25);
+        assert_eq!(mean(Metric::Recall(10)), 0.75);
+        assert!((mean(Metric::Mrr) - (1.0 + 0.5 + 0.25 + 0.05) / 4.0).abs() < 1e-12);
+        assert_eq!(mean(Metric::Map), mean(Metric::Mrr));
+    }
+
+    #[test]
+    fn average_precision_of_several_right_answers() {
+        let check = |scores: &[f32], right: &[usize], rank: usize, precision: f64| {
+            let found = pessimistic_precision(scores, |i| (i != 9).then(|| right.contains(&i)));
+            let (first, average) = found.expect("a right answer");
+            assert_eq!(first, rank);
+            assert!((average - precision).abs() < 1e-12, "{average}");
+        };
+        check(&[0.9, 0.8, 0.1], &[0, 1], 1, 1.0);
+        check(&[0.9, 0.8, 0.7, 0.6], &[1, 3], 2, (0.5 + 0.5) / 2.0);
+        // A tie counts against, what is not a number comes last, and position 9
+        // takes no part.
+        check(&[0.5, 0.5, f32::NAN], &[0], 2, 0.5);
+        check(&[0.5, 0.4, f32::NAN], &[2], 3, 1.0 / 3.0);
+        check(&[0.1, 0.0, 0., 0., 0., 0., 0., 0., 0., 0.9], &[0], 1, 1.0);
+        assert_eq!(pessimistic_precision(&[0.5], |_| Some(false)), None);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! function among all functions of packages never trained on?
 
 use rayon::prelude::*;
-use serde::Serialize;
 
+use crate::bcsd::Units;
+use crate::bootstrap::{self, Value};
 use crate::matrix::{self, Matrix};
-use crate::metrics::{Ranks, chance};
+use crate::metrics::{Answer, Metric, Shuffler, chance};
+use crate::report::Figure;
 use crate::sample::Sample;
 use crate::sparse::{self, Bm25, Sparse, TfIdf, sparse_scores};
 use crate::text;
@@ -34,7 +36,7 @@ pub struct Pool {
 /// The pool of all functions for which `keep` holds, one for each
 /// `function_id`, the first that is kept.
 pub fn pool(samples: &[Sample], keep: impl Fn(&Sample) -> bool) -> Pool {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::BTreeMap;
     let mut chosen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, sample) in samples.iter().enumerate() {
         if keep(sample) {
@@ -42,39 +44,78 @@ pub fn pool(samples: &[Sample], keep: impl Fn(&Sample) -> bool) -> Pool {
         }
     }
     let functions: Vec<usize> = chosen.into_values().collect();
+    asked(samples, functions, |_| true)
+}
+
+/// `pool` with functions of `others` among its own that nobody asks for, until
+/// it has `size`: drawn by `seed`, one for each `function_id`. The samples of
+/// the pool that comes back are those of the first with those drawn after them.
+///
+/// A function that was drawn is a right answer, too, where its comment or its
+/// body is that of one.
+pub fn with_distractors(
+    pool: &Pool,
+    samples: &[Sample],
+    others: &[&Sample],
+    size: usize,
+    seed: u64,
+) -> (Pool, Vec<Sample>) {
+    let own = pool.functions.iter().map(|&index| samples[index].clone());
+    let mut all: Vec<Sample> = own.collect();
+    let asked_for = all.len();
+    let mut known: std::collections::HashSet<&str> = std::collections::HashSet::new();
+    known.extend(
+        pool.functions
+            .iter()
+            .map(|&i| samples[i].function_id.as_str()),
+    );
+    for index in Shuffler::new(seed).permutation(others.len()) {
+        if all.len() >= size {
+            break;
+        }
+        if known.insert(&others[index].function_id) {
+            all.push(others[index].clone());
+        }
+    }
+    let functions = (0..all.len()).collect();
+    (asked(&all, functions, |position| position < asked_for), all)
+}
+
+/// The pool of `functions`, with the queries of those at positions for which
+/// `ask` holds.
+fn asked(samples: &[Sample], functions: Vec<usize>, ask: impl Fn(usize) -> bool) -> Pool {
+    use std::collections::{BTreeMap, HashMap};
     let key = |text: &str| text::words(text).join(" ");
-    let mut by_text: HashMap<String, Vec<usize>> = HashMap::new();
+    let texts: Vec<Option<(String, String)>> = functions
+        .iter()
+        .map(|&index| query(&samples[index]).map(|query| (key(&query), query)))
+        .collect();
+    let mut by_text: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut by_body: HashMap<&str, Vec<usize>> = HashMap::new();
     for (position, &index) in functions.iter().enumerate() {
-        if let Some(query) = query(&samples[index]) {
-            by_text.entry(key(&query)).or_default().push(position);
+        if let Some((key, _)) = &texts[position] {
+            by_text.entry(key).or_default().push(position);
         }
-        by_body
-            .entry(&samples[index].source_hash)
-            .or_default()
-            .push(position);
+        let body = samples[index].source_hash.as_str();
+        by_body.entry(body).or_default().push(position);
     }
-    let mut queries: BTreeMap<String, (String, Vec<usize>)> = BTreeMap::new();
-    for &index in &functions {
-        let Some(query) = query(&samples[index]) else {
+    let mut queries: BTreeMap<&str, (String, Vec<usize>)> = BTreeMap::new();
+    for position in (0..functions.len()).filter(|&position| ask(position)) {
+        let Some((key, query)) = &texts[position] else {
             continue;
         };
-        let key = key(&query);
-        let mut right = by_text.get(&key).cloned().unwrap_or_default();
-        let same_body: Vec<usize> = right
+        let same_text = &by_text[key.as_str()];
+        let body = |&position: &usize| samples[functions[position]].source_hash.as_str();
+        let same_body = same_text
             .iter()
-            .flat_map(|&position| &by_body[samples[functions[position]].source_hash.as_str()])
-            .copied()
-            .collect();
-        right.extend(same_body);
+            .flat_map(|position| &by_body[body(position)]);
+        let mut right: Vec<usize> = same_text.iter().chain(same_body).copied().collect();
         right.sort_unstable();
         right.dedup();
-        queries.entry(key).or_insert((query, right));
+        queries.entry(key).or_insert((query.clone(), right));
     }
-    Pool {
-        functions,
-        queries: queries.into_values().collect(),
-    }
+    let queries = queries.into_values().collect();
+    Pool { functions, queries }
 }
 
 /// Whether `sample` is the one of its function that a pool of mixed toolchains
@@ -99,60 +140,63 @@ pub fn rank(scores: &[f32], right: &[usize]) -> usize {
         .count()
 }
 
-/// One line of the answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    /// What gave the scores.
-    pub method: String,
-    /// Which toolchains the pool's functions are of.
-    pub toolchains: String,
-    /// How many functions are in the pool.
-    pub pool: usize,
-    /// How many queries were asked.
-    pub queries: usize,
-    /// Recall@1.
-    pub recall_1: f64,
-    /// Recall@10.
-    pub recall_10: f64,
-    /// Mean reciprocal rank.
-    pub mrr: f64,
+/// What the ranks of a method come to; those of guessing, computed as if each
+/// query had one right answer, where there are none.
+pub fn figure(
+    method: &str,
+    toolchains: &str,
+    size: usize,
+    pool: &Pool,
+    samples: &[Sample],
+    ranks: Option<&[usize]>,
+    seed: u64,
+) -> Figure {
+    let actual = pool.functions.len();
+    let metrics = [Metric::Recall(1), Metric::Recall(10), Metric::Mrr];
+    let values = match ranks {
+        Some(ranks) => bootstrap::ranked(&[&answers(pool, samples, ranks)], &metrics, seed),
+        None => metrics
+            .iter()
+            .map(|metric| {
+                let value = match metric {
+                    Metric::Recall(k) => chance(actual, *k).0,
+                    _ => chance(actual, 1).1,
+                };
+                (metric.name(), Value::exact(value))
+            })
+            .collect(),
+    };
+    Figure {
+        method: method.to_owned(),
+        comparison: toolchains.to_owned(),
+        pool: Some(size),
+        pool_actual: Some(actual),
+        queries: pool.queries.len(),
+        values,
+        ..Figure::default()
+    }
 }
 
-impl Figure {
-    /// The figures of `ranks`.
-    pub fn new(method: &str, toolchains: &str, pool: &Pool, ranks: &Ranks) -> Figure {
-        Figure {
-            method: method.to_owned(),
-            toolchains: toolchains.to_owned(),
-            pool: pool.functions.len(),
-            queries: ranks.queries(),
-            recall_1: ranks.recall(1),
-            recall_10: ranks.recall(10),
-            mrr: ranks.mrr(),
-        }
-    }
-
-    /// The figures of guessing, computed as if each query had one right answer.
-    pub fn chance(toolchains: &str, pool: &Pool) -> Figure {
-        let size = pool.functions.len();
-        Figure {
-            method: "random".to_owned(),
-            toolchains: toolchains.to_owned(),
-            pool: size,
-            queries: pool.queries.len(),
-            recall_1: chance(size, 1).0,
-            recall_10: chance(size, 10).0,
-            mrr: chance(size, 1).1,
-        }
-    }
+/// Each query is a unit of its own, of the package of its first right answer.
+fn answers(pool: &Pool, samples: &[Sample], ranks: &[usize]) -> Vec<Answer> {
+    let units = Units::of(pool.functions.iter().map(|&index| &samples[index]));
+    let queries = pool.queries.iter().zip(ranks).enumerate();
+    queries
+        .map(|(number, ((_, right), &rank))| {
+            let package = right
+                .first()
+                .map_or(0, |&position| units.packages[position]);
+            Answer::new(number as u32, package, rank)
+        })
+        .collect()
 }
 
 /// Ranks by the cosines of the queries' vectors with the functions' vectors,
 /// both in the order of `pool`.
-pub fn ranks(pool: &Pool, queries: &Matrix, functions: &Matrix) -> Ranks {
-    Ranks::new(queries.against(functions, |query, scores| {
+pub fn ranks(pool: &Pool, queries: &Matrix, functions: &Matrix) -> Vec<usize> {
+    queries.against(functions, |query, scores| {
         rank(scores, &pool.queries[query].1)
-    }))
+    })
 }
 
 /// How much the words of a query weigh against the model's cosine; chosen on
@@ -189,35 +233,36 @@ pub fn search_ranks(
     samples: &[Sample],
     queries: &Matrix,
     functions: &Matrix,
-) -> Ranks {
+) -> Vec<usize> {
     let words = Words::new(
         pool.functions
             .iter()
             .map(|&index| samples[index].listing.as_str()),
     );
-    Ranks::new(queries.against(functions, |query, cosines| {
+    queries.against(functions, |query, cosines| {
         let (text, right) = &pool.queries[query];
         rank(&words.added(text, cosines), right)
-    }))
+    })
 }
 
 /// What can be found without a trained model, asked the same questions.
 ///
 /// * `BM25 words` and `TF-IDF words`: the words of the query among the words
-///   that the listing still holds (names of imports, strings).
+///   that the listing still holds (names of imports, strings); `TF-IDF strings`:
+///   among those of its strings alone, the text that is no symbol.
 /// * `TF-IDF by comment` and `opcode histogram by comment`: these know no
 ///   English, so the nearest comment (TF-IDF of words) of the `training`
 ///   functions lends them its function, and the functions of the pool are
 ///   ranked by their likeness to that.
-pub fn baselines(pool: &Pool, samples: &[Sample], training: &[Sample]) -> Vec<(String, Ranks)> {
+pub fn baselines(
+    pool: &Pool,
+    samples: &[Sample],
+    training: &[Sample],
+) -> Vec<(String, Vec<usize>)> {
     let listings: Vec<&str> = pool
         .functions
         .iter()
         .map(|&index| samples[index].listing.as_str())
-        .collect();
-    let words: Vec<Vec<String>> = listings
-        .par_iter()
-        .map(|listing| text::listing_words(listing))
         .collect();
     let query_words: Vec<Vec<String>> = pool
         .queries
@@ -225,32 +270,34 @@ pub fn baselines(pool: &Pool, samples: &[Sample], training: &[Sample]) -> Vec<(S
         .map(|(query, _)| text::content_words(query))
         .collect();
 
-    let bm25 = Bm25::new(words.iter().cloned());
+    let bm25 = Bm25::new(listings.iter().map(|listing| text::listing_words(listing)));
     let by_bm25 = pool
         .queries
         .par_iter()
         .map(|(query, right)| rank(&bm25.scores(query), right))
         .collect();
 
-    let sparse_ranks = |queries: &[Sparse], functions: &[Sparse]| -> Ranks {
+    let sparse_ranks = |queries: &[Sparse], functions: &[Sparse]| -> Vec<usize> {
         let queries: Vec<&Sparse> = queries.iter().collect();
         let functions: Vec<&Sparse> = functions.iter().collect();
         let rank_of = |query: usize, scores: &[f32]| rank(scores, &pool.queries[query].1);
-        Ranks::new(sparse_scores(&queries, &functions, rank_of))
+        sparse_scores(&queries, &functions, rank_of)
     };
-    let training_words: Vec<Vec<String>> = training
-        .par_iter()
-        .map(|sample| text::listing_words(&sample.listing))
-        .collect();
-    let model = TfIdf::fit(training_words);
-    // Queries and functions in one call: only so are new words numbered alike.
-    let mut both = model.vectors(query_words.iter().chain(&words).cloned());
-    let functions = both.split_off(query_words.len());
-    let by_words = sparse_ranks(&both, &functions);
+    let by_words = |read: fn(&str) -> Vec<String>| -> Vec<usize> {
+        let of = |listing: &str| read(listing);
+        let training: Vec<_> = training.par_iter().map(|s| of(&s.listing)).collect();
+        let words: Vec<_> = listings.par_iter().map(|listing| of(listing)).collect();
+        let model = TfIdf::fit(training);
+        // Queries and functions in one call: only so are new words numbered alike.
+        let mut both = model.vectors(query_words.iter().chain(&words).cloned());
+        let functions = both.split_off(query_words.len());
+        sparse_ranks(&both, &functions)
+    };
 
     let mut found = vec![
-        ("BM25 words".to_owned(), Ranks::new(by_bm25)),
-        ("TF-IDF words".to_owned(), by_words),
+        ("BM25 words".to_owned(), by_bm25),
+        ("TF-IDF words".to_owned(), by_words(text::listing_words)),
+        ("TF-IDF strings".to_owned(), by_words(text::string_words)),
     ];
     let commented: Vec<(&Sample, Vec<String>)> = training
         .iter()
@@ -375,13 +422,15 @@ mod tests {
             ),
         ];
         let pool = pool(&samples, |_| true);
+        let first = |ranks: Vec<usize>| ranks.iter().filter(|rank| **rank == 1).count();
         let figures: Vec<(String, usize)> = baselines(&pool, &samples, &training)
             .into_iter()
-            .map(|(method, ranks)| (method, (ranks.recall(1) * 3.0).round() as usize))
+            .map(|(method, ranks)| (method, first(ranks)))
             .collect();
         let expected = [
             ("BM25 words", 2),
             ("TF-IDF words", 2),
+            ("TF-IDF strings", 1),
             ("TF-IDF by comment", 2),
             ("opcode histogram by comment", 2),
         ];
@@ -389,6 +438,31 @@ mod tests {
             figures,
             expected.map(|(method, right)| (method.to_owned(), right))
         );
+    }
+
+    #[test]
+    fn distractors_are_not_asked_for_and_their_copies_are_right() {
+        let samples = [
+            sample("a", "1", Some("Free all the memory")),
+            sample("b", "2", Some("Read the next line")),
+        ];
+        let others = [
+            sample("a", "1", Some("Free all the memory")),
+            sample("x", "8", Some("free all the memory")),
+            sample("y", "9", Some("Write a whole page")),
+            sample("y", "9", Some("Write a whole page")),
+        ];
+        let others: Vec<&Sample> = others.iter().collect();
+        let own = pool(&samples, |_| true);
+        let (pool, all) = with_distractors(&own, &samples, &others, 100, 1);
+        assert_eq!((pool.functions.len(), pool.queries.len()), (4, 2));
+        assert_eq!(pool.queries[0].1.len(), 2, "the other copy is right, too");
+        let ranks = vec![1, 20];
+        let figure = figure("model", "gcc O2", 100, &pool, &all, Some(&ranks), 1);
+        assert_eq!(figure.values["recall_10"].value, 0.5);
+        assert_eq!((figure.pool, figure.pool_actual), (Some(100), Some(4)));
+        let (small, _) = with_distractors(&own, &samples, &others, 3, 1);
+        assert_eq!(small.functions.len(), 3);
     }
 
     #[test]

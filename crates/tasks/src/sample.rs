@@ -14,10 +14,18 @@ pub struct Sample {
     pub file: String,
     /// The line of the definition.
     pub line: u32,
-    /// `gcc` or `clang`.
+    /// `gcc`, `clang` or `zig`.
     pub compiler: String,
     /// `O0` to `Os`.
     pub level: String,
+    /// The processor, such as `aarch64`.
+    pub arch: String,
+    /// `elf`, `pe` or `mach-o`.
+    pub format: String,
+    /// What the build did differently; mostly empty.
+    pub variants: String,
+    /// Passes that obfuscated it; mostly empty.
+    pub obfuscation: String,
     /// The function's name in its source.
     pub name: String,
     /// The same for one function under every toolchain.
@@ -33,8 +41,67 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Compiler and level, `gcc O2`.
+    /// Compiler and level, `gcc O2`; where it is not plain code of x86-64 Linux,
+    /// what sets it apart too: `gcc O2 aarch64`, `zig O2 x86-64 pe`,
+    /// `clang O2 flatten`.
     pub fn toolchain(&self) -> String {
-        format!("{} {}", self.compiler, self.level)
+        let mut name = format!("{} {}", self.compiler, self.level);
+        let (arch, format) = (self.arch.as_str(), self.format.as_str());
+        let elf = matches!(format, "" | "elf");
+        let parts = [
+            (!matches!(arch, "" | "x86-64") || !elf, arch),
+            (!elf, format),
+            (!self.variants.is_empty(), &self.variants),
+            (!self.obfuscation.is_empty(), &self.obfuscation),
+        ];
+        for (_, part) in parts.iter().filter(|(shown, _)| *shown) {
+            name.push(' ');
+            name.push_str(part);
+        }
+        name
+    }
+
+    /// Whether this is plain code of x86-64 Linux.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.arch.as_str(), "" | "x86-64")
+            && matches!(self.format.as_str(), "" | "elf")
+            && self.variants.is_empty()
+            && self.obfuscation.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toolchains_are_told_apart() {
+        let plain = Sample {
+            compiler: "clang".to_owned(),
+            level: "O2".to_owned(),
+            arch: "x86-64".to_owned(),
+            format: "elf".to_owned(),
+            ..Sample::default()
+        };
+        let check = |sample: &Sample, expected: &str| {
+            assert_eq!(sample.toolchain(), expected);
+            assert_eq!(sample.is_plain(), expected == "clang O2");
+        };
+        check(&plain, "clang O2");
+        let arm = Sample {
+            arch: "arm".to_owned(),
+            ..plain.clone()
+        };
+        check(&arm, "clang O2 arm");
+        let windows = Sample {
+            format: "pe".to_owned(),
+            ..plain.clone()
+        };
+        check(&windows, "clang O2 x86-64 pe");
+        let flat = Sample {
+            obfuscation: "flatten".to_owned(),
+            ..plain
+        };
+        check(&flat, "clang O2 flatten");
     }
 }

@@ -114,6 +114,12 @@ impl TfIdf {
         }
     }
 
+    /// One more than the largest feature of a word that the training documents
+    /// have.
+    pub fn width(&self) -> usize {
+        self.next as usize
+    }
+
     /// The unit vectors of `documents`. Words that no training document has are
     /// kept: two listings that share a rare string are alike all the more.
     pub fn vectors<D: IntoIterator<Item = String>>(

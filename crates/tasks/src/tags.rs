@@ -627,8 +627,7 @@ pub fn features(scores: &[f32], index: usize) -> Vec<f64> {
     ]
 }
 
-/// Algorithms for `classify --labels crypto`, with the words put into the
-/// prompt of CLAP's case study.
+/// Algorithms for `classify --labels crypto`, with the words put into prompts.
 pub const CRYPTO: &[(&str, &str)] = &[
     ("aes", "AES"),
     ("des", "DES"),
@@ -688,20 +687,11 @@ pub const PROTOCOL: &[(&str, &str)] = &[
     ("x509", "X.509"),
 ];
 
-/// The prompt of CLAP (Wang et al., ISSTA 2024; `Prompts/crypto.txt` of its
-/// release) for an algorithm.
-pub fn crypto_prompt(name: &str) -> String {
-    format!("This function is a function implements {name} cryptography algorithm.")
-}
-
-/// The prompt of CLAP (`Prompts/protocol.txt` of its release) for a protocol.
-pub fn protocol_prompt(name: &str) -> String {
-    format!("This function is a function implements protocol {name}.")
-}
-
-/// The prompt of CLAP's case studies for anything else.
-pub fn general_prompt(name: &str) -> String {
-    format!("This is a function related to {name}")
+/// The words for a protocol that a package is said to implement: those of
+/// [`PROTOCOL`], else its name in capitals.
+pub fn protocol_name(label: &str) -> String {
+    let known = PROTOCOL.iter().find(|(known, _)| *known == label);
+    known.map_or_else(|| label.to_uppercase(), |(_, name)| (*name).to_owned())
 }
 
 /// Softmax of `cosines` at `temperature`: the share of each label if one of

@@ -49,10 +49,7 @@ fn stem(word: &str) -> String {
 pub fn listing_words(listing: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in listing.lines() {
-        let (code, comment) = match line.split_once("; ") {
-            Some((code, comment)) => (code, Some(comment)),
-            None => (line, None),
-        };
+        let code = line.split_once("; ").map_or(line, |(code, _)| code);
         if let Some(operands) = code.split_once(char::is_whitespace).map(|(_, rest)| rest) {
             for operand in operands.split(|c: char| !(c.is_alphanumeric() || "_@$".contains(c))) {
                 // The dialect writes a C name with an underscore before it.
@@ -63,11 +60,17 @@ pub fn listing_words(listing: &str) -> Vec<String> {
                 }
             }
         }
-        if let Some(comment) = comment {
-            found.extend(content_words(&unescape(comment)));
-        }
+        found.extend(string_words(line));
     }
     found
+}
+
+/// The words of the strings alone that a listing refers to.
+pub fn string_words(listing: &str) -> Vec<String> {
+    let strings = listing.lines().filter_map(|line| line.split_once("; "));
+    strings
+        .flat_map(|(_, string)| content_words(&unescape(string)))
+        .collect()
 }
 
 /// Puts a space for each escape sequence of a quoted string, so that `\nusage`
@@ -148,6 +151,7 @@ mod tests {
             listing_words(listing).join(" "),
             "usage error line stdin ptr"
         );
+        assert_eq!(string_words(listing), ["usage"]);
     }
 
     #[test]

@@ -4,17 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use binscribe_tasks::tags::{self, Backgrounds};
+use binscribe_tasks::zero_shot;
 
 use crate::args::Classify;
 use crate::engine::{Candidates, Engine, Found};
 use crate::input::{self, Input};
 use crate::json::Query;
 
-/// The temperature of CLAP's zero-shot classification.
-const TEMPERATURE: f32 = 0.07;
-
 pub(crate) fn run(args: &Classify) -> Result<()> {
-    let labels = labels(&args.labels)?;
+    let (labels, template) = labels(&args.labels)?;
     let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let engine = Engine::open(&args.model)?;
@@ -23,10 +21,15 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         let address = input::find(&program, &input.path, wanted)?.address;
         candidates.keep(address)?;
     }
-    let prompts: Vec<String> = labels.iter().map(|(_, prompt)| prompt.clone()).collect();
     let explainer = engine.explainer()?;
+    let templates = match &args.template[..] {
+        [] => vec![template.to_owned()],
+        given => given.to_vec(),
+    };
+    let words: Vec<String> = labels.iter().map(|(_, words)| words.clone()).collect();
+    let prompts = engine.embed_texts(&zero_shot::prompts(&templates, &words))?;
     let backgrounds = Backgrounds::new(
-        engine.embed_texts(&prompts)?,
+        zero_shot::label_vectors(&prompts, templates.len()),
         explainer.reference().vectors(),
     );
     let calibrated = explainer
@@ -37,7 +40,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let scores = backgrounds.scores(&candidates.vectors);
     let mut found = Vec::new();
     for (function, (cosines, scores)) in cosines.iter().zip(&scores).enumerate() {
-        let shares = tags::softmax(cosines, TEMPERATURE);
+        let shares = tags::softmax(cosines, zero_shot::TEMPERATURE);
         let mut answers: Vec<Found> = (0..labels.len())
             .map(|label| Found {
                 function,
@@ -66,16 +69,16 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     candidates.print(&engine, Query::Labels(names), found, args.format.format)
 }
 
-/// The labels with their prompts.
-fn labels(wanted: &str) -> Result<Vec<(String, String)>> {
-    let built_in = |list: &[(&str, &str)], prompt: fn(&str) -> String| {
+/// The labels with their words in prompts, and CLAP's template for them.
+fn labels(wanted: &str) -> Result<(Vec<(String, String)>, &'static str)> {
+    let built_in = |list: &[(&str, &str)]| {
         list.iter()
-            .map(|(label, name)| ((*label).to_owned(), prompt(name)))
+            .map(|(label, words)| ((*label).to_owned(), (*words).to_owned()))
             .collect()
     };
     match wanted {
-        "crypto" => return Ok(built_in(tags::CRYPTO, tags::crypto_prompt)),
-        "protocol" => return Ok(built_in(tags::PROTOCOL, tags::protocol_prompt)),
+        "crypto" => return Ok((built_in(tags::CRYPTO), zero_shot::CRYPTO)),
+        "protocol" => return Ok((built_in(tags::PROTOCOL), zero_shot::PROTOCOL)),
         _ => {}
     }
     if !Path::new(wanted).exists() {
@@ -89,7 +92,7 @@ fn labels(wanted: &str) -> Result<Vec<(String, String)>> {
     let mut labels: Vec<(String, String)> = Vec::new();
     for label in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if !labels.iter().any(|(known, _)| known == label) {
-            labels.push((label.to_owned(), tags::general_prompt(label)));
+            labels.push((label.to_owned(), label.to_owned()));
         }
     }
     const MOST: usize = 1000;
@@ -99,5 +102,5 @@ fn labels(wanted: &str) -> Result<Vec<(String, String)>> {
             labels.len()
         );
     }
-    Ok(labels)
+    Ok((labels, zero_shot::GENERAL))
 }

@@ -1,7 +1,6 @@
 //! `binscribe model`: what a model directory holds, and how it is made.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use binscribe_model::Config;
 use binscribe_model::export::{self, Precision, TextConfig};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, Split};
+use binscribe_tasks::report::{ModelName, Report};
 use binscribe_tasks::tags::TagVectors;
 use binscribe_tasks::{Reference, Sample, reference, tags};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args;
 use crate::commands::import;
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &args::Model) -> Result<()> {
 #[derive(Serialize)]
 struct Info {
     version: u32,
-    model: json::ModelInfo,
+    model: ModelName,
     bytes: u64,
     config: Config,
     reference: ReferenceInfo,
@@ -415,73 +414,18 @@ fn card(
 
 /// What one evaluation printed as JSON, as a section of the card.
 fn figures(path: &Path, model: &str) -> Result<String> {
-    let name = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let report: Value =
-        serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
-    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    let (Some(figures), Some(found)) =
-        (report["figures"].as_array(), report["model"]["id"].as_str())
-    else {
-        bail!("{name} is not what `binscribe eval ... --format json` prints");
-    };
-    if found != model {
-        bail!("{name} has figures of model {found}, but this is model {model}: measure it again");
+    let report = Report::read(path)?;
+    if report.model.id != model {
+        bail!(
+            "{} has figures of model {}, but this is model {model}: measure it again",
+            path.display(),
+            report.model.id
+        );
     }
-    let bcsd = text("task") == "bcsd";
-    let columns: &[(&str, &str)] = if bcsd {
-        &[
-            ("comparison", "comparison"),
-            ("pool", "pool"),
-            ("pool_actual", "of"),
-            ("method", "method"),
-            ("recall_1", "Recall@1"),
-            ("mrr", "MRR"),
-        ]
-    } else {
-        &[
-            ("toolchains", "toolchains"),
-            ("pool", "pool"),
-            ("queries", "queries"),
-            ("method", "method"),
-            ("recall_1", "Recall@1"),
-            ("recall_10", "Recall@10"),
-            ("mrr", "MRR"),
-        ]
-    };
-    let mut section = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(section, "### {}\n", text("task"));
-    let _ = writeln!(
-        section,
-        "`{}` (split {}, seed {}, {} functions, {} rows)\n",
-        text("command"),
-        text("split"),
-        report["seed"],
-        report["functions"],
-        report["rows"]
-    );
-    let headings: Vec<&str> = columns.iter().map(|(_, heading)| *heading).collect();
-    let _ = writeln!(section, "| {} |", headings.join(" | "));
-    let _ = writeln!(section, "|{}", " --- |".repeat(columns.len()));
-    for figure in figures {
-        // Every single pair of levels is more than a card can show.
-        if bcsd
-            && !figure["comparison"]
-                .as_str()
-                .is_some_and(|name| name.ends_with("mean"))
-        {
-            continue;
-        }
-        let fields = columns.iter().map(|(key, _)| match &figure[*key] {
-            Value::Number(number) if number.is_f64() => {
-                format!("{:.3}", number.as_f64().unwrap_or_default())
-            }
-            Value::String(text) => text.replace('|', "\\|"),
-            other => other.to_string(),
-        });
-        let _ = writeln!(section, "| {} |", fields.collect::<Vec<_>>().join(" | "));
-    }
-    section.push('\n');
-    Ok(section)
+    // Every single pair of levels is more than a card can show.
+    let table = report.markdown(|name| report.task != "bcsd" || name.ends_with("mean"));
+    Ok(format!(
+        "### {}\n\n`{}` (split {}, seed {}, {} functions, {} rows)\n\n{table}\n",
+        report.task, report.command, report.split, report.seed, report.functions, report.rows
+    ))
 }

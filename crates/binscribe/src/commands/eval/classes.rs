@@ -1,0 +1,334 @@
+//! `binscribe eval crypto`, `protocol` and `probe`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use binscribe_corpus::{Category, Manifest, Package};
+use binscribe_tasks::classes::{self, Grouping, Scores, Splits, Task};
+use binscribe_tasks::labels::{self, Rules};
+use binscribe_tasks::report::Report;
+use binscribe_tasks::softmax::Features;
+use binscribe_tasks::{Matrix, Sample, tags, zero_shot};
+
+use super::{begin, embed, finish};
+use crate::args::{ClassArgs, EvalClasses, EvalProbe};
+use crate::data;
+use crate::engine::Engine;
+
+/// Sentences of the kind that authors write above functions, averaged.
+const CRYPTO_TEMPLATES: [&str; 4] = [
+    "{}",
+    "This function is part of an implementation of {}.",
+    "{} block function, key setup and update",
+    "Compute {} of the given data.",
+];
+const PROTOCOL_TEMPLATES: [&str; 4] = [
+    "{}",
+    "Send or receive a {} message.",
+    "Parse the {} packet.",
+    "This function is part of an implementation of the {} protocol.",
+];
+
+/// What functions are labelled by.
+enum Labels {
+    Crypto(Rules, HashMap<String, Package>),
+    Protocol(HashMap<String, Package>),
+    Category(HashMap<String, Package>),
+    Own(Rules),
+}
+
+impl Labels {
+    fn named(task: &str, manifest: &Path) -> Result<Labels> {
+        let packages = || packages(manifest);
+        Ok(match task {
+            "crypto" => Labels::Crypto(Rules::crypto(), packages()?),
+            "protocol" => Labels::Protocol(packages()?),
+            "category" => Labels::Category(packages()?),
+            file => {
+                let path = Path::new(file);
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!(
+                        "cannot read the labels in {file}: give `crypto`, `protocol`, `category`, \
+                         or a file of labels"
+                    )
+                })?;
+                Labels::Own(Rules::parse(&text, path)?)
+            }
+        })
+    }
+
+    fn of(&self, sample: &Sample) -> Option<String> {
+        match self {
+            Labels::Crypto(rules, packages) => {
+                let package = packages.get(&sample.package)?;
+                let crypto = package.category == Some(Category::Crypto);
+                crypto.then(|| rules.label(sample))?.map(str::to_owned)
+            }
+            Labels::Protocol(packages) => {
+                let protocols = &packages.get(&sample.package)?.labels;
+                labels::protocol(sample, protocols).map(tags::protocol_name)
+            }
+            Labels::Category(packages) => {
+                let category = packages.get(&sample.package)?.category?;
+                Some(category.as_str().to_owned())
+            }
+            Labels::Own(rules) => rules.label(sample).map(str::to_owned),
+        }
+    }
+
+    /// What is judged beside single functions.
+    fn file(&self, sample: &Sample) -> String {
+        match self {
+            Labels::Protocol(_) | Labels::Category(_) => sample.package.clone(),
+            _ => format!("{}/{}", sample.package, sample.file),
+        }
+    }
+}
+
+fn packages(manifest: &Path) -> Result<HashMap<String, Package>> {
+    if !manifest.is_file() {
+        bail!(
+            "{}: there is no such list of packages; name one with --manifest FILE",
+            manifest.display()
+        );
+    }
+    let packages = Manifest::load(manifest)?.packages.into_iter();
+    Ok(packages
+        .map(|package| (package.name.clone(), package))
+        .collect())
+}
+
+/// What the evaluations of classes have in common.
+struct Setup<'s> {
+    task: Task<'s>,
+    vectors: Matrix,
+    groupings: [Grouping; 2],
+    report: Report,
+}
+
+/// Calls `evaluate` with the labelled functions of a corpus and their vectors,
+/// and prints the report.
+fn with_setup(
+    name: &str,
+    labels: &Labels,
+    args: &ClassArgs,
+    evaluate: impl FnOnce(&mut Setup<'_>, &Engine) -> Result<()>,
+) -> Result<()> {
+    let eval = &args.eval;
+    let mut splits = data::read(&eval.corpus)?;
+    let test = splits.take(&eval.split)?;
+    let engine = Engine::open(&eval.model)?;
+    let wanted = |sample: &&Sample| match &args.toolchains[..] {
+        [] => sample.is_plain(),
+        patterns => patterns.iter().any(|p| p.matches(&sample.toolchain())),
+    };
+    let chosen = |samples: &'_ [Sample]| -> Vec<usize> {
+        let found = samples.iter().enumerate().filter(|(_, s)| wanted(s));
+        found.map(|(index, _)| index).collect()
+    };
+    fn take<'s>(samples: &'s [Sample], chosen: &[usize]) -> Vec<&'s Sample> {
+        chosen.iter().map(|&index| &samples[index]).collect()
+    }
+    let train = take(&splits.train, &chosen(&splits.train));
+    // What choices are made on is never what is asked about.
+    let tune = match eval.split.as_str() {
+        "test" => take(&splits.validation, &chosen(&splits.validation)),
+        _ => Vec::new(),
+    };
+    let test = take(&test, &chosen(&test));
+    let splits = Splits {
+        train: &train,
+        tune: &tune,
+        test: &test,
+    };
+    let task = Task::new(splits, |s| labels.of(s), args.train_rows, eval.seed);
+    if task.labels.len() < 2 {
+        bail!(
+            "the {} split has {} labels with {} functions or more: build more packages that have \
+             some, or take --split unseen",
+            eval.split,
+            task.labels.len(),
+            classes::LEAST_FUNCTIONS
+        );
+    }
+    let mut report = begin(name, eval, &engine, task.asked());
+    report.labels = task.labels.clone();
+    report.notes = described(&task);
+    let groupings = [
+        Grouping::new(&task, "function", |s| s.function_id.clone()),
+        Grouping::new(&task, "file", |s| labels.file(s)),
+    ];
+    let vectors = embed(&engine, task.samples().iter().copied())?;
+    let mut setup = Setup {
+        task,
+        vectors,
+        groupings,
+        report,
+    };
+    evaluate(&mut setup, &engine)?;
+    finish(&setup.report, eval)
+}
+
+/// How many functions of each label there are, and which cannot be learned.
+fn described(task: &Task<'_>) -> Vec<String> {
+    let counts: Vec<String> = task
+        .counts()
+        .iter()
+        .map(|(label, learned, asked)| format!("{label} {learned}/{asked}"))
+        .collect();
+    let mut said = vec![format!(
+        "Functions to learn from / asked about: {}.",
+        counts.join(", ")
+    )];
+    let unlearned = task.unlearned();
+    if !unlearned.is_empty() {
+        said.push(format!(
+            "No training package has functions of {}: what is learned is wrong about these.",
+            unlearned.join(", ")
+        ));
+    }
+    said
+}
+
+pub(crate) fn crypto(args: &EvalClasses) -> Result<()> {
+    classify(args, "crypto", zero_shot::CRYPTO, &CRYPTO_TEMPLATES)
+}
+
+pub(crate) fn protocol(args: &EvalClasses) -> Result<()> {
+    classify(args, "protocol", zero_shot::PROTOCOL, &PROTOCOL_TEMPLATES)
+}
+
+fn classify(args: &EvalClasses, name: &str, clap: &str, own: &[&str]) -> Result<()> {
+    let labels = Labels::named(name, &args.classes.manifest)?;
+    let own: Vec<String> = match &args.template[..] {
+        [] => own.iter().map(|template| (*template).to_owned()).collect(),
+        given => given.to_vec(),
+    };
+    let seed = args.classes.eval.seed;
+    with_setup(name, &labels, &args.classes, |setup, engine| {
+        let mut scores = zero_shot_scores(setup, engine, &[clap.to_owned()], "zero-shot")?;
+        let ours = zero_shot_scores(setup, engine, &own, "zero-shot, templates")?;
+        scores.extend(ours);
+        scores.extend(learned(&setup.task, &setup.vectors, name == "crypto"));
+        let templates = own.join("` | `");
+        setup.report.notes.push(format!(
+            "`zero-shot`: CLAP's prompt `{clap}`; `templates`: the mean of `{templates}`; \
+             `calibrated`: less each label's mean cosine with the functions of the model's \
+             reference set."
+        ));
+        for grouping in &setup.groupings {
+            for (method, scores) in &scores {
+                let draws = std::slice::from_ref(scores);
+                let mut figure = classes::figure(&setup.task, method, grouping, draws, seed);
+                if ![CHOSEN, SUPERVISED].contains(&method.as_str()) || grouping.name == "file" {
+                    figure.confusion = None;
+                }
+                setup.report.figures.push(figure);
+            }
+            setup
+                .report
+                .figures
+                .push(classes::chance(&setup.task, grouping));
+        }
+        let verdicts = setup.groupings.iter().map(|g| verdict(g, &scores, seed));
+        let verdicts: Vec<String> = verdicts.flatten().collect();
+        setup.report.notes.extend(verdicts);
+        Ok(())
+    })
+}
+
+/// The zero-shot method that was best on the validation packages.
+const CHOSEN: &str = "zero-shot, calibrated";
+/// How much less of accuracy still counts as competitive.
+const MARGIN: f64 = 0.05;
+/// What CLAP's paper compares zero-shot with.
+const SUPERVISED: &str = "supervised from scratch";
+
+fn zero_shot_scores(
+    setup: &Setup<'_>,
+    engine: &Engine,
+    templates: &[String],
+    name: &str,
+) -> Result<Vec<(String, Vec<Scores>)>> {
+    let prompts = engine.embed_texts(&zero_shot::prompts(templates, &setup.task.labels))?;
+    let prompts = zero_shot::label_vectors(&prompts, templates.len());
+    let (task, vectors) = (&setup.task, &setup.vectors);
+    let reference = engine.reference()?;
+    Ok(vec![
+        (
+            name.to_owned(),
+            classes::by_prompts(task, vectors, &prompts),
+        ),
+        (
+            format!("{name}, calibrated"),
+            classes::by_calibrated_prompts(task, vectors, &prompts, reference.vectors()),
+        ),
+    ])
+}
+
+/// The methods that learn from the training packages, and those that need not.
+fn learned(task: &Task<'_>, vectors: &Matrix, crypto: bool) -> Vec<(String, Vec<Scores>)> {
+    let words = classes::words(task);
+    let mut scores = vec![
+        (
+            "linear probe",
+            classes::by_regression(task, &Features::Dense(vectors.clone())),
+        ),
+        (SUPERVISED, classes::by_regression(task, &words)),
+    ];
+    if let Features::Sparse(words, _) = &words {
+        scores.push(("TF-IDF", classes::by_neighbours(task, words)));
+    }
+    let histograms = classes::histograms(task);
+    scores.push((
+        "opcode histogram",
+        classes::by_neighbours(task, &histograms),
+    ));
+    if crypto {
+        scores.push(("constants", classes::by_constants(task)));
+    }
+    scores.push(("majority", classes::by_majority(task)));
+    let own = |(method, scores): (&str, Vec<Scores>)| (method.to_owned(), scores);
+    scores.into_iter().map(own).collect()
+}
+
+/// Whether zero-shot is competitive with what was supervised.
+fn verdict(grouping: &Grouping, scores: &[(String, Vec<Scores>)], seed: u64) -> Option<String> {
+    let of = |wanted: &str| scores.iter().find(|(method, _)| method == wanted);
+    let (zero, supervised) = (of(CHOSEN)?, of(SUPERVISED)?);
+    let gain = classes::difference(grouping, &zero.1, &supervised.1, seed);
+    let [low, high] = gain.interval?;
+    let said = if high < 0.0 {
+        "is not competitive with"
+    } else if low > -MARGIN {
+        "is competitive with"
+    } else {
+        "cannot be told by so few functions to be competitive with"
+    };
+    Some(format!(
+        "By {}, zero-shot (`{}`) {said} a classifier supervised from scratch: the difference of \
+         their accuracies is {:+.3} (95 %: {low:+.3} to {high:+.3}).",
+        grouping.name, zero.0, gain.value
+    ))
+}
+
+pub(crate) fn probe(args: &EvalProbe) -> Result<()> {
+    let labels = Labels::named(&args.task, &args.classes.manifest)?;
+    let name = match labels {
+        Labels::Own(_) => "labels probe".to_owned(),
+        _ => format!("{} probe", args.task),
+    };
+    let seed = args.classes.eval.seed;
+    with_setup(&name, &labels, &args.classes, |setup, _| {
+        let words = classes::words(&setup.task);
+        let vectors = Features::Dense(setup.vectors.clone());
+        for &shots in &args.shots {
+            let how = (shots, usize::from(args.draws));
+            let groupings = &setup.groupings;
+            let found = classes::few_shot(&setup.task, &vectors, &words, groupings, how, seed);
+            setup.report.figures.extend(found);
+        }
+        Ok(())
+    })
+}
