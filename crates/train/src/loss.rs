@@ -146,13 +146,15 @@ impl Comparison<'_> {
                 + barred.repeat_interleave_self_int(views, 0, None);
             logits = Tensor::cat(&[logits, others], 1);
         }
-        let mut text = of(&logits, &target.repeat_interleave_self_int(views, 0, None));
+        let both = target.repeat_interleave_self_int(views, 0, None);
+        let mut ways = vec![of(&logits, &both)];
         let described = self.texts.narrow(0, start, count);
         for view in 0..views {
             let logits =
                 described.matmul(&self.vectors.select(1, view).tr()) * text_scale + &excluded;
-            text = text + of(&logits, &target);
+            ways.push(of(&logits, &target));
         }
+        let text = Tensor::stack(&ways, 0).sum(Kind::Float);
         (builds, text / (2 * n * views) as f64)
     }
 
