@@ -1,39 +1,45 @@
 //! Stage 2: contrast. A function's vector is drawn to that of the same
 //! function out of another toolchain, and to its English text, and away from
 //! those of the other functions of the batch (InfoNCE, van den Oord et al.
-//! 2018; CLAP's second stage, Wang et al. 2024, section 3).
+//! 2018; CLAP's second stage, Wang et al. 2024, section 3), and of the
+//! [`Bank`].
 //!
-//! A batch that two cores can afford has few counterexamples. A function is
-//! therefore told apart from the texts of *all* training functions: the vectors
-//! of those outside the batch are kept from when they were last computed (a
-//! memory bank, Wu et al. 2018), which is not long ago for a text encoder that
-//! changes slowly or not at all.
+//! The losses are those of the whole batch, and their gradients with regard to
+//! the vectors are known before anything is propagated back into the encoders.
+//! With cached gradients (GradCache, Gao et al. 2021, section 3) the vectors
+//! are therefore made without a graph, and each rectangle of `micro_tokens`
+//! goes through the encoder once more, with one: a batch of any size fits the
+//! memory that one rectangle needs. Neither encoder has dropout, so both times
+//! the same comes out. Several processes each do this for a part of the batch.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::path::Path;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
+use crate::bank::Bank;
+use crate::batches::{Batches, Traits};
 use crate::dataset::{Dataset, Function, Split, rectangles};
 use crate::encoder::{Batch, Encoder};
+use crate::loss::{Comparison, Equals};
 use crate::optimizer::Optimizer;
-use crate::parameters::{Parameters, write_tensors};
+use crate::parameters::Parameters;
 use crate::recipe::{Recipe, Schedule};
 use crate::stage::{Measures, Stage, generator};
 use crate::text::TextEncoder;
 use crate::validate::{Judge, Scores};
-use crate::{Error, Result};
+use crate::world::Group;
+use crate::{Error, Result, files};
 
 /// Scores are not sharpened beyond this, or single pairs rule the gradient
 /// (Radford et al. 2021, section 2.5).
 const SHARPEST: f64 = 100.0;
-/// Takes a pair that is equal out of the comparison.
-const EXCLUDED: f32 = -1e9;
-/// The bank's file in a checkpoint.
-const BANK: &str = "bank.safetensors";
+/// The batches of the current pass in a checkpoint, where they depend on more
+/// than the seed.
+const PLAN: &str = "plan.json";
 
 pub(crate) struct ContrastStage<'a> {
     recipe: &'a Recipe,
@@ -45,72 +51,56 @@ pub(crate) struct ContrastStage<'a> {
     optimizer: Optimizer,
     candidates: Vec<Candidate<'a>>,
     bank: Bank,
-    plan: Plan,
+    batches: Batches,
 }
 
-/// The last vector of one text of each candidate.
-struct Bank {
-    /// `[candidates, width]`, in `f32`.
-    vectors: Tensor,
-    /// Numbers of name, source body and comment of each candidate,
-    /// `[3, candidates]`: where one of them is equal, it is no counterexample.
-    kinds: Tensor,
-}
-
-impl Bank {
-    fn new(candidates: &[Candidate], text: &mut TextEncoder) -> Result<Bank> {
-        let texts: Vec<&str> = candidates
-            .iter()
-            .map(|c| c.function.brief.as_deref().unwrap_or(name_text(c.function)))
-            .collect();
-        let mut vectors = Vec::new();
-        for some in texts.chunks(1024) {
-            vectors.push(no_grad(|| text.embed(some))?);
-        }
-        let vectors = Tensor::cat(&vectors, 0);
-        let mut kinds = Vec::new();
-        for kind in 0..3 {
-            let mut numbers: HashMap<&str, i64> = HashMap::new();
-            for (candidate, text) in candidates.iter().zip(&texts) {
-                let key = match kind {
-                    0 => &candidate.function.name,
-                    1 => &candidate.function.source_hash,
-                    _ => *text,
-                };
-                let next = numbers.len() as i64;
-                kinds.push(*numbers.entry(key).or_insert(next));
-            }
-        }
-        let kinds = Tensor::from_slice(&kinds)
-            .view([3, candidates.len() as i64])
-            .to_device(vectors.device());
-        Ok(Bank { vectors, kinds })
-    }
-
-    /// What to add to the scores of `batch` against the bank:
-    /// `[batch, candidates]`, [`EXCLUDED`] where they are no counterexamples.
-    fn exclusions(&self, batch: &Tensor) -> Tensor {
-        let some = self.kinds.index_select(1, batch).unsqueeze(2);
-        let equal = some.eq_tensor(&self.kinds.unsqueeze(1)).any_dim(0, false);
-        equal.to_kind(Kind::Float) * f64::from(EXCLUDED)
-    }
-
-    fn update(&mut self, batch: &Tensor, vectors: &Tensor) {
-        let _ = self.vectors.index_copy_(0, batch, &vectors.detach());
-    }
-}
-
-/// A function that can be learned from: it has two different listings or more.
+/// A function that can be learned from: it has as many different listings as
+/// there are views, or more.
 struct Candidate<'a> {
     function: &'a Function,
     listings: Vec<u32>,
 }
 
-#[derive(Default)]
-struct Plan {
-    first_step: u64,
-    epoch: u64,
-    batches: Vec<Vec<usize>>,
+impl Candidate<'_> {
+    /// The text that stands for it in the bank.
+    fn text(&self) -> &str {
+        self.function
+            .brief
+            .as_deref()
+            .unwrap_or(name_text(self.function))
+    }
+}
+
+/// A batch: places of candidates, listings and a text of each.
+struct Drawn<'a> {
+    batch: Vec<usize>,
+    views: Vec<Vec<u32>>,
+    texts: Vec<&'a str>,
+}
+
+/// Numbers of name, source body and text of each candidate.
+fn kinds(candidates: &[Candidate]) -> Vec<[i64; 3]> {
+    let mut numbers: [HashMap<&str, i64>; 3] = Default::default();
+    candidates
+        .iter()
+        .map(|candidate| {
+            let function = candidate.function;
+            let keys = [&function.name, &function.source_hash, candidate.text()];
+            std::array::from_fn(|kind| {
+                let next = numbers[kind].len() as i64;
+                *numbers[kind].entry(keys[kind]).or_insert(next)
+            })
+        })
+        .collect()
+}
+
+fn bank(candidates: &[Candidate], kinds: &[[i64; 3]], text: &mut TextEncoder) -> Result<Bank> {
+    let texts: Vec<&str> = candidates.iter().map(Candidate::text).collect();
+    let mut vectors = Vec::new();
+    for some in texts.chunks(1024) {
+        vectors.push(no_grad(|| text.embed(some))?);
+    }
+    Ok(Bank::of(Tensor::cat(&vectors, 0), kinds))
 }
 
 impl<'a> ContrastStage<'a> {
@@ -129,11 +119,12 @@ impl<'a> ContrastStage<'a> {
                 function,
                 listings: dataset.listings_of(function, settings.min_instructions),
             })
-            .filter(|candidate| candidate.listings.len() > 1)
+            .filter(|candidate| candidate.listings.len() >= settings.views)
             .collect();
         if candidates.len() < 2 {
             return Err(Error::Corpus(
-                "fewer than two training functions were built in two ways".to_owned(),
+                "fewer than two training functions have as many listings as the recipe's views"
+                    .to_owned(),
             ));
         }
         let texts: Vec<&str> = candidates
@@ -149,7 +140,25 @@ impl<'a> ContrastStage<'a> {
             .flatten()
             .collect();
         text.remember(&texts)?;
-        let bank = Bank::new(&candidates, text)?;
+        let kinds = kinds(&candidates);
+        let mut bank = bank(&candidates, &kinds, text)?;
+        if settings.hard_negatives > 0 {
+            bank = bank.with_codes();
+        }
+        let traits = candidates
+            .iter()
+            .zip(&kinds)
+            .map(|(candidate, &kinds)| Traits {
+                kinds,
+                listings: candidate.listings.clone(),
+            })
+            .collect();
+        let batches = Batches::new(
+            recipe.seed,
+            settings.functions,
+            settings.hard_negatives,
+            traits,
+        );
         let mut scales = Parameters::new(encoder.device(), 0);
         for name in ["code", "text"] {
             scales.constant(name, &[], -settings.temperature.ln());
@@ -160,7 +169,7 @@ impl<'a> ContrastStage<'a> {
         optimizer.add("", encoder.parameters(), 1.0, decay, muon);
         optimizer.add("text.", text.parameters(), settings.text_rate, decay, false);
         optimizer.add("scale.", &scales, 1.0, 0.0, false);
-        let mut stage = ContrastStage {
+        Ok(ContrastStage {
             judge: Judge::new(recipe, dataset),
             recipe,
             dataset,
@@ -170,10 +179,8 @@ impl<'a> ContrastStage<'a> {
             optimizer,
             candidates,
             bank,
-            plan: Plan::default(),
-        };
-        stage.plan = stage.pass(0, 0);
-        Ok(stage)
+            batches,
+        })
     }
 
     /// How many functions are learned from, and how many of them have a
@@ -187,58 +194,40 @@ impl<'a> ContrastStage<'a> {
         (self.candidates.len(), documented)
     }
 
+    /// How many functions have a text of each origin.
+    pub(crate) fn origins(&self) -> BTreeMap<String, usize> {
+        let mut origins = BTreeMap::new();
+        for origin in self.candidates.iter().flat_map(|c| &c.function.origin) {
+            *origins.entry(origin.clone()).or_default() += 1;
+        }
+        origins
+    }
+
     /// The temperature of the loss against texts.
     pub(crate) fn temperature(&self) -> f64 {
         (-self.scales.get("text").double_value(&[])).exp()
     }
 
-    /// One pass over the functions, in batches within which no name and no
-    /// source body occurs twice: a copy is no counterexample.
-    fn pass(&self, epoch: u64, first_step: u64) -> Plan {
-        let mut random = generator(self.recipe.seed, "contrast order", epoch);
-        let mut order: Vec<usize> = (0..self.candidates.len()).collect();
-        order.shuffle(&mut random);
-        let mut waiting: VecDeque<usize> = order.into();
-        let mut batches = Vec::new();
-        while !waiting.is_empty() {
-            let (mut names, mut sources) = (HashSet::new(), HashSet::new());
-            let mut batch = Vec::new();
-            let mut later = Vec::new();
-            while batch.len() < self.recipe.contrast.functions {
-                let Some(i) = waiting.pop_front() else { break };
-                let function = self.candidates[i].function;
-                if names.contains(&function.name) || sources.contains(&function.source_hash) {
-                    later.push(i);
-                    continue;
-                }
-                names.insert(&function.name);
-                sources.insert(&function.source_hash);
-                batch.push(i);
+    /// What step `step` learns from; the same in all processes.
+    fn draw(&mut self, step: u64) -> Drawn<'a> {
+        let mut random = generator(self.recipe.seed, Self::NAME, step);
+        let batch = self.batches.batch(step, self.bank.codes());
+        let (mut views, mut texts) = (Vec::new(), Vec::new());
+        for &i in &batch {
+            let Candidate { function, listings } = &self.candidates[i];
+            let first = random.random_range(0..listings.len());
+            let mut seen = vec![listings[first]];
+            if self.recipe.contrast.views == 2 {
+                let second = first + random.random_range(1..listings.len());
+                seen.push(listings[second % listings.len()]);
             }
-            for i in later.into_iter().rev() {
-                waiting.push_front(i);
-            }
-            // A short batch has few counterexamples; it is kept only where
-            // there is nothing else.
-            if batch.len() == self.recipe.contrast.functions || batches.is_empty() {
-                batches.push(batch);
-            }
+            views.push(seen);
+            texts.push(self.text_of(function, &mut random));
         }
-        Plan {
-            first_step,
-            epoch,
-            batches,
-        }
-    }
-
-    fn batch(&mut self, step: u64) -> Vec<usize> {
-        loop {
-            let place = (step - self.plan.first_step) as usize;
-            if let Some(batch) = self.plan.batches.get(place) {
-                return batch.clone();
-            }
-            let next = self.plan.first_step + self.plan.batches.len() as u64;
-            self.plan = self.pass(self.plan.epoch + 1, next);
+        Drawn {
+            batch,
+            views,
+            texts,
         }
     }
 
@@ -271,6 +260,35 @@ fn name_text(function: &Function) -> &str {
     }
 }
 
+/// Listings of about the same length as one rectangle, and their places.
+fn rectangle(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    listings: &[u32],
+    max_tokens: usize,
+    group: &[usize],
+) -> Batch {
+    let sequences: Vec<_> = group
+        .iter()
+        .map(|&i| dataset.tokens(listings[i], max_tokens))
+        .collect();
+    let pad = i64::from(encoder.config().pad_token_id);
+    Batch::new(&sequences, pad, encoder.device())
+}
+
+fn groups(
+    dataset: &Dataset,
+    listings: &[u32],
+    max_tokens: usize,
+    micro_tokens: usize,
+) -> Vec<Vec<usize>> {
+    let lengths: Vec<usize> = listings
+        .iter()
+        .map(|&l| dataset.length(l).min(max_tokens))
+        .collect();
+    rectangles(&lengths, micro_tokens)
+}
+
 /// Vectors of listings, in their order. Inside, listings of about the same
 /// length go through the encoder together.
 pub(crate) fn embed_listings(
@@ -280,20 +298,16 @@ pub(crate) fn embed_listings(
     max_tokens: usize,
     micro_tokens: usize,
 ) -> Tensor {
-    let lengths: Vec<usize> = listings
-        .iter()
-        .map(|&l| dataset.length(l).min(max_tokens))
-        .collect();
+    if listings.is_empty() {
+        let width = encoder.config().output_size as i64;
+        return Tensor::zeros([0, width], (Kind::Float, encoder.device()));
+    }
     let mut vectors = Vec::new();
     let mut place = vec![0i64; listings.len()];
     let mut position = 0;
-    for group in rectangles(&lengths, micro_tokens) {
-        let sequences: Vec<_> = group
-            .iter()
-            .map(|&i| dataset.tokens(listings[i], max_tokens))
-            .collect();
-        let pad = i64::from(encoder.config().pad_token_id);
-        vectors.push(encoder.embed(&Batch::new(&sequences, pad, encoder.device())));
+    for group in groups(dataset, listings, max_tokens, micro_tokens) {
+        let batch = rectangle(encoder, dataset, listings, max_tokens, &group);
+        vectors.push(encoder.embed(&batch));
         for i in group {
             place[i] = position;
             position += 1;
@@ -303,70 +317,28 @@ pub(crate) fn embed_listings(
     Tensor::cat(&vectors, 0).index_select(0, &place)
 }
 
-/// What to add to the scores of function i against function j: [`EXCLUDED`]
-/// where they have a text or a listing in common and so are no counterexample.
-fn exclusions(texts: &[&str], views: &[[u32; 2]], device: Device) -> Tensor {
-    let n = texts.len();
-    let mut cells = vec![0f32; n * n];
-    let mut exclude = |group: &[usize]| {
-        for &i in group {
-            for &j in group {
-                if i != j {
-                    cells[i * n + j] = EXCLUDED;
-                }
-            }
-        }
-    };
-    let mut by_text: HashMap<&str, Vec<usize>> = HashMap::new();
-    let mut by_listing: HashMap<u32, Vec<usize>> = HashMap::new();
-    for (i, (text, view)) in texts.iter().zip(views).enumerate() {
-        by_text.entry(text).or_default().push(i);
-        for &listing in view {
-            by_listing.entry(listing).or_default().push(i);
-        }
+/// Adds the weights' gradients from those of the vectors that
+/// [`embed_listings`] makes of the same listings, one rectangle after the
+/// other.
+fn backward_listings(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    listings: &[u32],
+    max_tokens: usize,
+    micro_tokens: usize,
+    gradients: &Tensor,
+) {
+    for group in groups(dataset, listings, max_tokens, micro_tokens) {
+        let batch = rectangle(encoder, dataset, listings, max_tokens, &group);
+        let places: Vec<i64> = group.iter().map(|&i| i as i64).collect();
+        let places = Tensor::from_slice(&places).to_device(encoder.device());
+        backward(&encoder.embed(&batch), &gradients.index_select(0, &places));
     }
-    by_text.values().for_each(|group| exclude(group));
-    by_listing.values().for_each(|group| exclude(group));
-    Tensor::from_slice(&cells)
-        .view([n as i64, n as i64])
-        .to_device(device)
 }
 
-/// InfoNCE between builds over both views at once, so that each vector has
-/// 2n - 2 counterexamples (NT-Xent, Chen et al. 2020, section 2.1).
-fn build_loss(vectors: &Tensor, scale: &Tensor, excluded: &Tensor) -> Tensor {
-    let n = excluded.size()[0];
-    let options = (Kind::Int64, vectors.device());
-    let itself = Tensor::eye(2 * n, (Kind::Float, vectors.device())) * f64::from(EXCLUDED);
-    let logits = vectors.matmul(&vectors.tr()) * scale + excluded.repeat([2, 2]) + itself;
-    let target = Tensor::cat(
-        &[
-            Tensor::arange_start(n, 2 * n, options),
-            Tensor::arange(n, options),
-        ],
-        0,
-    );
-    logits.cross_entropy_for_logits(&target)
-}
-
-/// InfoNCE between each view and the texts, both ways. A view is compared with
-/// the `others` too: scores against the bank, `[2n, candidates]`, scaled.
-fn text_loss(
-    vectors: &Tensor,
-    texts: &Tensor,
-    scale: &Tensor,
-    excluded: &Tensor,
-    others: &Tensor,
-) -> Tensor {
-    let n = excluded.size()[0];
-    let target = Tensor::arange(n, (Kind::Int64, vectors.device()));
-    let one_view = |start: i64| {
-        let logits = vectors.narrow(0, start, n).matmul(&texts.tr()) * scale + excluded;
-        let with_others = Tensor::cat(&[&logits, &others.narrow(0, start, n)], 1);
-        with_others.cross_entropy_for_logits(&target)
-            + logits.tr().cross_entropy_for_logits(&target)
-    };
-    (one_view(0) + one_view(n)) / 4.0
+/// Propagates back from some values of which the gradients are known.
+pub(crate) fn backward(values: &Tensor, gradients: &Tensor) {
+    (values * gradients).sum(Kind::Float).backward();
 }
 
 impl Stage for ContrastStage<'_> {
@@ -378,47 +350,82 @@ impl Stage for ContrastStage<'_> {
         &self.recipe.contrast.schedule
     }
 
-    fn gradients(&mut self, step: u64) -> Result<Measures> {
-        let mut random = generator(self.recipe.seed, Self::NAME, step);
+    fn gradients(&mut self, step: u64, group: &Group) -> Result<Measures> {
         let settings = &self.recipe.contrast;
-        let (mut views, mut texts) = (Vec::new(), Vec::new());
-        let batch = self.batch(step);
-        for &i in &batch {
-            let Candidate { function, listings } = &self.candidates[i];
-            let first = random.random_range(0..listings.len());
-            let second = (first + random.random_range(1..listings.len())) % listings.len();
-            views.push([listings[first], listings[second]]);
-            texts.push(self.text_of(function, &mut random));
-        }
-        let listings: Vec<u32> = (0..2)
-            .flat_map(|view| views.iter().map(move |pair| pair[view]))
-            .collect();
-        let tokens = listings
+        let (max_tokens, micro_tokens) = (settings.max_tokens, self.recipe.micro_tokens);
+        let Drawn {
+            batch,
+            views,
+            texts,
+        } = self.draw(step);
+        let tokens = views
             .iter()
-            .map(|&l| self.dataset.length(l).min(settings.max_tokens))
+            .flatten()
+            .map(|&l| self.dataset.length(l).min(max_tokens))
             .sum();
-        let vectors = embed_listings(
-            self.encoder,
-            self.dataset,
-            &listings,
-            settings.max_tokens,
-            self.recipe.micro_tokens,
-        );
-        let described = self.text.embed(&texts)?;
-        let excluded = exclusions(&texts, &views, self.encoder.device());
-        let builds = build_loss(&vectors, &self.scale("code"), &excluded);
-        let scale = self.scale("text");
-        let batch: Vec<i64> = batch.into_iter().map(|i| i as i64).collect();
-        let batch = Tensor::from_slice(&batch).to_device(self.encoder.device());
-        let others = vectors.matmul(&self.bank.vectors.tr()) * &scale
-            + self.bank.exclusions(&batch).repeat([2, 1]);
-        let text = text_loss(&vectors, &described, &scale, &excluded, &others);
-        let loss = &builds + &text * settings.text_weight;
-        loss.backward();
-        self.bank.update(&batch, &described);
+        let device = self.encoder.device();
+        let places: Vec<i64> = batch.iter().map(|&i| i as i64).collect();
+        let places = Tensor::from_slice(&places).to_device(device);
+
+        let own = group.share(batch.len());
+        let listings: Vec<u32> = views[own.clone()].concat();
+        let own_texts = &texts[own.clone()];
+        let (vectors, described) = {
+            // Lives as long as nothing is to be remembered for the way back.
+            let _cached = settings.cached_gradients.then(tch::no_grad_guard);
+            (
+                embed_listings(
+                    self.encoder,
+                    self.dataset,
+                    &listings,
+                    max_tokens,
+                    micro_tokens,
+                ),
+                self.text.embed(own_texts)?,
+            )
+        };
+        let width = vectors.size()[1];
+        let shaped = vectors
+            .detach()
+            .view([own.len() as i64, settings.views as i64, width]);
+        let comparison = Comparison {
+            vectors: group.gather(&shaped, batch.len())?,
+            texts: group.gather(&described.detach(), batch.len())?,
+            equals: Equals::new(&texts, &views, device),
+            bank: Some((&self.bank, places.shallow_clone())),
+            text_weight: settings.text_weight,
+            learn_texts: settings.text_trainable_layers > 0,
+        };
+        let scales = || [self.scale("code"), self.scale("text")];
+        let lost = comparison.losses(group, &scales)?;
+        let gradients = lost.vectors.reshape([-1, width]);
+        match settings.cached_gradients {
+            _ if own.is_empty() => {}
+            true => {
+                backward_listings(
+                    self.encoder,
+                    self.dataset,
+                    &listings,
+                    max_tokens,
+                    micro_tokens,
+                    &gradients,
+                );
+                if let Some(gradients) = &lost.texts {
+                    self.text.backward(own_texts, gradients)?;
+                }
+            }
+            false => {
+                backward(&vectors, &gradients);
+                if let Some(gradients) = &lost.texts {
+                    backward(&described, gradients);
+                }
+            }
+        }
+        let Comparison { vectors, texts, .. } = comparison;
+        self.bank.update(&places, &texts, &vectors);
         Ok(Measures {
-            loss: loss.double_value(&[]),
-            parts: [builds.double_value(&[]), text.double_value(&[])],
+            loss: lost.loss,
+            parts: lost.parts,
             tokens,
         })
     }
@@ -433,11 +440,14 @@ impl Stage for ContrastStage<'_> {
         self.text
             .parameters()
             .save(&folder.join("text.safetensors"))?;
-        let bank = [("bank", self.bank.vectors.shallow_clone())];
-        write_tensors(&folder.join(BANK), &bank)
+        self.bank.save(folder)?;
+        match self.recipe.contrast.hard_negatives {
+            0 => Ok(()),
+            _ => files::write_json(&folder.join(PLAN), &self.batches.plan),
+        }
     }
 
-    fn load(&self, folder: &Path) -> Result<()> {
+    fn load(&mut self, folder: &Path) -> Result<()> {
         self.encoder
             .parameters()
             .load(&folder.join("encoder.safetensors"))?;
@@ -445,19 +455,24 @@ impl Stage for ContrastStage<'_> {
         self.text
             .parameters()
             .load(&folder.join("text.safetensors"))?;
-        let path = folder.join(BANK);
-        let stored = Tensor::read_safetensors(&path)?;
-        let shape = self.bank.vectors.size();
-        match stored.iter().find(|(_, tensor)| tensor.size() == shape) {
-            Some((_, tensor)) => {
-                self.bank.vectors.shallow_clone().copy_(tensor);
-                Ok(())
-            }
-            None => Err(Error::Weights {
-                path,
-                name: "bank".to_owned(),
-            }),
+        self.bank.load(folder)?;
+        if self.recipe.contrast.hard_negatives > 0 {
+            let path = folder.join(PLAN);
+            let bytes = fs::read(&path).map_err(|error| Error::io(&path, error))?;
+            self.batches.plan =
+                serde_json::from_slice(&bytes).map_err(|error| Error::io(&path, error.into()))?;
         }
+        Ok(())
+    }
+
+    fn share(&mut self, group: &Group) -> Result<()> {
+        self.optimizer.share(group)?;
+        self.bank.share(group)?;
+        let fail = |error: serde_json::Error| Error::World(format!("batches: {error}"));
+        let plan = serde_json::to_vec(&self.batches.plan).map_err(fail)?;
+        let plan = group.broadcast(plan)?;
+        self.batches.plan = serde_json::from_slice(&plan).map_err(fail)?;
+        Ok(())
     }
 
     fn validate(&mut self) -> Result<Option<Scores>> {
@@ -475,37 +490,138 @@ impl Stage for ContrastStage<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
+    use crate::world::tests::together;
+    use tch::Device;
 
-    #[test]
-    fn equal_texts_and_listings_are_no_counterexamples() {
-        let texts = ["a", "b", "a", "c"];
-        let views = [[1, 2], [3, 4], [5, 6], [4, 7]];
-        let excluded = exclusions(&texts, &views, Device::Cpu);
-        let cell = |i, j| excluded.double_value(&[i, j]) < -1.0;
-        assert!(cell(0, 2) && cell(2, 0) && cell(1, 3) && cell(3, 1));
-        assert!(!cell(0, 0) && !cell(0, 1) && !cell(2, 3));
+    type Named = Vec<(String, Tensor)>;
+
+    /// A recipe whose steps take several rectangles and train everything.
+    fn recipe() -> Recipe {
+        let text = include_str!("../../../recipes/tiny.toml");
+        let mut recipe = Recipe::parse(text, false).unwrap();
+        recipe.micro_tokens = 256;
+        recipe.contrast.functions = 23;
+        recipe.contrast.text_trainable_layers = 1;
+        recipe.contrast.hard_negatives = 2;
+        recipe
+    }
+
+    /// Hands a stage of this recipe, from its first weights, to `does`.
+    fn with_stage<T>(recipe: &Recipe, does: impl FnOnce(&mut ContrastStage) -> T) -> T {
+        let rows = testing::rows(60);
+        let tokenizer = testing::tokenizer(&rows);
+        let dataset = Dataset::from_rows(&rows, &tokenizer);
+        let config = recipe.config(tokenizer.vocab_size(), tokenizer.instruction_base());
+        let encoder = Encoder::new(config, 5, Device::Cpu, Kind::Float);
+        let layers = recipe.contrast.text_trainable_layers;
+        let folder = testing::minilm();
+        let mut text = TextEncoder::load(&folder, layers, 16, Device::Cpu, Kind::Float).unwrap();
+        let mut stage = ContrastStage::new(recipe, &dataset, &encoder, &mut text).unwrap();
+        does(&mut stage)
+    }
+
+    fn gradients_of(stage: &ContrastStage) -> Named {
+        let sets = [
+            stage.encoder.parameters(),
+            stage.text.parameters(),
+            &stage.scales,
+        ];
+        sets.into_iter()
+            .flat_map(Parameters::iter)
+            .filter(|(_, tensor)| tensor.grad().defined())
+            .map(|(name, tensor)| (name.to_owned(), tensor.grad().copy()))
+            .collect()
+    }
+
+    /// Gradients after two steps without an update, so that the bank has
+    /// changed, and the loss of the second.
+    fn steps(recipe: &Recipe, group: &Group) -> (Named, f64) {
+        with_stage(recipe, |stage| {
+            stage.gradients(0, group).unwrap();
+            let loss = stage.gradients(1, group).unwrap().loss;
+            stage.optimizer.sum_gradients(group).unwrap();
+            (gradients_of(stage), loss)
+        })
+    }
+
+    /// The same in the plainest way: one graph from the weights to the loss.
+    fn steps_in_one_graph(recipe: &Recipe) -> (Named, f64) {
+        with_stage(recipe, |stage| {
+            let mut loss = 0.0;
+            for step in 0..2 {
+                let drawn = stage.draw(step);
+                let (n, tokens) = (drawn.batch.len(), recipe.contrast.max_tokens);
+                let listings = drawn.views.concat();
+                let vectors = embed_listings(stage.encoder, stage.dataset, &listings, tokens, 4096);
+                let width = vectors.size()[1];
+                let places: Vec<i64> = drawn.batch.iter().map(|&i| i as i64).collect();
+                let places = Tensor::from_slice(&places);
+                let whole = Comparison {
+                    vectors: vectors.view([n as i64, -1, width]),
+                    texts: stage.text.embed(&drawn.texts).unwrap(),
+                    equals: Equals::new(&drawn.texts, &drawn.views, Device::Cpu),
+                    bank: Some((&stage.bank, places.shallow_clone())),
+                    text_weight: recipe.contrast.text_weight,
+                    learn_texts: true,
+                };
+                let scales = [stage.scale("code"), stage.scale("text")];
+                let (builds, text) = whole.share(&(0..n), &scales[0], &scales[1]);
+                let sum = builds + text * recipe.contrast.text_weight;
+                sum.backward();
+                loss = sum.double_value(&[]);
+                let Comparison { vectors, texts, .. } = whole;
+                stage.bank.update(&places, &texts, &vectors);
+            }
+            (gradients_of(stage), loss)
+        })
+    }
+
+    fn assert_same(what: &str, found: &(Named, f64), expected: &(Named, f64)) {
+        assert!((found.1 - expected.1).abs() < 1e-5, "{what}: loss");
+        let names = |named: &Named| -> Vec<String> { named.iter().map(|n| n.0.clone()).collect() };
+        assert_eq!(names(&found.0), names(&expected.0), "{what}");
+        for ((name, found), (_, expected)) in found.0.iter().zip(&expected.0) {
+            let size = expected.norm().double_value(&[]);
+            let apart = (found - expected).norm().double_value(&[]);
+            // Some are nothing but rounding: a bias of keys changes no score.
+            assert!(
+                apart < 1e-4 * size + 1e-7,
+                "{what}: {name}: {apart} of {size}"
+            );
+        }
     }
 
     #[test]
-    fn perfect_vectors_lose_nothing_and_equal_ones_lose_the_logarithm() {
-        let n = 8;
-        let options = (Kind::Float, Device::Cpu);
-        let free = Tensor::zeros([n, n], options);
-        let scale = Tensor::from(100f32);
-        let eye = Tensor::eye(n, options);
-        let views = Tensor::cat(&[&eye, &eye], 0);
-        assert!(build_loss(&views, &scale, &free).double_value(&[]) < 1e-5);
-        let none = Tensor::full([2 * n, 1], f64::from(EXCLUDED), options);
-        assert!(text_loss(&views, &eye, &scale, &free, &none).double_value(&[]) < 1e-5);
-        let same = Tensor::ones([2 * n, 4], options) / 2.0;
-        let lost = build_loss(&same, &scale, &free).double_value(&[]);
-        assert!((lost - ((2 * n - 1) as f64).ln()).abs() < 1e-3, "{lost}");
-        let texts = same.narrow(0, 0, n);
-        let lost = text_loss(&same, &texts, &scale, &free, &none).double_value(&[]);
-        assert!((lost - (n as f64).ln()).abs() < 1e-3, "{lost}");
-        // As many others that are just as near: one way has twice as many to choose from.
-        let others = Tensor::full([2 * n, n], 100.0, options);
-        let more = text_loss(&same, &texts, &scale, &free, &others).double_value(&[]);
-        assert!((more - lost - 2f64.ln() / 2.0).abs() < 1e-3, "{more}");
+    fn cached_gradients_and_those_of_several_processes_are_those_of_one_graph() {
+        for views in [2, 1] {
+            let mut recipe = recipe();
+            recipe.contrast.views = views;
+            let expected = steps_in_one_graph(&recipe);
+            let text = |(name, _): &(String, Tensor)| name.starts_with("encoder.layer.5");
+            assert!(
+                expected.0.iter().any(text),
+                "no gradient of the text encoder"
+            );
+            assert_same("plain", &steps(&recipe, &Group::alone()), &expected);
+            recipe.contrast.cached_gradients = true;
+            assert_same("cached", &steps(&recipe, &Group::alone()), &expected);
+            for (rank, found) in together(3, |group| steps(&recipe, group))
+                .iter()
+                .enumerate()
+            {
+                assert_same(&format!("process {rank} of 3"), found, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_without_a_function_of_its_own_takes_part() {
+        let mut recipe = recipe();
+        recipe.contrast.functions = 3;
+        let expected = steps(&recipe, &Group::alone());
+        for found in together(4, |group| steps(&recipe, group)) {
+            assert_same("four processes, three functions", &found, &expected);
+        }
     }
 }

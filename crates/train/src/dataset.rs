@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use binscribe_corpus::Row;
+use binscribe_corpus::explain::{Explanations, Preference};
 use binscribe_model::AsmTokenizer;
 use binscribe_model::text::first_sentences;
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ use crate::words::call_words;
 use crate::{Error, Result, name_words};
 
 /// Changes whenever what [`Dataset`] keeps does.
-const VERSION: &[u8] = b"binscribe dataset 2";
+const VERSION: &[u8] = b"binscribe dataset 3";
 
 /// Which packages a function may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +48,10 @@ pub struct Function {
     pub words: String,
     /// Its name and the names of what its source calls, as English words.
     pub calls: String,
-    /// What its authors say of it.
+    /// What its authors say of it, or what a model explained.
     pub comment: Option<String>,
+    /// Who said that: `doc` for its authors, `teacher:MODEL` or `shadow:MODEL`.
+    pub origin: Option<String>,
     /// The start of that, as a query would have it.
     pub brief: Option<String>,
     /// Stands for its source body.
@@ -80,13 +83,29 @@ const LEVELS: [&str; 5] = ["O0", "O1", "O2", "O3", "Os"];
 
 impl Dataset {
     /// Reads the rows in `corpus` (or in its folder `rows`), tokenized by
-    /// `tokenizer`, or what an earlier call kept of them in `cache`.
-    pub fn load(corpus: &Path, tokenizer: &AsmTokenizer, cache: &Path) -> Result<Dataset> {
-        let files = row_files(corpus)?;
-        let tokenizer_file = cache.join("tokenizer.json");
+    /// `tokenizer`, of which `json` is the file, or what an earlier call kept of
+    /// them in `cache`. With `keep`, this one leaves them there. Explanations of
+    /// the corpus take the place of comments where there is one of a `preferred`
+    /// origin.
+    pub(crate) fn load(
+        corpus: &Path,
+        tokenizer: &AsmTokenizer,
+        json: &[u8],
+        preferred: &str,
+        cache: &Path,
+        keep: bool,
+    ) -> Result<Dataset> {
+        let mut files = row_files(corpus)?;
+        let rows = files.len();
+        let explanations = corpus.join("explanations");
+        if !preferred.is_empty() && explanations.is_dir() {
+            files.extend(parquet_files(&explanations)?);
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(VERSION);
-        for path in std::iter::once(&tokenizer_file).chain(&files) {
+        hasher.update(blake3::hash(json).as_bytes());
+        hasher.update(blake3::hash(preferred.as_bytes()).as_bytes());
+        for path in &files {
             let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
             hasher.update(blake3::hash(&bytes).as_bytes());
         }
@@ -96,12 +115,46 @@ impl Dataset {
             return Dataset::read(&kept);
         }
         let mut builder = Builder::default();
-        for file in &files {
+        for file in &files[..rows] {
             builder.add(&binscribe_corpus::read_rows(file)?, tokenizer);
         }
-        let dataset = builder.finish();
-        dataset.write(&kept)?;
+        let mut dataset = builder.finish();
+        if files.len() > rows {
+            dataset.explain(&Explanations::read(corpus)?, &preferred.parse()?);
+        }
+        if keep {
+            dataset.write(&kept)?;
+        }
         Ok(dataset)
+    }
+
+    /// Puts explanations in the place of comments.
+    fn explain(&mut self, explanations: &Explanations, preferred: &Preference) {
+        for function in &mut self.functions {
+            if let Some(best) = explanations.best(&function.source_hash, preferred) {
+                function.brief = Some(first_sentences(&best.text, BRIEF));
+                function.comment = Some(best.text.clone());
+                function.origin = Some(best.origin.to_string());
+            }
+        }
+    }
+
+    /// Stands for everything in it.
+    pub(crate) fn digest(&self) -> Result<[u8; 32]> {
+        let fail = |error| Error::Corpus(format!("functions as JSON: {error}"));
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&serde_json::to_vec(&self.functions).map_err(fail)?);
+        for start in &self.starts {
+            hasher.update(&start.to_le_bytes());
+        }
+        let tokens: Vec<u8> = self
+            .ids
+            .iter()
+            .chain(&self.instruction_ids)
+            .flat_map(|token| token.to_le_bytes())
+            .collect();
+        hasher.update(&tokens);
+        Ok(*hasher.finalize().as_bytes())
     }
 
     /// The dataset of some rows.
@@ -297,6 +350,7 @@ impl Builder {
                         words: name_words(&row.name),
                         calls: call_words(&row.name, &row.source),
                         comment: None,
+                        origin: None,
                         brief: None,
                         source_hash: row.source_hash.clone(),
                         split,
@@ -312,6 +366,7 @@ impl Builder {
                     .map(str::trim)
                     .filter(|comment| !comment.is_empty())
                     .map(str::to_owned);
+                function.origin = function.comment.as_ref().map(|_| "doc".to_owned());
                 function.brief = function
                     .comment
                     .as_deref()
@@ -338,18 +393,23 @@ pub(crate) fn row_files(corpus: &Path) -> Result<Vec<PathBuf>> {
     } else {
         corpus
     };
-    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "parquet"))
-        .collect();
-    files.sort();
+    let files = parquet_files(folder)?;
     if files.is_empty() {
         return Err(Error::Corpus(format!(
             "no .parquet file in {}",
             folder.display()
         )));
     }
+    Ok(files)
+}
+
+fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "parquet"))
+        .collect();
+    files.sort();
     Ok(files)
 }
 
@@ -435,6 +495,46 @@ mod tests {
         let tokens = dataset.tokens(first, usize::MAX).0;
         assert!(tokens.iter().map(|&t| u32::from(t)).eq(encoding.ids));
         assert_eq!(dataset.tokens(first, 3).1.len(), 3);
+    }
+
+    #[test]
+    fn explanations_of_the_wanted_origins_take_the_place_of_comments() {
+        use binscribe_corpus::explain::{Explanation, write_explanations};
+
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = folder.path();
+        for name in ["rows", "explanations"] {
+            std::fs::create_dir(corpus.join(name)).unwrap();
+        }
+        let rows = testing::rows(6);
+        binscribe_corpus::write_rows(&corpus.join("rows/tiny.parquet"), &rows).unwrap();
+        let said = ["teacher:large", "shadow:small"].map(|origin| Explanation {
+            function_id: "f0".to_owned(),
+            source_hash: "s0".to_owned(),
+            text: format!("{origin} has read it. It reads a file."),
+            origin: origin.parse().unwrap(),
+            prompt_hash: String::new(),
+            tokens: 1,
+            quality: 1.0,
+        });
+        write_explanations(&corpus.join("explanations/e.parquet"), &said).unwrap();
+        let tokenizer = testing::tokenizer(&rows);
+        let origins = |preferred: &str| -> Vec<Option<String>> {
+            let dataset =
+                Dataset::load(corpus, &tokenizer, b"json", preferred, corpus, true).unwrap();
+            let functions = dataset.functions();
+            let with = |f: &Function| f.comment.as_ref().zip(f.origin.clone()).map(|(_, o)| o);
+            functions.iter().map(with).collect()
+        };
+        let expected = |first: &str| -> Vec<Option<String>> {
+            let found = [Some(first), None, Some("doc"), None, Some("doc"), None];
+            found.map(|origin| origin.map(str::to_owned)).into()
+        };
+        assert_eq!(origins(""), expected("doc"));
+        assert_eq!(origins("teacher,shadow"), expected("teacher:large"));
+        assert_eq!(origins("shadow,teacher"), expected("shadow:small"));
+        // What was kept of one is not taken for the other.
+        assert_eq!(origins(""), expected("doc"));
     }
 
     #[test]

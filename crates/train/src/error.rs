@@ -61,6 +61,9 @@ pub enum Error {
     /// The loss curve could not be drawn.
     #[error("loss curve: {0}")]
     Plot(String),
+    /// The processes that train one model do not find or understand each other.
+    #[error("{0}")]
+    World(String),
     /// The run directory holds another run, or none where one is to go on.
     #[error("{}: {reason}", path.display())]
     RunDirectory {

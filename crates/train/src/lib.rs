@@ -19,17 +19,22 @@
 //!     resume: false,
 //!     device: tch::Device::Cpu,
 //!     stages: Stages::All,
+//!     world: None,
 //! };
 //! train(&request, &AtomicBool::new(false), &mut |event| drop(event))?;
 //! # Ok::<(), binscribe_train::Error>(())
 //! ```
 
+mod bank;
+mod batches;
 mod contrast;
+mod curves;
 mod dataset;
 mod encoder;
 mod error;
 mod files;
 mod history;
+mod loss;
 mod optimizer;
 mod parameters;
 mod plan;
@@ -44,7 +49,9 @@ mod text;
 mod validate;
 mod warm;
 mod words;
+mod world;
 
+pub use curves::{Along, draw_curves};
 pub use dataset::{Dataset, Function, Split, Tokens, Variant, rectangles};
 pub use encoder::{Batch, Encoder, compute_kind};
 pub use error::{Error, Result};
@@ -61,3 +68,4 @@ pub use stage::{Event, Outcome};
 pub use text::TextEncoder;
 pub use validate::{Score, Scores};
 pub use words::name_words;
+pub use world::World;

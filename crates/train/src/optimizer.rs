@@ -8,6 +8,7 @@ use std::path::Path;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::parameters::{Parameters, write_tensors};
+use crate::world::Group;
 use crate::{Error, Result};
 
 const BETA1: f64 = 0.9;
@@ -122,6 +123,60 @@ impl Optimizer {
             }
             length
         })
+    }
+
+    /// Adds up the gradients of all processes.
+    pub(crate) fn sum_gradients(&mut self, group: &Group) -> Result<()> {
+        if group.size() == 1 {
+            return Ok(());
+        }
+        // A process may have no gradient of a weight, for want of data.
+        let defined: Vec<f32> = self
+            .slots
+            .iter()
+            .map(|slot| f32::from(u8::from(slot.weight.grad().defined())))
+            .collect();
+        let anywhere = Vec::<f32>::try_from(group.sum(&Tensor::from_slice(&defined))?)?;
+        let learned: Vec<&Tensor> = self
+            .slots
+            .iter()
+            .zip(anywhere)
+            .filter(|(_, processes)| *processes > 0.0)
+            .map(|(slot, _)| &slot.weight)
+            .collect();
+        if learned.is_empty() {
+            return Ok(());
+        }
+        for weight in &learned {
+            if !weight.grad().defined() {
+                (*weight * weight.zeros_like()).sum(Kind::Float).backward();
+            }
+        }
+        no_grad(|| {
+            let own: Vec<Tensor> = learned.iter().map(|w| w.grad().flatten(0, -1)).collect();
+            let all = group.sum(&Tensor::cat(&own, 0))?;
+            let mut start = 0;
+            for weight in &learned {
+                let count = weight.numel() as i64;
+                let sum = all.narrow(0, start, count).view_as(weight);
+                weight.grad().copy_(&sum);
+                start += count;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes weights, moments and step count of process 0.
+    pub(crate) fn share(&mut self, group: &Group) -> Result<()> {
+        for slot in &self.slots {
+            for tensor in std::iter::once(&slot.weight).chain(&slot.moments) {
+                group.copy(tensor)?;
+            }
+        }
+        let step = Tensor::from(i64::from(self.step));
+        group.copy(&step)?;
+        self.step = step.int64_value(&[]) as i32;
+        Ok(())
     }
 
     /// Writes moments and step count.

@@ -19,6 +19,7 @@ use crate::plan::Passes;
 use crate::recipe::{Recipe, Schedule};
 use crate::stage::{Measures, Stage, generator};
 use crate::validate::Scores;
+use crate::world::Group;
 use crate::{Error, Result};
 
 /// Ids below are padding, unknown, mask and the mark of words.
@@ -121,12 +122,12 @@ impl Stage for PretrainStage<'_> {
         &self.recipe.pretrain.schedule
     }
 
-    fn gradients(&mut self, step: u64) -> Result<Measures> {
+    fn gradients(&mut self, step: u64, group: &Group) -> Result<Measures> {
         let mut random = generator(self.recipe.seed, Self::NAME, step);
         let config = self.encoder.config();
         let base = i64::from(config.instruction_base);
         let jumps = base..base + config.max_instructions as i64;
-        let mut tokens = 0;
+        let (mut tokens, mut all, mut all_jumps) = (0, 0, 0);
         let mut tasks = Vec::new();
         for listings in self.passes.rectangles(step) {
             let sequences: Vec<_> = listings
@@ -134,20 +135,31 @@ impl Stage for PretrainStage<'_> {
                 .map(|&i| self.listings[i])
                 .map(|l| self.dataset.tokens(l, self.recipe.pretrain.max_tokens))
                 .collect();
+            // All processes hide the same tokens, and each learns from its rows.
+            let own = group.share(sequences.len());
             let (mut places, mut targets) = (Vec::new(), Vec::new());
             let mut hidden = Vec::new();
             for (row, (ids, _)) in sequences.iter().enumerate() {
                 let (ids_hidden, chosen) = self.hide(ids, &mut random);
-                hidden.push(ids_hidden);
                 tokens += ids.len();
+                all += chosen.len();
+                let is_jump = |column: &&usize| jumps.contains(&i64::from(ids[**column]));
+                all_jumps += chosen.iter().filter(is_jump).count();
+                if !own.contains(&row) {
+                    continue;
+                }
+                hidden.push(ids_hidden);
                 for column in chosen {
-                    places.push((row, column));
+                    places.push((row - own.start, column));
                     targets.push(i64::from(ids[column]));
                 }
             }
+            if targets.is_empty() {
+                continue;
+            }
             let hidden: Vec<_> = hidden
                 .iter()
-                .zip(&sequences)
+                .zip(&sequences[own])
                 .map(|(ids, (_, instructions))| (&ids[..], *instructions))
                 .collect();
             let jumps = targets
@@ -168,15 +180,9 @@ impl Stage for PretrainStage<'_> {
                 jumps,
             });
         }
-        let all: usize = tasks.iter().map(|t| t.targets.len()).sum();
-        let jumps: f64 = tasks
-            .iter()
-            .flat_map(|t| &t.jumps)
-            .map(|&j| f64::from(j))
-            .sum();
         let device = self.encoder.device();
         let (mut sum, mut jump_sum) = (0.0, 0.0);
-        for task in tasks.iter().filter(|task| !task.targets.is_empty()) {
+        for task in &tasks {
             let hidden = self.encoder.hidden(&task.batch);
             let places = Tensor::from_slice(&task.places).to_device(device);
             let targets = Tensor::from_slice(&task.targets).to_device(device);
@@ -196,10 +202,14 @@ impl Stage for PretrainStage<'_> {
             sum += losses.sum(Kind::Double).double_value(&[]);
             jump_sum += (losses * weights).sum(Kind::Double).double_value(&[]);
         }
-        let others = (all as f64 - jumps).max(1.0);
+        let [sum, jump_sum] = group.sum_of([sum, jump_sum])?;
+        let others = (all - all_jumps).max(1) as f64;
         Ok(Measures {
             loss: sum / all.max(1) as f64,
-            parts: [(sum - jump_sum) / others, jump_sum / jumps.max(1.0)],
+            parts: [
+                (sum - jump_sum) / others,
+                jump_sum / all_jumps.max(1) as f64,
+            ],
             tokens,
         })
     }
@@ -212,7 +222,7 @@ impl Stage for PretrainStage<'_> {
         self.encoder.save(&folder.join("encoder.safetensors"))
     }
 
-    fn load(&self, folder: &Path) -> Result<()> {
+    fn load(&mut self, folder: &Path) -> Result<()> {
         self.encoder
             .parameters()
             .load(&folder.join("encoder.safetensors"))
@@ -224,5 +234,49 @@ impl Stage for PretrainStage<'_> {
 
     fn validate_every_seconds(&self) -> f64 {
         f64::INFINITY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use crate::world::tests::together;
+    use tch::Device;
+
+    #[test]
+    fn several_processes_have_the_gradients_of_one() {
+        let text = include_str!("../../../recipes/tiny.toml");
+        let mut recipe = Recipe::parse(text, false).unwrap();
+        recipe.pretrain.batch_tokens = 3 * recipe.micro_tokens;
+        let gradients = |group: &Group| {
+            let rows = testing::rows(40);
+            let tokenizer = testing::tokenizer(&rows);
+            let dataset = Dataset::from_rows(&rows, &tokenizer);
+            let config = recipe.config(tokenizer.vocab_size(), tokenizer.instruction_base());
+            let encoder = Encoder::new(config, 5, Device::Cpu, Kind::Float);
+            let mut stage = PretrainStage::new(&recipe, &dataset, &encoder).unwrap();
+            let measures = stage.gradients(1, group).unwrap();
+            stage.optimizer.sum_gradients(group).unwrap();
+            let gradients: Vec<(String, Tensor)> = encoder
+                .parameters()
+                .iter()
+                .filter(|(_, tensor)| tensor.grad().defined())
+                .map(|(name, tensor)| (name.to_owned(), tensor.grad().copy()))
+                .collect();
+            (measures, gradients)
+        };
+        let (alone, expected) = gradients(&Group::alone());
+        for (measures, found) in together(3, gradients) {
+            assert_eq!(measures.tokens, alone.tokens);
+            assert!((measures.loss - alone.loss).abs() < 1e-5);
+            assert!((measures.parts[1] - alone.parts[1]).abs() < 1e-5);
+            assert_eq!(found.len(), expected.len());
+            for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+                let size = expected.norm().double_value(&[]);
+                let apart = (found - expected).norm().double_value(&[]);
+                assert!(apart < 1e-4 * size, "{name}: {apart} of {size}");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use binscribe_corpus::explain::Preference;
 use binscribe_model::Config;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,10 @@ pub struct Schedule {
 impl Schedule {
     /// How much of the stage is over after `step` steps and `seconds`.
     pub(crate) fn fraction(&self, step: u64, seconds: f64) -> f64 {
-        let by_steps = step as f64 / self.steps.max(1) as f64;
+        if self.steps == 0 {
+            return 1.0;
+        }
+        let by_steps = step as f64 / self.steps as f64;
         let by_time = self
             .max_minutes
             .map_or(0.0, |minutes| seconds / (minutes * 60.0));
@@ -164,8 +168,29 @@ pub struct Contrast {
     pub brief_share: f64,
     /// First temperature of both losses; it is learned.
     pub temperature: f64,
+    /// Explanations that take the place of comments: origins or kinds of them,
+    /// best first, as `teacher:NAME,teacher,shadow`. Empty for comments alone.
+    #[serde(default)]
+    pub explanations: String,
+    /// Builds of a function that a step sees: two, or one for a loss against
+    /// texts alone.
+    #[serde(default = "two")]
+    pub views: usize,
+    /// Makes vectors without a graph first and propagates back through the
+    /// encoders `micro_tokens` at a time, so that a batch of any size fits the
+    /// memory; costs a second forward pass.
+    #[serde(default)]
+    pub cached_gradients: bool,
+    /// How many of its neighbours follow each function into a batch: those
+    /// whose listings had the nearest vectors when they were last seen.
+    #[serde(default)]
+    pub hard_negatives: usize,
     /// How long and how fast.
     pub schedule: Schedule,
+}
+
+fn two() -> usize {
+    2
 }
 
 /// Validation while training.
@@ -228,6 +253,19 @@ impl Recipe {
         if self.contrast.functions < 2 {
             return fail("a contrast needs two functions or more");
         }
+        if !self.contrast.explanations.is_empty()
+            && self.contrast.explanations.parse::<Preference>().is_err()
+        {
+            return fail(
+                "explanations is a list of doc, teacher, shadow, teacher:NAME, shadow:NAME",
+            );
+        }
+        if !matches!(self.contrast.views, 1 | 2) {
+            return fail("views is neither 1 nor 2");
+        }
+        if self.contrast.hard_negatives >= self.contrast.functions {
+            return fail("hard_negatives leaves no place in a batch for anything else");
+        }
         let heads = self.model.heads;
         if heads == 0 || !self.model.hidden_size.is_multiple_of(2 * heads) {
             return fail("hidden_size does not divide into heads of even width");
@@ -276,6 +314,19 @@ mod tests {
         let gpu = Recipe::parse(DEFAULT, true).unwrap();
         assert!(gpu.contrast.functions > cpu.contrast.functions);
         assert_eq!(gpu.model, cpu.model);
+    }
+
+    #[test]
+    fn claps_recipe_has_its_batch_on_a_gpu_and_no_loss_but_its_own() {
+        let text = include_str!("../../../recipes/clap.toml");
+        let cpu = Recipe::parse(text, false).unwrap();
+        let gpu = Recipe::parse(text, true).unwrap();
+        assert_eq!((cpu.contrast.views, gpu.contrast.views), (1, 1));
+        assert_eq!(gpu.contrast.functions, 4096);
+        assert!(gpu.contrast.cached_gradients);
+        let minutes = |schedule: &Schedule| schedule.max_minutes.unwrap_or(f64::INFINITY);
+        let all = minutes(&cpu.pretrain.schedule) + minutes(&cpu.contrast.schedule);
+        assert!(all < 120.0, "{all}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A whole run: tokenizer, dataset, both stages, the files of a model.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -17,6 +17,7 @@ use crate::recipe::Recipe;
 use crate::stage::{Event, Outcome, State, Validation, drive};
 use crate::text::TextEncoder;
 use crate::validate::{Judge, Scores};
+use crate::world::{Group, World};
 use crate::{Error, Result, files, warm};
 
 /// Which stages a run does.
@@ -28,6 +29,9 @@ pub enum Stages {
     Pretrain,
     /// Contrast only, from what an earlier run of the first stage left.
     Contrast,
+    /// Contrast only, from the first weights: what the first stage is worth
+    /// shows beside such a run.
+    Scratch,
 }
 
 /// What is to be done, and where.
@@ -47,6 +51,9 @@ pub struct Request {
     pub device: Device,
     /// Which stages.
     pub stages: Stages,
+    /// The processes that this one trains together with; process 0 alone
+    /// writes to `run`.
+    pub world: Option<World>,
 }
 
 /// `metrics.json`.
@@ -61,6 +68,8 @@ struct Metrics<'a> {
     training_tokens: usize,
     functions: usize,
     documented_functions: usize,
+    /// How many of them by the origin of the text.
+    texts: BTreeMap<String, usize>,
     steps: [u64; 2],
     minutes: [f64; 2],
     tokens_seen: [usize; 2],
@@ -84,16 +93,30 @@ pub fn train(
 ) -> Result<Outcome> {
     let (recipe, run) = (&request.recipe, request.run.as_path());
     let compute = compute_kind(&recipe.precision)?;
-    std::fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
-    let mut state = open(request)?;
     let text = toml::to_string(recipe).map_err(|error| Error::Recipe(error.to_string()))?;
-    files::write(&run.join("recipe.toml"), text.as_bytes())?;
+    let group = match &request.world {
+        None => Group::alone(),
+        Some(world) => Group::meet(world, &plan(request, &text), stop)?,
+    };
+    let mut state = State::default();
+    if group.first() {
+        std::fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
+        state = open(request)?;
+        files::write(&run.join("recipe.toml"), text.as_bytes())?;
+    }
+    share_place(&mut state, &group)?;
 
-    let tokenizer = tokenizer(request, watch)?;
+    let json = if group.first() {
+        tokenizer(request, watch)?
+    } else {
+        Vec::new()
+    };
+    let json = group.broadcast(json)?;
+    let tokenizer = AsmTokenizer::from_bytes(&json)?;
     let config = recipe.config(tokenizer.vocab_size(), tokenizer.instruction_base());
     let tokenizer = tokenizer.with_limits(&config);
     watch(&Event::Note("reading and tokenizing the rows".to_owned()));
-    let dataset = Dataset::load(&request.corpus, &tokenizer, run)?;
+    let dataset = dataset(request, &tokenizer, &json, &group)?;
     let training = dataset.split_listings(Split::Train);
     let training_tokens: usize = training.iter().map(|&l| dataset.length(l)).sum();
     watch(&Event::Note(format!(
@@ -111,7 +134,7 @@ pub fn train(
         request.device,
         compute,
     )?;
-    let fresh = state.stage.is_empty() && request.stages != Stages::Contrast;
+    let fresh = state.stage.is_empty() && request.stages != Stages::Contrast && group.first();
     if fresh && recipe.model.warm_start == "minilm" {
         let words = warm::words(&tokenizer, &mnemonics(&dataset, &training, &tokenizer));
         watch(&Event::Note(format!(
@@ -122,33 +145,39 @@ pub fn train(
     }
 
     let pretrained = run.join("pretrained.safetensors");
-    if request.stages != Stages::Contrast && state.stage != "contrast" {
+    let first_stage = matches!(request.stages, Stages::All | Stages::Pretrain);
+    if first_stage && state.stage != "contrast" {
         let mut stage = PretrainStage::new(recipe, &dataset, &encoder)?;
-        if drive(&mut stage, &mut state, run, stop, watch)? == Outcome::Stopped {
+        if drive(&mut stage, &mut state, run, &group, stop, watch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        encoder.save(&pretrained)?;
-    } else if state.stage != "contrast" {
+        if group.first() {
+            encoder.save(&pretrained)?;
+        }
+    } else if request.stages == Stages::Contrast && state.stage != "contrast" && group.first() {
         encoder.parameters().load(&pretrained)?;
     }
     if request.stages == Stages::Pretrain {
         return Ok(Outcome::Finished);
     }
 
-    let (temperature, functions);
+    let (temperature, functions, origins);
     watch(&Event::Note("encoding the texts".to_owned()));
     {
         let mut stage = ContrastStage::new(recipe, &dataset, &encoder, &mut text)?;
         functions = stage.functions();
+        origins = stage.origins();
         watch(&Event::Note(format!(
             "{} functions to contrast, {} of them with a comment",
             functions.0, functions.1
         )));
-        if drive(&mut stage, &mut state, run, stop, watch)? == Outcome::Stopped {
+        if drive(&mut stage, &mut state, run, &group, stop, watch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        let best = run.join("best");
-        crate::stage::Stage::load(&stage, &best)?;
+        if !group.first() {
+            return Ok(Outcome::Finished);
+        }
+        crate::stage::Stage::load(&mut stage, &run.join("best"))?;
         temperature = stage.temperature();
     }
 
@@ -204,6 +233,7 @@ pub fn train(
         training_tokens,
         functions: functions.0,
         documented_functions: functions.1,
+        texts: origins,
         steps: [one.0, two.0],
         minutes: [one.1, two.1],
         tokens_seen: [one.2, two.2],
@@ -213,6 +243,59 @@ pub fn train(
     files::write_json(&run.join("metrics.json"), &metrics)?;
     watch(&Event::Note(format!("wrote {}", run.display())));
     Ok(Outcome::Finished)
+}
+
+/// Stands for what a process is about to do.
+fn plan(request: &Request, recipe: &str) -> [u8; 32] {
+    let kind = if request.device.is_cuda() {
+        "cuda"
+    } else {
+        "cpu"
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("{version} {kind} {:?}\n{recipe}", request.stages);
+    *blake3::hash(text.as_bytes()).as_bytes()
+}
+
+/// Tells all processes where process 0 goes on.
+fn share_place(state: &mut State<Scores>, group: &Group) -> Result<()> {
+    let fail = |error: serde_json::Error| Error::World(format!("state: {error}"));
+    let place = (&state.stage, state.step, state.seconds);
+    let place = group.broadcast(serde_json::to_vec(&place).map_err(fail)?)?;
+    (state.stage, state.step, state.seconds) = serde_json::from_slice(&place).map_err(fail)?;
+    Ok(())
+}
+
+/// The corpus, which has to be the same for all processes. Process 0 reads it
+/// first, so that on one machine it is tokenized once.
+fn dataset(
+    request: &Request,
+    tokenizer: &AsmTokenizer,
+    json: &[u8],
+    group: &Group,
+) -> Result<Dataset> {
+    let load = || {
+        let (corpus, run) = (&request.corpus, &request.run);
+        let preferred = &request.recipe.contrast.explanations;
+        Dataset::load(corpus, tokenizer, json, preferred, run, group.first())
+    };
+    if group.size() == 1 {
+        return load();
+    }
+    if group.first() {
+        let dataset = load()?;
+        group.broadcast(dataset.digest()?.to_vec())?;
+        return Ok(dataset);
+    }
+    let digest = group.broadcast(Vec::new())?;
+    let dataset = load()?;
+    if digest != dataset.digest()? {
+        return Err(Error::Corpus(format!(
+            "{} is not the one that process 0 reads; give all processes the same rows",
+            request.corpus.display()
+        )));
+    }
+    Ok(dataset)
 }
 
 /// Where the run stands: at its start, or where its checkpoint says.
@@ -255,10 +338,12 @@ fn open(request: &Request) -> Result<State<Scores>> {
     Ok(state)
 }
 
-fn tokenizer(request: &Request, watch: &mut dyn FnMut(&Event)) -> Result<AsmTokenizer> {
+/// The file of the tokenizer, which is trained if there is none.
+fn tokenizer(request: &Request, watch: &mut dyn FnMut(&Event)) -> Result<Vec<u8>> {
     let path = request.run.join("tokenizer.json");
+    let read = || std::fs::read(&path).map_err(|error| Error::io(&path, error));
     if path.exists() {
-        return Ok(AsmTokenizer::from_file(&path)?);
+        return read();
     }
     let settings = &request.recipe.tokenizer;
     watch(&Event::Note("training the tokenizer".to_owned()));
@@ -269,7 +354,7 @@ fn tokenizer(request: &Request, watch: &mut dyn FnMut(&Event)) -> Result<AsmToke
         settings.max_instructions,
     )?;
     tokenizer.save(&path)?;
-    Ok(tokenizer)
+    read()
 }
 
 /// Tokens that instructions start with.

@@ -14,6 +14,7 @@ use crate::optimizer::Optimizer;
 use crate::recipe::Schedule;
 use crate::seq2seq::Perplexity;
 use crate::validate::Scores;
+use crate::world::Group;
 use crate::{Error, Result, files};
 
 /// What happened in a run, for whoever watches it.
@@ -131,12 +132,17 @@ pub(crate) trait Stage {
     const PARTS: [&'static str; 2];
     type Judgement: Judgement;
     fn schedule(&self) -> &Schedule;
-    /// Adds the gradients of step `step`.
-    fn gradients(&mut self, step: u64) -> Result<Measures>;
+    /// Adds the gradients of step `step` that this process's part of the data
+    /// gives; the measures are those of all processes.
+    fn gradients(&mut self, step: u64, group: &Group) -> Result<Measures>;
     fn optimizer(&mut self) -> &mut Optimizer;
     /// Writes the weights into a folder.
     fn save(&self, folder: &Path) -> Result<()>;
-    fn load(&self, folder: &Path) -> Result<()>;
+    fn load(&mut self, folder: &Path) -> Result<()>;
+    /// Takes everything that changes in training from process 0.
+    fn share(&mut self, group: &Group) -> Result<()> {
+        self.optimizer().share(group)
+    }
     /// Judges the weights, if this stage is judged.
     fn validate(&mut self) -> Result<Option<Self::Judgement>>;
     fn validate_every_seconds(&self) -> f64;
@@ -152,23 +158,28 @@ pub(crate) fn generator(seed: u64, stage: &str, step: u64) -> StdRng {
     StdRng::from_seed(*hasher.finalize().as_bytes())
 }
 
-/// Runs a stage to its end, from `state` on.
+/// Runs a stage to its end, from `state` on. With several processes, all take
+/// the same steps; only process 0 judges the model and writes files.
 pub(crate) fn drive<S: Stage>(
     stage: &mut S,
     state: &mut State<S::Judgement>,
     run: &Path,
+    group: &Group,
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let checkpoint = run.join("checkpoint");
-    if state.stage == S::NAME {
+    if state.stage != S::NAME {
+        state.stage = S::NAME.to_owned();
+        (state.step, state.seconds) = (0, 0.0);
+    } else if group.first() {
         stage.load(&checkpoint)?;
         stage
             .optimizer()
             .load(&checkpoint.join("optimizer.safetensors"))?;
-    } else {
-        state.stage = S::NAME.to_owned();
-        (state.step, state.seconds) = (0, 0.0);
+    }
+    if group.size() > 1 {
+        stage.share(group)?;
     }
     let mut smooth: Option<[f64; 3]> = None;
     let (mut last_checkpoint, mut last_validation) = (state.seconds, state.seconds);
@@ -176,17 +187,24 @@ pub(crate) fn drive<S: Stage>(
     let mut window: std::collections::VecDeque<(usize, f64)> = Default::default();
     loop {
         let schedule = stage.schedule().clone();
+        // The clock is that of process 0, for the learning rate follows it;
+        // whoever is asked to stop stops all.
+        let asked = f64::from(u8::from(stop.load(Ordering::Relaxed)));
+        let clock = if group.first() { state.seconds } else { 0.0 };
+        let [asked, clock] = group.sum_of([asked, clock])?;
+        state.seconds = clock;
         if schedule.fraction(state.step, state.seconds) >= 1.0 {
             break;
         }
-        if stop.load(Ordering::Relaxed) {
-            save_checkpoint(stage, state, &checkpoint)?;
+        if asked > 0.0 {
+            save_checkpoint(stage, state, group, &checkpoint)?;
             return Ok(Outcome::Stopped);
         }
         let start = Instant::now();
         let learning_rate = schedule.rate(state.step, state.seconds);
         stage.optimizer().zero_grad();
-        let measures = stage.gradients(state.step)?;
+        let measures = stage.gradients(state.step, group)?;
+        stage.optimizer().sum_gradients(group)?;
         let length = stage.optimizer().step(learning_rate, schedule.clip);
         if !measures.loss.is_finite() || !length.is_finite() {
             return Err(Error::Diverged {
@@ -238,7 +256,9 @@ pub(crate) fn drive<S: Stage>(
         let due = state.seconds - last_validation >= stage.validate_every_seconds();
         if due || fraction >= 1.0 {
             last_validation = state.seconds;
-            if let Some(scores) = stage.validate()? {
+            if group.first()
+                && let Some(scores) = stage.validate()?
+            {
                 let best = state.best.is_none_or(|best| scores.total() > best);
                 if best {
                     state.best = Some(scores.total());
@@ -251,23 +271,27 @@ pub(crate) fn drive<S: Stage>(
                 });
                 watch(&scores.event(state.step, best));
                 last_checkpoint = state.seconds;
-                save_checkpoint(stage, state, &checkpoint)?;
+                save_checkpoint(stage, state, group, &checkpoint)?;
             }
         }
         if state.seconds - last_checkpoint >= schedule.checkpoint_minutes * 60.0 {
             last_checkpoint = state.seconds;
-            save_checkpoint(stage, state, &checkpoint)?;
+            save_checkpoint(stage, state, group, &checkpoint)?;
         }
     }
-    save_checkpoint(stage, state, &checkpoint)?;
+    save_checkpoint(stage, state, group, &checkpoint)?;
     Ok(Outcome::Finished)
 }
 
 fn save_checkpoint<S: Stage>(
     stage: &mut S,
     state: &State<S::Judgement>,
+    group: &Group,
     checkpoint: &Path,
 ) -> Result<()> {
+    if !group.first() {
+        return Ok(());
+    }
     files::replace_folder(checkpoint, |folder| {
         stage.save(folder)?;
         stage

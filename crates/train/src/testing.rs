@@ -1,5 +1,7 @@
 //! A tiny corpus for tests.
 
+use std::path::{Path, PathBuf};
+
 use binscribe_corpus::Row;
 use binscribe_model::AsmTokenizer;
 
@@ -12,6 +14,14 @@ const TOPICS: [(&str, &str); 4] = [
         "Parses a decimal number and reports overflow.",
     ),
 ];
+
+/// The text encoder, which `cargo xtask minilm` fetches.
+pub(crate) fn minilm() -> PathBuf {
+    std::env::var_os("BINSCRIBE_MINILM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/minilm"),
+        PathBuf::from,
+    )
+}
 
 /// Rows of `count` functions in four builds each; every fifth function is for
 /// validation.

@@ -8,6 +8,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 use tokenizers::Tokenizer;
 
+use crate::contrast::backward;
 use crate::encoder::normalize;
 use crate::parameters::{Parameters, write_tensors};
 use crate::{Error, Result};
@@ -106,19 +107,18 @@ impl TextEncoder {
     /// One unit vector a text, `[texts, 384]`, in `f32`; with gradients where
     /// layers are trainable.
     pub fn embed(&mut self, texts: &[&str]) -> Result<Tensor> {
+        if texts.is_empty() {
+            return Ok(Tensor::zeros([0, HIDDEN], (Kind::Float, self.device)));
+        }
         self.remember(texts)?;
-        let below: Vec<&Tensor> = texts.iter().map(|text| &self.below[*text]).collect();
         if self.trainable == 0 {
+            let below: Vec<&Tensor> = texts.iter().map(|text| &self.below[*text]).collect();
             return Ok(Tensor::cat(&below, 0));
         }
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&i| below[i].size()[0]);
         let mut vectors: Vec<Tensor> = Vec::new();
+        let order = self.order(texts);
         for chunk in order.chunks(CHUNK) {
-            let hidden: Vec<&Tensor> = chunk.iter().map(|&i| below[i]).collect();
-            let (hidden, mask) = pad(&hidden, self.device);
-            let hidden = self.layers(hidden, &mask, LAYERS - self.trainable..LAYERS);
-            vectors.push(pool(&hidden, &mask));
+            vectors.push(self.above(texts, chunk));
         }
         let mut place = vec![0i64; order.len()];
         for (position, &i) in order.iter().enumerate() {
@@ -126,6 +126,37 @@ impl TextEncoder {
         }
         let place = Tensor::from_slice(&place).to_device(self.device);
         Ok(Tensor::cat(&vectors, 0).index_select(0, &place))
+    }
+
+    /// Adds the gradients of the trainable layers from those of the vectors
+    /// that [`TextEncoder::embed`] makes of the same texts, some texts at a
+    /// time.
+    pub(crate) fn backward(&mut self, texts: &[&str], gradients: &Tensor) -> Result<()> {
+        self.remember(texts)?;
+        for chunk in self.order(texts).chunks(CHUNK) {
+            let places: Vec<i64> = chunk.iter().map(|&i| i as i64).collect();
+            let places = Tensor::from_slice(&places).to_device(self.device);
+            backward(
+                &self.above(texts, chunk),
+                &gradients.index_select(0, &places),
+            );
+        }
+        Ok(())
+    }
+
+    /// Places of remembered texts, those of about the same length together.
+    fn order(&self, texts: &[&str]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&i| self.below[texts[i]].size()[0]);
+        order
+    }
+
+    /// Vectors of some of the texts, from the trainable layers on.
+    fn above(&self, texts: &[&str], some: &[usize]) -> Tensor {
+        let hidden: Vec<&Tensor> = some.iter().map(|&i| &self.below[texts[i]]).collect();
+        let (hidden, mask) = pad(&hidden, self.device);
+        let hidden = self.layers(hidden, &mask, LAYERS - self.trainable..LAYERS);
+        pool(&hidden, &mask)
     }
 
     /// Encodes the texts that were never seen up to the trainable layers.

@@ -34,6 +34,9 @@ pub struct Scores {
     pub compilers: Score,
     /// The function that a comment describes.
     pub text: Score,
+    /// The comment that describes a function, as CLAP's Figure 4 asks for it.
+    #[serde(default)]
+    pub explanation: Score,
 }
 
 impl Scores {
@@ -49,11 +52,12 @@ impl std::fmt::Display for Scores {
             levels,
             compilers,
             text,
+            explanation,
         } = self;
         write!(
             f,
             "levels MRR {:.3} R@1 {:.3} (pool {}), compilers MRR {:.3} R@1 {:.3} (pool {}), \
-             text MRR {:.3} R@1 {:.3} R@10 {:.3} (pool {})",
+             text MRR {:.3} R@1 {:.3} R@10 {:.3} (pool {}), explanation R@1 {:.3}",
             levels.mrr,
             levels.recall_1,
             levels.pool,
@@ -63,7 +67,8 @@ impl std::fmt::Display for Scores {
             text.mrr,
             text.recall_1,
             text.recall_10,
-            text.pool
+            text.pool,
+            explanation.recall_1,
         )
     }
 }
@@ -169,17 +174,19 @@ impl<'a> Judge<'a> {
                 score(&queries, &answers)
             };
             let (levels, compilers) = (pairs(&self.levels), pairs(&self.compilers));
-            let texts = if self.texts.is_empty() {
-                Score::default()
+            let [text, explanation] = if self.texts.is_empty() {
+                [Score::default(), Score::default()]
             } else {
                 let comments: Vec<&str> = self.texts.iter().map(|t| t.0).collect();
                 let answers = embed(self.texts.iter().map(|t| t.1).collect());
-                score(&text.embed(&comments)?, &answers)
+                let described = text.embed(&comments)?;
+                [score(&described, &answers), score(&answers, &described)]
             };
             Ok(Scores {
                 levels,
                 compilers,
-                text: texts,
+                text,
+                explanation,
             })
         })
     }

@@ -8,7 +8,9 @@
 #[allow(dead_code)]
 mod testing;
 
-use std::path::{Path, PathBuf};
+use testing::minilm;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use binscribe_model::export::{Precision, TextConfig, export_assembly, export_text};
@@ -20,25 +22,23 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 const TINY: &str = include_str!("../../../recipes/tiny.toml");
 
-fn minilm() -> PathBuf {
-    std::env::var_os("BINSCRIBE_MINILM").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/minilm"),
-        PathBuf::from,
-    )
-}
-
 fn request(folder: &Path, run: &str) -> Request {
+    let mut recipe = Recipe::parse(TINY, false).unwrap();
+    // Their batches depend on what was seen before: the most to resume.
+    recipe.contrast.hard_negatives = 3;
+    recipe.contrast.cached_gradients = true;
     let corpus = folder.join("corpus");
     std::fs::create_dir_all(corpus.join("rows")).unwrap();
     binscribe_corpus::write_rows(&corpus.join("rows/tiny.parquet"), &testing::rows(60)).unwrap();
     Request {
-        recipe: Recipe::parse(TINY, false).unwrap(),
+        recipe,
         corpus,
         run: folder.join(run),
         minilm: minilm(),
         resume: false,
         device: Device::Cpu,
         stages: Stages::All,
+        world: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::stages::{DenoiseStage, Example, FinetuneStage, Perplexity, encode};
 use crate::encoder::compute_kind;
 use crate::parameters::write_tensors;
 use crate::stage::{Event, Outcome, Stage as _, State, Validation, drive};
+use crate::world::Group;
 use crate::{Error, Result, files, name_words};
 
 /// Which stages a run does.
@@ -120,10 +121,11 @@ pub fn train_seq2seq(
     let config = recipe.config(tokenizer.vocab_size());
     let network = Network::new(config, recipe.seed, request.device, compute);
 
+    let alone = Group::alone();
     let denoised = run.join("denoised.safetensors");
     if request.stages != Seq2SeqStages::Finetune && state.stage != FinetuneStage::NAME {
         let mut stage = DenoiseStage::new(recipe, &pairs.functions, &tokenizer, &network)?;
-        if drive(&mut stage, &mut state, run, stop, watch)? == Outcome::Stopped {
+        if drive(&mut stage, &mut state, run, &alone, stop, watch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
         network.parameters().save(&denoised)?;
@@ -139,7 +141,7 @@ pub fn train_seq2seq(
     {
         let training = encode(&pairs.training, &tokenizer, recipe);
         let mut stage = FinetuneStage::new(recipe, training, validation.clone(), &network);
-        if drive(&mut stage, &mut state, run, stop, watch)? == Outcome::Stopped {
+        if drive(&mut stage, &mut state, run, &alone, stop, watch)? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
         let best = run.join("best");

@@ -19,6 +19,7 @@ use crate::optimizer::Optimizer;
 use crate::plan::Passes;
 use crate::recipe::Schedule;
 use crate::stage::{Event, Judgement, Measures, Stage, generator};
+use crate::world::Group;
 use crate::{Error, Result, name_words};
 
 /// A source and a target as tokens.
@@ -191,7 +192,7 @@ impl Stage for DenoiseStage<'_> {
         &self.recipe.seq2seq.denoise.schedule
     }
 
-    fn gradients(&mut self, step: u64) -> Result<Measures> {
+    fn gradients(&mut self, step: u64, _: &Group) -> Result<Measures> {
         let mut random = generator(self.recipe.seed, Self::NAME, step);
         let places = self.passes.rectangles(step);
         let tasks: Vec<Vec<Example>> = places
@@ -214,7 +215,7 @@ impl Stage for DenoiseStage<'_> {
         self.network.parameters().save(&folder.join(WEIGHTS))
     }
 
-    fn load(&self, folder: &Path) -> Result<()> {
+    fn load(&mut self, folder: &Path) -> Result<()> {
         self.network.parameters().load(&folder.join(WEIGHTS))
     }
 
@@ -272,7 +273,7 @@ impl Stage for FinetuneStage<'_> {
         &self.recipe.seq2seq.finetune.schedule
     }
 
-    fn gradients(&mut self, step: u64) -> Result<Measures> {
+    fn gradients(&mut self, step: u64, _: &Group) -> Result<Measures> {
         let mut random = generator(self.recipe.seed, Self::NAME, step);
         let places = self.passes.rectangles(step);
         let tasks: Vec<Vec<Example>> = places
@@ -293,7 +294,7 @@ impl Stage for FinetuneStage<'_> {
         self.network.parameters().save(&folder.join(WEIGHTS))
     }
 
-    fn load(&self, folder: &Path) -> Result<()> {
+    fn load(&mut self, folder: &Path) -> Result<()> {
         self.network.parameters().load(&folder.join(WEIGHTS))
     }
 
