@@ -206,6 +206,6 @@ fn every_evaluation_has_a_report_and_reports_make_a_page() {
         assert!(svg.starts_with("<svg"), "{svg}");
     }
     assert!(text.contains("binscribe eval bcsd --corpus"), "{text}");
-    let said = binscribe.fails(&["eval", "report", "-o", "x.md", &manifest[1]]);
+    let said = binscribe.fails(&["eval", "report", "-o", "x.md", manifest[1]]);
     assert!(said.contains("binscribe eval TASK"), "{said}");
 }
