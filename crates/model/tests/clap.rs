@@ -18,7 +18,7 @@ use binscribe_model::export::Precision;
 use binscribe_model::{ClapFunction, ClapTokenizer, Encoding, Model, import};
 use serde_json::{Value, json};
 
-const BUBBLE_SORT: &str = include_str!("../../../fixtures/clap/bubblesort.json");
+const BUBBLE_SORT: &str = include_str!("fixtures/clap/bubblesort.json");
 
 /// Token ids of CLAP's bubble sort, numbered from 1, as its tokenizer gives
 /// them.
@@ -113,7 +113,7 @@ fn the_bubble_sort_has_its_published_token_ids() {
 #[test]
 fn the_numbers_of_the_published_percentages_are_kept_and_warned_of() {
     let tokenizer = published_tokenizer();
-    let zero_based = include_str!("../../../fixtures/clap/bubblesort.zero-based.json");
+    let zero_based = include_str!("fixtures/clap/bubblesort.zero-based.json");
     let function = &ClapFunction::parse(zero_based).unwrap()[0];
     assert!(function.warning().unwrap().contains("numbered from 0"));
     let encoding = tokenizer.encode_function(function).unwrap();
@@ -276,7 +276,7 @@ fn functions() -> Value {
     let all = functions.as_array_mut().unwrap();
     for example in [
         BUBBLE_SORT,
-        include_str!("../../../fixtures/clap/bubblesort.zero-based.json"),
+        include_str!("fixtures/clap/bubblesort.zero-based.json"),
     ] {
         all.push(serde_json::from_str(example).unwrap());
     }
