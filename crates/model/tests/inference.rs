@@ -207,6 +207,12 @@ fn broken_directories_say_what_is_wrong() {
         said()
     );
     std::fs::write(dir.join("config.json"), b"{\"model_type\": \"bert\"}").unwrap();
+    assert!(
+        said().contains("config.json: unknown variant `bert`"),
+        "{}",
+        said()
+    );
+    std::fs::write(dir.join("config.json"), b"{\"model_type\": \"clap\"}").unwrap();
     assert!(said().contains("config.json: missing field"), "{}", said());
 }
 
