@@ -72,18 +72,11 @@ pub fn export_assembly(
     let bytes = read(weights)?;
     let weights = Weights::new(weights, &bytes)?;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let mut e = Exporter {
-        graph: GraphWriter::default(),
-        weights,
-        precision,
-        hidden,
-        heads: config.num_attention_heads,
-        eps: config.layer_norm_eps,
-    };
-    let dims = [Dim::Named("batch"), Dim::Named("tokens")];
-    let ids = e.graph.input("input_ids", DataType::Int64, &dims);
-    let instructions = e.graph.input("instruction_ids", DataType::Int64, &dims);
-    let mask = e.mask(&dims);
+    let shape = (hidden, config.num_attention_heads, config.layer_norm_eps);
+    let mut e = Exporter::new(weights, shape, precision);
+    let ids = e.ids("input_ids");
+    let instructions = e.ids("instruction_ids");
+    let mask = e.mask();
     let rotary = e.rotary(&ids, config.max_tokens, config.rotary_base);
 
     let table = e
@@ -130,17 +123,10 @@ pub fn export_text(
     let bytes = read(weights)?;
     let weights = Weights::new(weights, &bytes)?;
     let hidden = config.hidden_size;
-    let mut e = Exporter {
-        graph: GraphWriter::default(),
-        weights,
-        precision,
-        hidden,
-        heads: config.num_attention_heads,
-        eps: config.layer_norm_eps,
-    };
-    let dims = [Dim::Named("batch"), Dim::Named("tokens")];
-    let ids = e.graph.input("input_ids", DataType::Int64, &dims);
-    let mask = e.mask(&dims);
+    let shape = (hidden, config.num_attention_heads, config.layer_norm_eps);
+    let mut e = Exporter::new(weights, shape, precision);
+    let ids = e.ids("input_ids");
+    let mask = e.mask();
 
     let words = e.weights.get(
         "embeddings.word_embeddings.weight",
@@ -269,10 +255,35 @@ struct Exporter<'a> {
     eps: f32,
 }
 
+impl<'a> Exporter<'a> {
+    /// A graph without anything in it, of that width, number of heads and
+    /// epsilon of layer norms.
+    fn new(
+        weights: Weights<'a>,
+        (hidden, heads, eps): (usize, usize, f32),
+        precision: Precision,
+    ) -> Exporter<'a> {
+        Exporter {
+            graph: GraphWriter::default(),
+            weights,
+            precision,
+            hidden,
+            heads,
+            eps,
+        }
+    }
+}
+
 impl Exporter<'_> {
-    fn mask(&mut self, dims: &[Dim]) -> Mask {
+    /// An input of whole numbers, `[batch, tokens]`.
+    fn ids(&mut self, name: &str) -> String {
+        let dims = [Dim::Named("batch"), Dim::Named("tokens")];
+        self.graph.input(name, DataType::Int64, &dims)
+    }
+
+    fn mask(&mut self) -> Mask {
+        let mask = self.ids("attention_mask");
         let g = &mut self.graph;
-        let mask = g.input("attention_mask", DataType::Int64, dims);
         let keep = g.op_with("Cast", &[&mask], vec![("to", Attribute::Int(1))]);
         let one = g.scalar(1.0);
         let drop = g.op("Sub", &[&one, &keep]);

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{BERT_QKV, Dim, Exporter, PostNorm, Precision, Weights, read};
-use crate::onnx::{DataType, GraphWriter};
+use super::{BERT_QKV, Exporter, PostNorm, Precision, Weights, read};
 use crate::{Config, Error, Result};
 
 /// The shape of CLAP's text encoder: what is needed of its `config.json`.
@@ -69,18 +68,11 @@ pub fn export_clap_assembly(
     let known = ["jroformer.", "roformer.", ""];
     let has = |prefix: &&str| weights.has(&format!("{prefix}{TABLE}"));
     let prefix = known.into_iter().find(has).unwrap_or(known[0]);
-    let mut e = Exporter {
-        graph: GraphWriter::default(),
-        weights,
-        precision,
-        hidden,
-        heads: config.num_attention_heads,
-        eps: config.layer_norm_eps,
-    };
-    let dims = [Dim::Named("batch"), Dim::Named("tokens")];
-    let ids = e.graph.input("input_ids", DataType::Int64, &dims);
-    let instructions = e.graph.input("instruction_ids", DataType::Int64, &dims);
-    let mask = e.mask(&dims);
+    let shape = (hidden, config.num_attention_heads, config.layer_norm_eps);
+    let mut e = Exporter::new(weights, shape, precision);
+    let ids = e.ids("input_ids");
+    let instructions = e.ids("instruction_ids");
+    let mask = e.mask();
     let rotary = e.rotary(&ids, config.max_tokens, config.rotary_base);
 
     let name = |part: &str| format!("{prefix}{part}");
@@ -136,17 +128,10 @@ pub fn export_clap_text(
     let bytes = read(weights)?;
     let weights = Weights::new(weights, &bytes)?;
     let hidden = config.hidden_size;
-    let mut e = Exporter {
-        graph: GraphWriter::default(),
-        weights,
-        precision,
-        hidden,
-        heads: config.num_attention_heads,
-        eps: config.layer_norm_eps,
-    };
-    let dims = [Dim::Named("batch"), Dim::Named("tokens")];
-    let ids = e.graph.input("input_ids", DataType::Int64, &dims);
-    let mask = e.mask(&dims);
+    let shape = (hidden, config.num_attention_heads, config.layer_norm_eps);
+    let mut e = Exporter::new(weights, shape, precision);
+    let ids = e.ids("input_ids");
+    let mask = e.mask();
 
     let words = e.weights.get(TABLE, &[config.vocab_size, hidden])?;
     let [words] = e.embed(&words, [&ids]);

@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use super::{Attribute, DataType, Dim, Exporter, Precision, Rotary, Weights, axis, perm, read};
-use crate::onnx::GraphWriter;
 use crate::{Result, Seq2SeqConfig};
 
 /// Writes the graphs of a sequence-to-sequence model, for one source a run.
@@ -26,14 +25,13 @@ pub fn export_seq2seq(
 ) -> Result<()> {
     let bytes = read(weights)?;
     let exporter = || -> Result<Exporter> {
-        Ok(Exporter {
-            graph: GraphWriter::default(),
-            weights: Weights::new(weights, &bytes)?,
+        let heads = config.num_attention_heads;
+        let shape = (config.hidden_size, heads, config.layer_norm_eps);
+        Ok(Exporter::new(
+            Weights::new(weights, &bytes)?,
+            shape,
             precision,
-            hidden: config.hidden_size,
-            heads: config.num_attention_heads,
-            eps: config.layer_norm_eps,
-        })
+        ))
     };
     write_encoder(exporter()?, config, encoder)?;
     write_decoder(exporter()?, config, decoder)
