@@ -36,7 +36,10 @@ labels = ["http", "dns"]
 /// Algorithms with code that tells them apart.
 const ALGORITHMS: [(&str, &str); 3] = [
     ("aes", "movzx   eax, byte ptr [rdi]\nxor     eax, 1B1B1B1Bh"),
-    ("md5", "rol     eax, 7\nadd     eax, 0D76AA478h"),
+    (
+        "md5",
+        "rol     eax, 7\nadd     eax, 0D76AA478h; MD5 round constant",
+    ),
     ("rc4", "mov     dl, [rsi+rcx]\nxchg    dl, [rsi+rax]"),
 ];
 

@@ -44,6 +44,7 @@
 
 mod address;
 mod archive;
+mod constants;
 mod demangle;
 mod discover;
 mod error;
@@ -63,6 +64,7 @@ mod strings;
 mod tables;
 
 pub use archive::{Contents, Member, is_archive, members, open};
+pub use constants::{KnownConstant, known_constant};
 pub use demangle::demangle;
 pub use error::Error;
 pub use flow::Block;

@@ -15,6 +15,7 @@ use iced_x86::{
 };
 
 use crate::address::{AddressMap, ByAddress};
+use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Block, Flow};
 use crate::frame::{self, Frame, Slot};
@@ -437,6 +438,8 @@ struct Writer<'a, 'd> {
     facts: Facts,
     /// The string that the instruction mentions.
     comment: Option<String>,
+    /// What an operand of the line leads to or is, where that is well known.
+    known: Option<&'static str>,
     windows: bool,
 }
 
@@ -472,6 +475,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             called,
             facts: Facts::default(),
             comment: None,
+            known: None,
             windows: program.image.is_windows(),
         }
     }
@@ -537,6 +541,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.out.push_str("; ");
             strings::quote(self.out, &text);
             remember(&mut self.facts.strings, text);
+        }
+        if let Some(name) = self.known.take() {
+            push_all(self.out, ["; ", name]);
         }
         if self.windows {
             self.through_register(instruction);
@@ -674,6 +681,10 @@ impl<'a, 'd> Writer<'a, 'd> {
             }
             return;
         }
+        if is_lea(instruction) && instruction.memory_displ_size() >= 4 {
+            // `lea eax, [rbx+rax+5A827999h]` adds three numbers at once.
+            self.constant(instruction, displacement);
+        }
         let start = self.out.len();
         self.masm.operand(instruction, place, self.out);
         if thread && base == Register::None && index == Register::None {
@@ -737,9 +748,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// Operands in memory that are reached by address: `cs:stderr`, and after
     /// `lea` just the name.
     fn global(&mut self, instruction: &Instruction, address: u64, segment: &str) {
-        if let Some(table) = tables::at(&self.program.image, address) {
-            remember(&mut self.facts.tables, table);
-        }
+        self.table(address);
         if is_lea(instruction) {
             self.program
                 .address_name(address, self.out, &mut self.comment);
@@ -844,15 +853,27 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn immediate(&mut self, instruction: &Instruction, place: Place, value: u64) {
         if self.is_address(instruction, value, true) {
             self.out.push_str("offset ");
-            if let Some(table) = tables::at(&self.program.image, value) {
-                remember(&mut self.facts.tables, table);
-            }
+            self.table(value);
             self.program
                 .address_name(value, self.out, &mut self.comment);
             return;
         }
         self.masm.operand(instruction, place, self.out);
+        self.constant(instruction, value);
+    }
+
+    /// Notes the table that an operand leads to.
+    fn table(&mut self, address: u64) {
+        if let Some(table) = tables::at(&self.program.image, address) {
+            self.known = Some(table.name);
+            remember(&mut self.facts.tables, table);
+        }
+    }
+
+    /// Notes a number that says what a function computes.
+    fn constant(&mut self, instruction: &Instruction, value: u64) {
         if let Some(value) = distinctive(instruction, value) {
+            self.known = known_constant(value).map(|known| known.name).or(self.known);
             remember(&mut self.facts.constants, value);
         }
     }

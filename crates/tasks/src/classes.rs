@@ -286,17 +286,16 @@ pub fn by_neighbours(task: &Task<'_>, vectors: &[Sparse]) -> Vec<Scores> {
     })
 }
 
-/// Scores by the constants of well-known algorithms that a listing holds: each
-/// counts for the labels that its description names. Where there is none, as in
-/// all code whose constants lie in tables, which rows do not hold, the shares of
-/// the labels among the training builds decide.
+/// Scores by the constants and tables of well-known algorithms that a listing
+/// names: each counts for the labels that its name has in it. Where there is
+/// none, the shares of the labels among the training builds decide.
 pub fn by_constants(task: &Task<'_>) -> Vec<Scores> {
     let usual = shares(task);
     let asked = task.asked().par_iter();
     asked
         .map(|sample| {
             let mut votes = vec![0.0f32; task.labels.len()];
-            for meaning in evidence::constants_of_listing(&sample.listing) {
+            for meaning in evidence::known_in_listing(&sample.listing) {
                 let named = |label: &String| meaning.contains(label.as_str());
                 let labels: Vec<usize> = (0..votes.len())
                     .filter(|&class| named(&task.labels[class]))
@@ -616,7 +615,7 @@ mod tests {
     /// Builds of functions of three labels, in four packages of each split.
     fn samples(split: &str) -> Vec<Sample> {
         let body = [
-            "mov     eax, 67452301h\nxor     eax, ecx",
+            "mov     eax, 67452301h; MD5 or SHA-1 initial state\nxor     eax, ecx",
             "shl     eax, 3\nadd     eax, ecx",
             "push    rbp\ncall    x\npop     rbp",
         ];

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use binscribe_lift::Facts;
+use binscribe_lift::{Facts, known_constant};
 
 /// A tag with the fact that it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -493,85 +493,6 @@ const IMPORTS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Constants that few functions hold by accident.
-const CONSTANTS: &[(u64, &str, &str)] = &[
-    (0x6745_2301, "hash", "MD5 or SHA-1 initial value"),
-    (0xefcd_ab89, "hash", "MD5 or SHA-1 initial value"),
-    (0xefcd_ab89_6745_2301, "hash", "MD5 or SHA-1 initial value"),
-    (0x1032_5476_98ba_dcfe, "hash", "MD5 or SHA-1 initial value"),
-    (0xc3d2_e1f0, "hash", "SHA-1 initial value"),
-    (0xd76a_a478, "hash", "MD5 round constant"),
-    (0x5a82_7999, "hash", "SHA-1 round constant"),
-    (0x6ed9_eba1, "hash", "SHA-1 round constant"),
-    (0x6a09_e667, "hash", "SHA-256 initial value"),
-    (0xbb67_ae85, "hash", "SHA-256 initial value"),
-    (0xbb67_ae85_6a09_e667, "hash", "SHA-256 initial value"),
-    (0xc105_9ed8, "hash", "SHA-224 initial value"),
-    (0x428a_2f98, "hash", "SHA-256 round constant"),
-    (
-        0x6a09_e667_f3bc_c908,
-        "hash",
-        "SHA-512 or BLAKE2b initial value",
-    ),
-    (0xcbbb_9d5d_c105_9ed8, "hash", "SHA-384 initial value"),
-    (0x428a_2f98_d728_ae22, "hash", "SHA-512 round constant"),
-    (0x8000_0000_8000_8008, "hash", "SHA-3 round constant"),
-    (0x50a2_8be6, "hash", "RIPEMD round constant"),
-    (0x5c4d_d124, "hash", "RIPEMD round constant"),
-    (0x7380_166f, "hash", "SM3 initial value"),
-    (0xc663_63a5, "cipher", "AES table"),
-    (0x6170_7865, "cipher", "ChaCha20 or Salsa20 constant"),
-    (0x6b20_6574, "cipher", "ChaCha20 or Salsa20 constant"),
-    (
-        0x3320_646e_6170_7865,
-        "cipher",
-        "ChaCha20 or Salsa20 constant",
-    ),
-    (0x243f_6a88, "cipher", "Blowfish constant (pi)"),
-    (0xa09e_667f, "cipher", "Camellia constant"),
-    (0xa09e_667f_3bcc_908b, "cipher", "Camellia constant"),
-    (0xb7e1_5163, "cipher", "RC5 or RC6 constant"),
-    (0xa3b1_bac6, "cipher", "SM4 constant"),
-    (0x0fff_fffc_0fff_fffc, "mac", "Poly1305 mask"),
-    (0x0fff_fffc_0fff_ffff, "mac", "Poly1305 mask"),
-    (0x736f_6d65_7073_6575, "hash", "SipHash constant"),
-    (0xedb8_8320, "checksum", "CRC-32 polynomial"),
-    (0x04c1_1db7, "checksum", "CRC-32 polynomial"),
-    (0x82f6_3b78, "checksum", "CRC-32C polynomial"),
-    (0xc96c_5795_d787_0f42, "checksum", "CRC-64 polynomial"),
-    (
-        0x8007_8071,
-        "checksum",
-        "Adler-32 modulus, by multiplication",
-    ),
-    (
-        0x9e37_79b9,
-        "hash-table",
-        "golden ratio constant (TEA, hash functions)",
-    ),
-    (0x9e37_79b9_7f4a_7c15, "hash-table", "golden ratio constant"),
-    (0x811c_9dc5, "hash-table", "FNV-1 offset"),
-    (0x0100_0193, "hash-table", "FNV-1 prime"),
-    (0xcbf2_9ce4_8422_2325, "hash-table", "FNV-1 offset"),
-    (0x0100_0000_01b3, "hash-table", "FNV-1 prime"),
-    (0xcc9e_2d51, "hash-table", "MurmurHash3 constant"),
-    (0x5bd1_e995, "hash-table", "MurmurHash2 constant"),
-    (0x9e37_79b1, "hash-table", "xxHash prime"),
-    (0x85eb_ca77, "hash-table", "xxHash prime"),
-    (0x41c6_4e6d, "random", "linear congruential generator"),
-    (
-        0x5851_f42d_4c95_7f2d,
-        "random",
-        "linear congruential generator",
-    ),
-    (0x6c07_8965, "random", "Mersenne Twister constant"),
-    (0x9908_b0df, "random", "Mersenne Twister constant"),
-    (0x0403_4b50, "compression", "ZIP signature"),
-    (0xfd2f_b528, "compression", "Zstandard signature"),
-    (0x184d_2204, "compression", "LZ4 signature"),
-    (0x474e_5089, "image", "PNG signature"),
-];
-
 /// How many names of one kind are listed.
 const NAMED: usize = 4;
 
@@ -649,66 +570,64 @@ pub(crate) fn tables(facts: &Facts) -> Vec<Fact> {
     facts
         .tables
         .iter()
-        .map(|table| Fact {
-            tag: match table.algorithm {
-                "AES"
-                | "DES"
-                | "Blowfish"
-                | "Twofish"
-                | "CAST-128"
-                | "Camellia"
-                | "SM4"
-                | "SEED"
-                | "RC2"
-                | "ChaCha20 or Salsa20" => "cipher",
-                "CRC-16" | "CRC-24" | "CRC-32" | "CRC-32C" | "CRC-64" => "checksum",
-                "DEFLATE" => "compression",
-                "JPEG" => "image",
-                "SipHash" => "mac",
-                "P-256" => "public-key",
-                "Base32" | "Base64" => "base64",
-                _ => "hash",
-            },
-            why: format!("{} at {:#x}", table.name, table.address),
+        .filter_map(|table| {
+            Some(Fact {
+                tag: tag_of(table.algorithm)?,
+                why: format!("{} at {:#x}", table.name, table.address),
+            })
         })
         .collect()
 }
 
 /// The well-known constants that a function holds, once for each meaning.
 pub(crate) fn constants(facts: &Facts) -> Vec<Fact> {
-    meanings(&facts.constants)
-}
-
-/// The meanings of the well-known constants among the numbers of a listing, for
-/// where there is no more of a function than that.
-pub(crate) fn constants_of_listing(listing: &str) -> Vec<String> {
-    let words = listing.split(|c: char| !c.is_alphanumeric());
-    let number = |word: &str| {
-        let digits = word.strip_suffix('h')?;
-        let begins = digits.starts_with(|c: char| c.is_ascii_digit());
-        begins
-            .then(|| u64::from_str_radix(digits, 16).ok())
-            .flatten()
-    };
-    let numbers: Vec<u64> = words.filter_map(number).collect();
-    let facts = meanings(&numbers).into_iter();
-    facts.map(|fact| fact.why).collect()
-}
-
-fn meanings(constants: &[u64]) -> Vec<Fact> {
     let mut found: Vec<Fact> = Vec::new();
-    for &(value, tag, meaning) in CONSTANTS {
-        // A 32-bit constant may have been sign-extended into a 64-bit operand.
-        let extended = value as u32 as i32 as i64 as u64;
-        let held = constants
-            .iter()
-            .any(|&constant| constant == value || (value >> 32 == 0 && constant == extended));
-        if held && !found.iter().any(|fact| fact.why.starts_with(meaning)) {
+    for known in facts.constants.iter().copied().filter_map(known_constant) {
+        if let Some(tag) = tag_of(known.algorithm)
+            && !found.iter().any(|fact| fact.why.starts_with(known.name))
+        {
             found.push(Fact {
                 tag,
-                why: format!("{meaning} {value:#x}"),
+                why: format!("{} {:#x}", known.name, known.value),
             });
         }
     }
     found
+}
+
+/// The tag of a well-known algorithm, if it is worth one.
+fn tag_of(algorithm: &str) -> Option<&'static str> {
+    Some(match algorithm {
+        "AES"
+        | "DES"
+        | "Blowfish"
+        | "Twofish"
+        | "CAST-128"
+        | "Camellia"
+        | "SM4"
+        | "SEED"
+        | "RC2"
+        | "RC5 or RC6"
+        | "ChaCha20 or Salsa20" => "cipher",
+        "CRC-16" | "CRC-24" | "CRC-32" | "CRC-32C" | "CRC-64" | "Adler-32" => "checksum",
+        "DEFLATE" | "compression" => "compression",
+        "JPEG" | "image" => "image",
+        "Poly1305" | "GCM" | "SipHash" => "mac",
+        "P-256" | "Curve25519" => "public-key",
+        "Base32" | "Base64" => "base64",
+        "hash table" => "hash-table",
+        "random" => "random",
+        "time" => return None,
+        _ => "hash",
+    })
+}
+
+/// What the comments of a listing say of well-known tables and constants, for
+/// where there is no more of a function than its listing.
+pub(crate) fn known_in_listing(listing: &str) -> Vec<&str> {
+    let comments = listing.lines().filter_map(|line| line.rsplit_once("; "));
+    comments
+        .map(|(_, comment)| comment)
+        .filter(|comment| !comment.ends_with('"'))
+        .collect()
 }

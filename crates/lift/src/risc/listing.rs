@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
 use crate::address::AddressMap;
+use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::Flow;
 use crate::listing::{Call, Facts, Listing, remember};
@@ -270,10 +271,16 @@ impl Writer<'_, '_> {
             remember(&mut self.facts.strings, string);
         }
         let whole = self.code[at].whole;
-        if let Some(table) = whole.and_then(|address| tables::at(&self.program.image, address)) {
+        let table = whole.and_then(|address| tables::at(&self.program.image, address));
+        let table = table.map(|table| {
+            let name = table.name;
             remember(&mut self.facts.tables, table);
+            name
+        });
+        if let Some(name) = table.or(self.constants(at)) {
+            text.push_str("; ");
+            text.push_str(name);
         }
-        self.constants(at);
     }
 
     fn write(&mut self, at: usize, plain: Text, comment: &mut Option<String>) -> String {
@@ -668,8 +675,9 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// Remembers a number that says what a function computes.
-    fn constants(&mut self, at: usize) {
+    /// Remembers a number that says what a function computes; its name, where it
+    /// has one.
+    fn constants(&mut self, at: usize) -> Option<&'static str> {
         let item = &self.code[at];
         let op = item.code.op;
         let upper = match op {
@@ -686,12 +694,10 @@ impl Writer<'_, '_> {
             } if item.whole.is_none() && self.becomes(at, to).is_none() => (to, value, keep),
             Op::Upper { to, value } => {
                 self.uppers.insert(to, value);
-                return;
+                return None;
             }
             Op::Add { .. } | Op::Join { .. } if item.whole.is_none() => {
-                let Some((to, upper)) = op.changes().zip(upper) else {
-                    return;
-                };
+                let (to, upper) = op.changes().zip(upper)?;
                 let whole = match op {
                     Op::Add { value, .. } => upper.wrapping_add_signed(value),
                     Op::Join { value, .. } => upper | value,
@@ -701,7 +707,7 @@ impl Writer<'_, '_> {
                 let narrow = i32::try_from(whole as i64).map(|n| u64::from(n as u32));
                 (to, narrow.unwrap_or(whole), false)
             }
-            _ => return,
+            _ => return None,
         };
         let whole = match keep {
             true => self.parts.get(&to).copied().unwrap_or(0) | value,
@@ -714,8 +720,10 @@ impl Writer<'_, '_> {
         });
         let mask = |v: u64| v & v.wrapping_add(1) == 0;
         let plain = whole < 0x10000 || whole.is_power_of_two() || mask(whole) || mask(!whole);
-        if !more && !plain {
-            remember(&mut self.facts.constants, whole);
+        if more || plain {
+            return None;
         }
+        remember(&mut self.facts.constants, whole);
+        known_constant(whole).map(|known| known.name)
     }
 }

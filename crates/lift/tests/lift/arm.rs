@@ -56,10 +56,12 @@ fn facts_of_arm() {
     let hash = program.listing(program.find("sub_2052C").unwrap());
     assert_eq!(hash.facts.strings, ["%d"]);
     assert_eq!(hash.facts.constants, [0x811c_9dc5, 0x100_0193]);
+    assert!(hash.text().contains("; FNV-1 prime"), "{}", hash.text());
     let bytes = fixture("small-thumb.o");
     let program = Program::parse(&bytes).unwrap();
     let hash = program.listing(program.find("hash").unwrap());
     assert_eq!(hash.facts.constants, [0x811c_9dc5, 0x100_0193]);
+    assert!(hash.text().contains("; FNV-1 prime"), "{}", hash.text());
 }
 
 const A32_MAIN: &str = r#"

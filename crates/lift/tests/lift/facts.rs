@@ -80,6 +80,8 @@ fn tables_of_algorithms_are_named() {
         let listing = program.listing(program.find(function).unwrap());
         let tables: Vec<_> = listing.facts.tables.iter().map(|t| t.name).collect();
         assert_eq!(tables, [wanted], "{}", listing.text());
+        let comment = format!("; {wanted}\n");
+        assert!(listing.text().contains(&comment), "{}", listing.text());
     }
 }
 

@@ -535,18 +535,18 @@ movzx   edx, [rsp+28h+var_28]
 test    dl, dl
 jz      short INSTR23
 lea     rcx, [rsp+28h+var_27]
-mov     eax, 811C9DC5h
+mov     eax, 811C9DC5h; FNV-1 offset
 xchg    ax, ax
 add     rcx, 1
 xor     eax, edx
 movzx   edx, byte ptr [rcx-1]
-imul    eax, 1000193h
+imul    eax, 1000193h; FNV-1 prime
 test    dl, dl
 jnz     short INSTR14
 add     rsp, 28h
 retn
 nop     dword ptr [rax]
-mov     eax, 811C9DC5h
+mov     eax, 811C9DC5h; FNV-1 offset
 add     rsp, 28h
 retn"#;
 

@@ -36,6 +36,7 @@ fn stripped_riscv_program() {
     let hash = program.listing(program.find("sub_10018FE").unwrap());
     assert_eq!(hash.facts.strings, ["%d"]);
     assert_eq!(hash.facts.constants, [0x811c_9dc5, 0x100_0193]);
+    assert!(hash.text().contains("; FNV-1 prime"), "{}", hash.text());
 }
 
 /// The lower half of a distance belongs to the upper half at its label.
@@ -101,6 +102,7 @@ fn stripped_mips_program() {
     let program = Program::parse(&bytes).unwrap();
     let hash = program.listing(program.find("sub_20750").unwrap());
     assert_eq!(hash.facts.constants, [0x811c_9dc5, 0x100_0193]);
+    assert!(hash.text().contains("; FNV-1 prime"), "{}", hash.text());
 }
 
 /// The other byte order: the same listing.
