@@ -19,6 +19,7 @@
 //!     resume: false,
 //!     device: tch::Device::Cpu,
 //!     stages: Stages::All,
+//!     start: None,
 //!     world: None,
 //! };
 //! train(&request, &AtomicBool::new(false), &mut |event| drop(event))?;

@@ -24,6 +24,8 @@ Examples:
     binscribe-train recipes/default.toml --corpus corpus --out runs/default --resume
   Try another second stage on the same pretrained weights:
     binscribe-train mine.toml --corpus corpus --out runs/default --stage contrast
+  Go on from a model of fewer packages or processors, with a vocabulary of its own:
+    binscribe-train recipes/default.toml --corpus more --out runs/more --start runs/default
   The same recipe without its first stage, to see what that is worth:
     binscribe-train recipes/default.toml --corpus corpus --out runs/scratch --stage scratch
   And both in one picture:
@@ -78,6 +80,10 @@ struct Arguments {
     /// denoised.safetensors in the run directory.
     #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
+    /// Start from the weights of a finished run of the same shape: its layers,
+    /// and what it knows of the tokens that both vocabularies have.
+    #[arg(long, value_name = "RUN_DIR")]
+    start: Option<PathBuf>,
     /// Explanations to learn from instead of comments, as chat, one a line;
     /// only for a recipe with a table [seq2seq].
     #[arg(long, value_name = "FILE")]
@@ -282,6 +288,9 @@ fn encoder_request(
     if arguments.pairs.is_some() {
         bail!("--pairs is for a recipe with a table [seq2seq], as recipes/shadow.toml is");
     }
+    if arguments.start.is_some() && matches!(arguments.stage, StageName::Contrast) {
+        bail!("--stage contrast starts from the run directory's own first stage, not from --start");
+    }
     Ok(Request {
         recipe: Recipe::read(paths.recipe, gpu)?,
         corpus: paths.corpus.to_owned(),
@@ -296,6 +305,7 @@ fn encoder_request(
             StageName::Scratch => Stages::Scratch,
             _ => bail!("the stages of this recipe are pretrain and contrast"),
         },
+        start: arguments.start.clone(),
         world,
     })
 }
@@ -306,6 +316,9 @@ fn seq2seq_request(
     recipe: Seq2SeqRecipe,
     device: Device,
 ) -> anyhow::Result<Seq2SeqRequest> {
+    if arguments.start.is_some() {
+        bail!("--start is for the assembly encoder; a shadow model starts from its first weights");
+    }
     Ok(Seq2SeqRequest {
         recipe,
         corpus: paths.corpus.to_owned(),

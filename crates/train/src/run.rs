@@ -51,6 +51,8 @@ pub struct Request {
     pub device: Device,
     /// Which stages.
     pub stages: Stages,
+    /// A finished run of the same shape whose weights are the first ones.
+    pub start: Option<PathBuf>,
     /// The processes that this one trains together with; process 0 alone
     /// writes to `run`.
     pub world: Option<World>,
@@ -135,7 +137,14 @@ pub fn train(
         compute,
     )?;
     let fresh = state.stage.is_empty() && request.stages != Stages::Contrast && group.first();
-    if fresh && recipe.model.warm_start == "minilm" {
+    if fresh && let Some(start) = &request.start {
+        let known = warm::start_from(&encoder, &tokenizer, start)?;
+        watch(&Event::Note(format!(
+            "the weights of {}; its vocabulary has {known} of the {} tokens",
+            start.display(),
+            tokenizer.vocab_size()
+        )));
+    } else if fresh && recipe.model.warm_start == "minilm" {
         let words = warm::words(&tokenizer, &mnemonics(&dataset, &training, &tokenizer));
         watch(&Event::Note(format!(
             "{} words of the vocabulary start from the text encoder",

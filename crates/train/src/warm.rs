@@ -3,8 +3,12 @@
 //! mean: their rows of the token table start from its vectors, projected to
 //! the encoder's width by principal components, and the output projection
 //! starts as the way back.
+//!
+//! Or a start from the weights of another run: its layers as they are, and the
+//! rows of its token table for those tokens that both vocabularies have.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use binscribe_model::AsmTokenizer;
 use tch::{Kind, Tensor, no_grad};
@@ -12,6 +16,9 @@ use tch::{Kind, Tensor, no_grad};
 use crate::encoder::{Encoder, INITIAL_STD};
 use crate::text::TextEncoder;
 use crate::{Error, Result};
+
+/// Tensors with a row for each token of the vocabulary.
+const BY_TOKEN: [&str; 2] = ["embeddings.weight", "mlm.bias"];
 
 /// Instruction embeddings start this much smaller, so that they do not drown
 /// the words that they are added to.
@@ -83,4 +90,99 @@ pub(crate) fn warm_start(
         bias.copy_(&mean.squeeze_dim(0).to_kind(Kind::Float));
         Ok(())
     })
+}
+
+/// Fills a new encoder from the finished run in `run`; says how many tokens both
+/// vocabularies have. Rows of the others keep their random values, as long as
+/// the known ones are: none shall drown what stands beside it.
+pub(crate) fn start_from(encoder: &Encoder, tokenizer: &AsmTokenizer, run: &Path) -> Result<usize> {
+    let path = run.join("model.safetensors");
+    let before = AsmTokenizer::from_file(&run.join("tokenizer.json"))?;
+    let places: HashMap<String, i64> = (0..before.vocab_size() as u32)
+        .filter_map(|id| Some((before.token(id)?, i64::from(id))))
+        .collect();
+    let (new, old): (Vec<i64>, Vec<i64>) = (0..tokenizer.vocab_size() as u32)
+        .filter_map(|id| Some((i64::from(id), *places.get(&tokenizer.token(id)?)?)))
+        .unzip();
+    let device = encoder.device();
+    let (rows, from) = (Tensor::from_slice(&new), Tensor::from_slice(&old));
+    let (rows, from) = (rows.to_device(device), from.to_device(device));
+    let mut stored: HashMap<String, Tensor> =
+        Tensor::read_safetensors(&path)?.into_iter().collect();
+    no_grad(|| {
+        for (name, tensor) in encoder.parameters().iter() {
+            let by_token = BY_TOKEN.contains(&name);
+            let fits = |value: &Tensor| {
+                let (was, is) = (value.size(), tensor.size());
+                was == is || (by_token && was[1..] == is[1..])
+            };
+            let value = stored
+                .remove(name)
+                .filter(fits)
+                .ok_or_else(|| Error::Weights {
+                    path: path.clone(),
+                    name: name.to_owned(),
+                })?
+                .to_device(device);
+            let mut tensor = tensor.detach();
+            if by_token {
+                let known = value.index_select(0, &from);
+                if name == BY_TOKEN[0] {
+                    let spread = known.square().mean(Kind::Float).sqrt();
+                    let _ = tensor.g_mul_(&(spread / INITIAL_STD));
+                }
+                let _ = tensor.index_copy_(0, &rows, &known);
+            } else {
+                tensor.copy_(&value);
+            }
+        }
+        Ok(new.len())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Recipe, testing};
+    use tch::Device;
+
+    #[test]
+    fn a_run_gives_its_layers_and_the_tokens_that_are_known() {
+        let recipe = Recipe::parse(include_str!("../../../recipes/tiny.toml"), false).unwrap();
+        let encoder = |tokenizer: &AsmTokenizer, seed| {
+            let config = recipe.config(tokenizer.vocab_size(), tokenizer.instruction_base());
+            Encoder::new(config, seed, Device::Cpu, Kind::Float)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let rows = testing::rows(20);
+        let before = testing::tokenizer(&rows);
+        let old = encoder(&before, 1);
+        old.save(&folder.path().join("model.safetensors")).unwrap();
+        before.save(&folder.path().join("tokenizer.json")).unwrap();
+        let mut others = testing::rows(20);
+        for row in &mut others {
+            row.listing = row.listing.replace("eax", "$v0");
+        }
+        let after = testing::tokenizer(&others);
+        let new = encoder(&after, 2);
+        let known = start_from(&new, &after, folder.path()).unwrap();
+        assert!(known > 0 && known < after.vocab_size());
+
+        let norm = |e: &Encoder| e.parameters().get("layers.0.ffn.up.weight").copy();
+        assert!(norm(&old).equal(&norm(&new)));
+        let places: HashMap<String, i64> = (0..before.vocab_size() as u32)
+            .filter_map(|id| Some((before.token(id)?, i64::from(id))))
+            .collect();
+        let mut found = 0;
+        for id in 0..after.vocab_size() as u32 {
+            let row = |e: &Encoder, at| e.parameters().get(BY_TOKEN[0]).get(at);
+            if let Some(&place) = after.token(id).and_then(|token| places.get(&token)) {
+                assert!(row(&old, place).equal(&row(&new, i64::from(id))));
+                found += 1;
+            }
+        }
+        assert_eq!(found, known);
+        let refused = start_from(&new, &after, &folder.path().join("nothing"));
+        assert!(refused.is_err());
+    }
 }

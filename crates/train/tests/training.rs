@@ -38,6 +38,7 @@ fn request(folder: &Path, run: &str) -> Request {
         resume: false,
         device: Device::Cpu,
         stages: Stages::All,
+        start: None,
         world: None,
     }
 }
