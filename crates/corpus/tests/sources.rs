@@ -285,6 +285,28 @@ fn a_folder_without_a_build_is_compiled_file_by_file() {
     assert!(built.units.iter().all(|u| (u.compiled, u.failed) == (1, 1)));
 }
 
+/// glibc links what takes the place of `pthread_atfork` in statically, and that
+/// asks for a symbol of the start files, which a library is not linked with.
+#[test]
+fn a_library_that_registers_handlers_is_linked() {
+    if !installed(&["gcc-12", "clang-14"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let library = "#include <pthread.h>\n#include <stdlib.h>\nstatic int forks;\n\
+                   static void child(void)\n{\n    forks++;\n}\n\
+                   int watch_forks(void)\n{\n    atexit(child);\n    \
+                   return pthread_atfork(NULL, NULL, child);\n}\n";
+    write(&dir.path().join("loose"), &[("forks.c", library)]);
+    let package = "[[package]]\nname = \"loose\"\npath = \"loose\"\nsplit = \"train\"\n\
+                   license = \"MIT\"\nversion = \"7\"\n";
+    let built = build(dir.path(), &format!("{TOOLCHAINS}{package}"), Align::Dwarf);
+    assert!(built.failures.is_empty(), "{:?}", built.failures);
+    for (compiler, level) in [("gcc", "O0"), ("clang", "O2")] {
+        assert!(built.names(compiler, level).contains("watch_forks"));
+    }
+}
+
 /// Ten programs in the form of POJ-104: without their includes, of the same
 /// names, and one of them with the `void main` of old.
 fn programs(dir: &Path) {

@@ -18,12 +18,12 @@ type Group = (&'static str, &'static str, &'static [u64]);
 /// makes of some is there, too.
 #[rustfmt::skip]
 const GROUPS: &[Group] = &[
-    ("MD5 or SHA-1", "MD5 or SHA-1 initial state", &[
+    ("MD5 or SHA-1", "MD5, SHA-1 or RIPEMD initial state", &[
         0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476,
         0xefcd_ab89_6745_2301, 0x1032_5476_98ba_dcfe,
     ]),
     ("MD5", "MD5 round constant", &[0xd76a_a478, 0xf61e_2562, 0xfffa_3942, 0xf429_2244]),
-    ("SHA-1", "SHA-1 initial state", &[0xc3d2_e1f0]),
+    ("SHA-1", "SHA-1 or RIPEMD initial state", &[0xc3d2_e1f0]),
     ("SHA-1", "SHA-1, RIPEMD or MD4 round constant", &[0x5a82_7999, 0x6ed9_eba1, 0x8f1b_bcdc]),
     ("SHA-1", "SHA-1 round constant", &[0xca62_c1d6]),
     ("RIPEMD", "RIPEMD round constant", &[
@@ -61,7 +61,7 @@ const GROUPS: &[Group] = &[
         0x0fff_fffc_0fff_fffc, 0x0fff_fffc_0fff_ffff, 0x03ff_ff03, 0x03ff_c0ff,
         0x03f0_3fff, 0xffc_0fff_ffff, 0xfff_ffc0_ffff, 0xf_ffff_fc0f,
     ]),
-    ("GCM", "GHASH polynomial", &[0xe100_0000_0000_0000, 0xc200_0000_0000_0000]),
+    ("GCM", "GCM polynomial", &[0xe100_0000_0000_0000, 0xc200_0000_0000_0000]),
     ("Blowfish", "Blowfish constant (pi)", &[0x243f_6a88]),
     ("Camellia", "Camellia constant", &[0xa09e_667f, 0xa09e_667f_3bcc_908b]),
     ("RC5 or RC6", "RC5 or RC6 constant", &[0xb7e1_5163]),

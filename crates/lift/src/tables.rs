@@ -57,7 +57,7 @@ const TABLES: &[Table] = &[
     table("AES", "AES round constants", 1, &[0x8d, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x1b]),
     table("MD5", "MD5 round constants", 4, &[0xd76a_a478, 0xe8c7_b756]),
     table("MD2", "MD2 substitution", 1, &[0x29, 0x2e, 0x43, 0xc9, 0xa2, 0xd8, 0x7c, 0x01]),
-    table("MD5 or SHA-1", "MD5 or SHA-1 initial state", 4, &[0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe]),
+    table("MD5 or SHA-1", "MD5, SHA-1 or RIPEMD initial state", 4, &[0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe]),
     table("SHA-224", "SHA-224 initial state", 4, &[0xc105_9ed8, 0x367c_d507]),
     table("SHA-256", "SHA-256 or BLAKE2s initial state", 4, &[0x6a09_e667, 0xbb67_ae85]),
     table("SHA-256", "SHA-256 round constants", 4, &[0x428a_2f98, 0x7137_4491]),

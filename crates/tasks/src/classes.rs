@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::bootstrap::{self, Value};
 use crate::evidence;
 use crate::matrix::{self, Matrix};
+use crate::mentions::{self, Mentions};
 use crate::metrics::Shuffler;
 use crate::report::Figure;
 use crate::sample::Sample;
@@ -207,6 +208,17 @@ pub fn by_calibrated_prompts(
             .collect();
         softmax(&above, TEMPERATURE)
     })
+}
+
+/// Other scores with the odds of labels raised that the listings mention.
+pub fn with_mentions(task: &Task<'_>, scores: &[Scores]) -> Vec<Scores> {
+    let asked = task.asked().par_iter().zip(scores);
+    asked
+        .map(|(sample, scores)| {
+            let counts = Mentions::of(&sample.listing).of_labels(&task.labels);
+            mentions::weighed(scores, &counts)
+        })
+        .collect()
 }
 
 /// Scores of a multinomial logistic regression on the builds `learned`, its

@@ -38,6 +38,7 @@ mod explain;
 pub mod labels;
 mod logistic;
 mod matrix;
+pub mod mentions;
 pub mod metrics;
 pub mod naming;
 mod plot;

@@ -44,28 +44,36 @@ fn stem(word: &str) -> String {
 }
 
 /// The words a stripped listing still holds: the names of what it calls or
-/// refers to (imports) and its strings. Registers, numbers and automatic names
-/// such as `sub_401A30` are no words.
+/// refers to (imports), its strings, and what it says of tables and constants.
+/// Registers, numbers and automatic names such as `sub_401A30` are no words.
 pub fn listing_words(listing: &str) -> Vec<String> {
+    let texts = listing.lines().flat_map(line_texts);
+    texts.flat_map(|text| content_words(&text)).collect()
+}
+
+/// What of a line was written in words: names of imports, and comments.
+pub(crate) fn line_texts(line: &str) -> Vec<String> {
+    let (code, comment) = match line.split_once("; ") {
+        Some((code, comment)) => (code, Some(comment)),
+        None => (line, None),
+    };
     let mut found = Vec::new();
-    for line in listing.lines() {
-        let code = line.split_once("; ").map_or(line, |(code, _)| code);
-        if let Some(operands) = code.split_once(char::is_whitespace).map(|(_, rest)| rest) {
-            for operand in operands.split(|c: char| !(c.is_alphanumeric() || "_@$".contains(c))) {
-                // The dialect writes a C name with an underscore before it.
-                if let Some(name) = operand.strip_prefix('_')
-                    && name.len() > 2
-                {
-                    found.extend(content_words(name));
-                }
+    if let Some(operands) = code.split_once(char::is_whitespace).map(|(_, rest)| rest) {
+        for operand in operands.split(|c: char| !(c.is_alphanumeric() || "_@$".contains(c))) {
+            // The dialect writes a C name with an underscore before it.
+            if let Some(name) = operand.strip_prefix('_')
+                && name.len() > 2
+            {
+                found.push(name.to_owned());
             }
         }
-        found.extend(string_words(line));
     }
+    found.extend(comment.map(unescape));
     found
 }
 
-/// The words of the strings alone that a listing refers to.
+/// The words of the comments alone: of strings that a listing refers to, and of
+/// what it says of tables and constants.
 pub fn string_words(listing: &str) -> Vec<String> {
     let strings = listing.lines().filter_map(|line| line.split_once("; "));
     strings

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use binscribe_tasks::mentions::{self, Mentions};
 use binscribe_tasks::tags::{self, Backgrounds};
 use binscribe_tasks::zero_shot;
 
@@ -40,14 +41,18 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let scores = backgrounds.scores(&candidates.vectors);
     let mut found = Vec::new();
     for (function, (cosines, scores)) in cosines.iter().zip(&scores).enumerate() {
+        let mentions = Mentions::of(&candidates.listings()[function]).of_labels(&words);
         let shares = tags::softmax(cosines, zero_shot::TEMPERATURE);
+        let shares = mentions::weighed(&shares, &mentions);
         let mut answers: Vec<Found> = (0..labels.len())
             .map(|label| Found {
                 function,
                 label: Some(labels[label].0.clone()),
                 score: shares[label],
-                confidence: calibrated
-                    .map(|calibrated| calibrated.probability(&tags::features(scores, label))),
+                confidence: calibrated.map(|calibrated| {
+                    let guess = calibrated.probability(&tags::features(scores, label));
+                    mentions::raised(guess, mentions[label])
+                }),
             })
             .collect();
         answers.sort_by(|a, b| b.score.total_cmp(&a.score));

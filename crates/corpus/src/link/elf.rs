@@ -196,12 +196,25 @@ impl Symbols {
                 side.insert(name, usage);
             }
         }
+        let asks = |name: &&str| symbols.imported.contains_key(*name);
+        if !symbols.has_main && ASK_FOR_HANDLE.iter().any(asks) {
+            let usage = Use {
+                direct: true,
+                hidden: true,
+                ..Use::default()
+            };
+            symbols.hidden.insert("__dso_handle".to_owned(), usage);
+        }
         Ok(symbols)
     }
 }
 
 /// Names that linkers give values to.
 const LINKERS_OWN: [&str; 3] = ["_GLOBAL_OFFSET_TABLE_", "_gp_disp", "__gnu_local_gp"];
+
+/// Functions that glibc links in statically. They ask which library called, by a
+/// symbol of the start files, which only programs are linked with here.
+const ASK_FOR_HANDLE: [&str; 3] = ["at_quick_exit", "atexit", "pthread_atfork"];
 
 /// What a relocation says of its symbol.
 enum Kind {

@@ -9,7 +9,7 @@ use binscribe_tasks::classes::{self, Grouping, Scores, Splits, Task};
 use binscribe_tasks::labels::{self, Rules};
 use binscribe_tasks::report::Report;
 use binscribe_tasks::softmax::Features;
-use binscribe_tasks::{Matrix, Sample, tags, zero_shot};
+use binscribe_tasks::{Matrix, Reference, Sample, tags, zero_shot};
 
 use super::{begin, embed, finish};
 use crate::args::{ClassArgs, EvalClasses, EvalProbe};
@@ -207,15 +207,23 @@ fn classify(args: &EvalClasses, name: &str, clap: &str, own: &[&str]) -> Result<
     };
     let seed = args.classes.eval.seed;
     with_setup(name, &labels, &args.classes, |setup, engine| {
-        let mut scores = zero_shot_scores(setup, engine, &[clap.to_owned()], "zero-shot")?;
-        let ours = zero_shot_scores(setup, engine, &own, "zero-shot, templates")?;
-        scores.extend(ours);
+        let reference = engine.reference()?;
+        let mut scores = Vec::new();
+        for (templates, method) in [
+            (&[clap.to_owned()][..], "zero-shot"),
+            (&own, "zero-shot, templates"),
+        ] {
+            let prompts = engine.embed_texts(&zero_shot::prompts(templates, &setup.task.labels))?;
+            let prompts = zero_shot::label_vectors(&prompts, templates.len());
+            scores.extend(zero_shot_scores(setup, &prompts, &reference, method));
+        }
         scores.extend(learned(&setup.task, &setup.vectors, name == "crypto"));
         let templates = own.join("` | `");
         setup.report.notes.push(format!(
             "`zero-shot`: CLAP's prompt `{clap}`; `templates`: the mean of `{templates}`; \
              `calibrated`: less each label's mean cosine with the functions of the model's \
-             reference set."
+             reference set; `mentions`: with the odds of a label raised that the listing \
+             mentions in a string, an import or the name of a table or constant."
         ));
         for grouping in &setup.groupings {
             for (method, scores) in &scores {
@@ -247,24 +255,18 @@ const SUPERVISED: &str = "supervised from scratch";
 
 fn zero_shot_scores(
     setup: &Setup<'_>,
-    engine: &Engine,
-    templates: &[String],
+    prompts: &Matrix,
+    reference: &Reference,
     name: &str,
-) -> Result<Vec<(String, Vec<Scores>)>> {
-    let prompts = engine.embed_texts(&zero_shot::prompts(templates, &setup.task.labels))?;
-    let prompts = zero_shot::label_vectors(&prompts, templates.len());
+) -> [(String, Vec<Scores>); 3] {
     let (task, vectors) = (&setup.task, &setup.vectors);
-    let reference = engine.reference()?;
-    Ok(vec![
-        (
-            name.to_owned(),
-            classes::by_prompts(task, vectors, &prompts),
-        ),
-        (
-            format!("{name}, calibrated"),
-            classes::by_calibrated_prompts(task, vectors, &prompts, reference.vectors()),
-        ),
-    ])
+    let calibrated = classes::by_calibrated_prompts(task, vectors, prompts, reference.vectors());
+    let mentioned = classes::with_mentions(task, &calibrated);
+    [
+        (name.to_owned(), classes::by_prompts(task, vectors, prompts)),
+        (format!("{name}, calibrated"), calibrated),
+        (format!("{name}, calibrated, mentions"), mentioned),
+    ]
 }
 
 /// The methods that learn from the training packages, and those that need not.
