@@ -206,7 +206,8 @@ Examples:
 Without --function: the best label of each function, the surest functions first.
 With it: every label for that function. The score is the label's share among all
 labels (softmax); the confidence is the calibrated probability that the label
-fits at all, for none of them may.")]
+fits at all, for none of them may. Both rise where a function mentions the label
+itself: in a string, an import, or a table or constant of an algorithm.")]
 pub(crate) struct Classify {
     /// A program, library or object file, or one in an archive or a package:
     /// libx.a:member.o, pkg.deb:usr/bin/ls.
