@@ -72,12 +72,18 @@ impl Engine {
     pub(crate) fn warn_of_unknown(&self, program: &Program<'_>) {
         let info = program.info();
         let this = format!("{} {}", info.format.id(), info.arch);
-        let known = &self.config().learned_from;
+        let (known, measured) = (&self.config().learned_from, &self.config().measured_on);
         if !known.contains(&this) {
             note(&format!(
                 "warning: the model has learned from {} code, and this is {this}: what it says is \
                  a guess, whatever its confidence",
                 known.join(", ")
+            ));
+        } else if !measured.contains(&this) {
+            note(&format!(
+                "warning: the model's confidences were measured on {} code, and this is {this}: \
+                 it is right less often than it says",
+                measured.join(", ")
             ));
         }
     }

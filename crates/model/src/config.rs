@@ -43,8 +43,11 @@ pub struct Config {
     #[serde(default = "max_text_tokens")]
     pub max_text_tokens: usize,
     /// What the model has learned from, as container and processor: `elf x86-64`.
-    #[serde(default = "learned_from")]
+    #[serde(default = "plain_code")]
     pub learned_from: Vec<String>,
+    /// What its confidences were measured on, in the same form.
+    #[serde(default = "plain_code")]
+    pub measured_on: Vec<String>,
 }
 
 /// The assembly encoders that there are.
@@ -68,8 +71,8 @@ fn max_text_tokens() -> usize {
     256
 }
 
-/// What every corpus holds today.
-fn learned_from() -> Vec<String> {
+/// What every corpus holds.
+fn plain_code() -> Vec<String> {
     vec!["elf x86-64".to_owned()]
 }
 
@@ -94,7 +97,8 @@ impl Default for Config {
             temperature: 0.07,
             pad_token_id: 0,
             max_text_tokens: max_text_tokens(),
-            learned_from: learned_from(),
+            learned_from: plain_code(),
+            measured_on: plain_code(),
         }
     }
 }

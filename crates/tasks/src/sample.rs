@@ -61,6 +61,21 @@ impl Sample {
         name
     }
 
+    /// Container and processor, as models name what they have learned from:
+    /// `macho aarch64`.
+    pub fn platform(&self) -> String {
+        let format = match self.format.as_str() {
+            "" => "elf",
+            "mach-o" => "macho",
+            other => other,
+        };
+        let arch = match self.arch.as_str() {
+            "" => "x86-64",
+            other => other,
+        };
+        format!("{format} {arch}")
+    }
+
     /// Whether this is plain code of x86-64 Linux.
     pub fn is_plain(&self) -> bool {
         matches!(self.arch.as_str(), "" | "x86-64")
@@ -98,6 +113,8 @@ mod tests {
             ..plain.clone()
         };
         check(&windows, "clang O2 x86-64 pe");
+        assert_eq!(windows.platform(), "pe x86-64");
+        assert_eq!(Sample::default().platform(), plain.platform());
         let flat = Sample {
             obfuscation: "flatten".to_owned(),
             ..plain

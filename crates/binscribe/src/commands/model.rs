@@ -194,8 +194,12 @@ fn export(args: &args::Export) -> Result<()> {
         .with_extension(format!("{}.tmp", std::process::id()));
     fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
     let made = (|| {
-        let config = Config::from_file(&args.run.join("config.json"))?;
-        copy(&args.run.join("config.json"), &new.join("config.json"))?;
+        let config = Config {
+            learned_from: platforms(&splits.train, |_| true),
+            measured_on: platforms(&splits.validation, |sample| in_reference(args, sample)),
+            ..Config::from_file(&args.run.join("config.json"))?
+        };
+        config.save(&new.join("config.json"))?;
         copy(
             &args.run.join("tokenizer.json"),
             &new.join("tokenizer.json"),
@@ -225,6 +229,27 @@ fn export(args: &args::Export) -> Result<()> {
     info(Some(&args.output), Format::Table)
 }
 
+/// Whether a build is by one of the toolchains of the reference set.
+fn in_reference(args: &args::Export, sample: &Sample) -> bool {
+    args.toolchains.contains(&sample.toolchain())
+}
+
+/// The containers and processors of samples, those with most of them first; a
+/// hundredth of the most common one is too little to learn from.
+fn platforms(samples: &[Sample], keep: impl Fn(&Sample) -> bool) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| keep(sample)) {
+        *counts.entry(sample.platform()).or_default() += 1;
+    }
+    let most = counts.values().copied().max().unwrap_or_default();
+    let mut platforms: Vec<_> = counts.into_iter().filter(|(_, n)| n * 100 > most).collect();
+    platforms.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    platforms
+        .into_iter()
+        .map(|(platform, _)| platform)
+        .collect()
+}
+
 /// Adds to the graphs in `new` what rests on the model's own vectors.
 fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
     let engine = Engine::open(&args::ModelArgs {
@@ -241,8 +266,8 @@ fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
     };
     // What a split has under the toolchains of the reference set.
     let chosen = |samples: &[Sample]| -> Vec<Sample> {
-        let wanted = |sample: &&Sample| args.toolchains.contains(&sample.toolchain());
-        samples.iter().filter(wanted).cloned().collect()
+        let wanted = samples.iter().filter(|sample| in_reference(args, sample));
+        wanted.cloned().collect()
     };
     let train = chosen(&splits.train);
     note(&format!("reference set: embedding {} rows", train.len()));
@@ -339,8 +364,8 @@ fn card(
     line(&format!(
         "Model `{}`: an assembly encoder ({} layers, {} wide, {} heads, {} pieces of vocabulary, \
          at most {} tokens of a function) whose vectors ({} numbers, cosine) lie near those that \
-         the text encoder gives to English about the function. x86-64 listings of stripped ELF \
-         files in, as `binscribe listing` prints them.\n",
+         the text encoder gives to English about the function. Listings of stripped files in, as \
+         `binscribe listing` prints them: {}.\n",
         engine.id(),
         config.num_hidden_layers,
         config.hidden_size,
@@ -348,16 +373,21 @@ fn card(
         config.vocab_size,
         config.max_tokens,
         config.output_size,
+        config.learned_from.join(", "),
     ));
     line(
         "The text encoder derives from all-MiniLM-L6-v2 (Apache-2.0). Graphs are ONNX; `.int8.` \
           ones hold 8-bit weights.\n",
     );
     line("## Data\n");
-    line(
-        "Functions of Debian source packages, compiled by gcc and clang at -O0, -O1, -O2, -O3 and \
-          -Os, linked, stripped and listed:\n",
-    );
+    let mut toolchains: Vec<String> = splits.train.iter().map(Sample::toolchain).collect();
+    toolchains.sort_unstable();
+    toolchains.dedup();
+    line(&format!(
+        "Functions of Debian source packages, compiled, linked, stripped and listed (all of x86-64 \
+         Linux but where it is said): {}.\n",
+        toolchains.join(", ")
+    ));
     for (split, samples) in [
         ("train", &splits.train),
         ("validation", &splits.validation),
