@@ -19,7 +19,7 @@ mod noreturn;
 mod switch;
 
 use switch::Named;
-pub(crate) use switch::targets;
+pub(crate) use switch::{targets, targets_x86};
 
 use crate::address::{AddressMap, AddressSet, ByAddress, Sorted};
 use crate::image::{FunctionSymbol, Image};
@@ -93,6 +93,8 @@ struct Discovery<'i, 'd> {
     /// How many threads read.
     threads: usize,
     bodies: BTreeMap<u64, Body<'i>>,
+    /// There may be bodies of which the file does not state where they end.
+    unbounded: bool,
     found: Findings,
     /// Where 32-bit code has jump tables with whole addresses, ascending.
     address_tables: Vec<u64>,
@@ -124,6 +126,7 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
         no_return: declared.clone(),
         declared,
         bodies: BTreeMap::new(),
+        unbounded: false,
         found: Findings::default(),
         address_tables: Vec::new(),
         budget: image
@@ -202,6 +205,7 @@ impl Findings {
                 }
                 Some(Passed::To(target, how)) => (None, None, Some((target, how))),
                 Some(Passed::Reads(slot)) => (None, Some(slot), None),
+                Some(Passed::Takes(number)) => (None, None, Some((number, Reference::Address))),
                 None => {
                     let Some(step) = steps.next() else { break };
                     count += 1;
@@ -444,6 +448,7 @@ impl<'i> Discovery<'i, '_> {
                 seeds.insert(start, body.source);
             }
         }
+        self.unbounded = !seeds.is_empty();
         for &root in image.entry.iter().chain(&image.roots) {
             seeds.insert(root, Source::EntryPoint);
         }
@@ -768,6 +773,9 @@ impl<'i> Discovery<'i, '_> {
     /// Whether the code at `seed`, which nothing leads to, belongs to the body
     /// that ends there.
     fn goes_on_at(&self, seed: u64) -> bool {
+        if !self.unbounded {
+            return false;
+        }
         let before = self.bodies.range(..seed).next_back();
         before.is_some_and(|(_, body)| body.end == seed && !body.bounded)
             && convention::cannot_be_called(self.image, seed, |at| self.bodies.contains_key(&at))
@@ -776,9 +784,11 @@ impl<'i> Discovery<'i, '_> {
     /// Where a body ends that goes on behind its end, as far as the target of one
     /// of its own jumps: the code between is led to by exceptions alone.
     fn left_out(&self, edge: &Edge) -> Option<u64> {
+        if edge.how != Reference::Jump || !self.unbounded {
+            return None;
+        }
         let (&start, body) = self.bodies.range(..edge.target).next_back()?;
-        let jumps = edge.how == Reference::Jump && start == edge.from;
-        let own = jumps && body.end < edge.target;
+        let own = start == edge.from && body.end < edge.target;
         (own && self.goes_on_at(body.end)).then_some(body.end)
     }
 
@@ -806,6 +816,7 @@ impl<'i> Discovery<'i, '_> {
             Source::CallTarget => 0.9,
             _ => 0.6,
         };
+        self.unbounded = true;
         self.bodies.entry(seed).or_insert(Body {
             end: seed,
             source,
@@ -1233,10 +1244,13 @@ impl<'i> Discovery<'i, '_> {
         }
         // A jump into the middle of the parent is a way back.
         let mut returns: HashSet<(u64, u64), ByAddress> = HashSet::default();
+        let bodies: Vec<_> = self.bodies.iter().map(|(&at, b)| (at, b.end)).collect();
+        let starts = Sorted::new(bodies.iter().map(|body| body.0).collect());
         for edge in edges {
             if jumps(edge.how)
-                && let Some((start, _)) = self.around(edge.target)
-                && start != edge.target
+                && let Some(at) = starts.last_up_to(edge.target)
+                && let (start, end) = bodies[at]
+                && (start + 1..end).contains(&edge.target)
             {
                 returns.insert((edge.from, start));
             }
