@@ -51,6 +51,8 @@ const STUB: u64 = 6;
 const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
+/// Instructions within which code leads back to the rest of its function.
+const LEADS_BACK: usize = 256;
 /// Bytes of code that take longer to read than a thread to begin.
 const WORTH_A_THREAD: u64 = 1 << 17;
 
@@ -842,6 +844,7 @@ impl<'i> Discovery<'i, '_> {
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
         let mut named = Named::default();
         let mut end = start;
+        let mut by_table = false;
         let copies = self.copies(start, limit);
         // Code that is not optimised has such jumps, but makes a frame first.
         let bytes = self.image.bytes_in(start, limit);
@@ -888,6 +891,7 @@ impl<'i> Discovery<'i, '_> {
                     if let Some(targets) = self.image.modes.targets(step.address) {
                         open.extend(targets.iter().map(|&target| (target, None)));
                     } else if step.indirect {
+                        by_table = true;
                         let within = start..limit;
                         let tables = std::mem::take(&mut self.address_tables);
                         let cases =
@@ -912,11 +916,31 @@ impl<'i> Discovery<'i, '_> {
             let bytes = self.image.bytes_in(target, limit);
             // In 32-bit code arguments are pushed where a block begins.
             let begins = self.image.arch != Arch::X86 || target % ALIGNMENT == 0;
-            let tail = restored || begins && step::is_prologue(self.image, bytes, target);
+            let tail = restored
+                || begins && step::is_prologue(self.image, bytes, target)
+                || frameless && !by_table && self.stands_apart(start, end, target, limit);
             if target < end || !tail {
                 open.push((target, None));
             }
         }
+    }
+
+    /// Whether the code at `target` is of another function than that from `start`
+    /// to `end`, which jumps there over code that nothing leads to: it does not
+    /// lead back, as the end of a loop and what two branches share do.
+    fn stands_apart(&mut self, start: u64, end: u64, target: u64, limit: u64) -> bool {
+        let between = self.image.bytes_in(end, target);
+        let padded = step::after_padding(self.image, between, end) != Some(end);
+        let leads_back = |step: Step| {
+            let target_of = step.branch_target();
+            target_of.is_some_and(|to| (start..target).contains(&to))
+        };
+        let mut count = 0;
+        let counted = |_: &Step| count += 1;
+        let mut steps = self.steps(target, limit).take(LEADS_BACK).inspect(counted);
+        let apart = !padded && !steps.any(leads_back);
+        self.budget = self.budget.saturating_sub(4 * count);
+        apart
     }
 
     /// The end of code together with the data that follows, which may be
