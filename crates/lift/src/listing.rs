@@ -339,11 +339,13 @@ impl Desk {
         if decoder.set_position(place).is_ok() {
             decoder.set_ip(address);
         }
-        let instruction = decoder.decode();
-        let (mark, tells_all) = (mark(&instruction), tells_all(&instruction));
-        let key = self.memo.keep_decoded(head, &instruction, mark, tells_all);
+        let at = self.code.len();
+        self.code.push(Instruction::default());
+        let instruction = &mut self.code[at];
+        decoder.decode_out(instruction);
+        let (mark, tells_all) = (mark(instruction), tells_all(instruction));
+        let key = self.memo.keep_decoded(head, instruction, mark, tells_all);
         self.keys.push(key);
-        self.code.push(instruction);
         (instruction.len(), mark)
     }
 
