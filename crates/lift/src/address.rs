@@ -110,12 +110,19 @@ impl Sorted {
 
     /// The index of an address.
     pub(crate) fn find(&self, address: u64) -> Option<usize> {
+        let at = self.last_up_to(address)?;
+        (self.addresses[at] == address).then_some(at)
+    }
+
+    /// The index of the last one that is not above `address`.
+    pub(crate) fn last_up_to(&self, address: u64) -> Option<usize> {
         let inside = address.checked_sub(*self.addresses.first()?)?;
-        let stretch = usize::try_from(inside >> self.bits).ok()?;
-        let first = *self.firsts.get(stretch)? as usize;
-        let last = *self.firsts.get(stretch + 1)? as usize;
-        let found = self.addresses[first..last].binary_search(&address);
-        found.ok().map(|at| first + at)
+        let stretch = usize::try_from(inside >> self.bits).unwrap_or(usize::MAX);
+        let last = self.addresses.len();
+        let bound = |stretch: usize| self.firsts.get(stretch).map_or(last, |&at| at as usize);
+        let (first, last) = (bound(stretch), bound(stretch.saturating_add(1)));
+        let above = self.addresses[first..last].partition_point(|&held| held <= address);
+        (first + above).checked_sub(1)
     }
 }
 
@@ -155,6 +162,8 @@ mod tests {
             for (at, &address) in addresses.iter().enumerate() {
                 assert_eq!(sorted.find(address), Some(at));
                 assert_eq!(sorted.find(address - 1), None);
+                assert_eq!(sorted.last_up_to(address), Some(at));
+                assert_eq!(sorted.last_up_to(address - 1), at.checked_sub(1));
             }
             assert_eq!(sorted.find(0), None);
         }

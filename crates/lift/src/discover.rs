@@ -19,7 +19,7 @@ mod noreturn;
 mod switch;
 
 use switch::Named;
-pub(crate) use switch::targets;
+pub(crate) use switch::{targets, targets_x86};
 
 use crate::address::{AddressMap, AddressSet, ByAddress, Sorted};
 use crate::image::{FunctionSymbol, Image};
@@ -51,6 +51,8 @@ const STUB: u64 = 6;
 const ALIGNMENT: u64 = 16;
 /// Instructions that must be some for code to be taken for code.
 const PLAUSIBLE: usize = 8;
+/// Instructions within which code leads back to the rest of its function.
+const LEADS_BACK: usize = 256;
 /// Bytes of code that take longer to read than a thread to begin.
 const WORTH_A_THREAD: u64 = 1 << 17;
 
@@ -93,6 +95,8 @@ struct Discovery<'i, 'd> {
     /// How many threads read.
     threads: usize,
     bodies: BTreeMap<u64, Body<'i>>,
+    /// There may be bodies of which the file does not state where they end.
+    unbounded: bool,
     found: Findings,
     /// Where 32-bit code has jump tables with whole addresses, ascending.
     address_tables: Vec<u64>,
@@ -124,6 +128,7 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
         no_return: declared.clone(),
         declared,
         bodies: BTreeMap::new(),
+        unbounded: false,
         found: Findings::default(),
         address_tables: Vec::new(),
         budget: image
@@ -202,6 +207,7 @@ impl Findings {
                 }
                 Some(Passed::To(target, how)) => (None, None, Some((target, how))),
                 Some(Passed::Reads(slot)) => (None, Some(slot), None),
+                Some(Passed::Takes(number)) => (None, None, Some((number, Reference::Address))),
                 None => {
                     let Some(step) = steps.next() else { break };
                     count += 1;
@@ -444,6 +450,7 @@ impl<'i> Discovery<'i, '_> {
                 seeds.insert(start, body.source);
             }
         }
+        self.unbounded = !seeds.is_empty();
         for &root in image.entry.iter().chain(&image.roots) {
             seeds.insert(root, Source::EntryPoint);
         }
@@ -768,6 +775,9 @@ impl<'i> Discovery<'i, '_> {
     /// Whether the code at `seed`, which nothing leads to, belongs to the body
     /// that ends there.
     fn goes_on_at(&self, seed: u64) -> bool {
+        if !self.unbounded {
+            return false;
+        }
         let before = self.bodies.range(..seed).next_back();
         before.is_some_and(|(_, body)| body.end == seed && !body.bounded)
             && convention::cannot_be_called(self.image, seed, |at| self.bodies.contains_key(&at))
@@ -776,9 +786,11 @@ impl<'i> Discovery<'i, '_> {
     /// Where a body ends that goes on behind its end, as far as the target of one
     /// of its own jumps: the code between is led to by exceptions alone.
     fn left_out(&self, edge: &Edge) -> Option<u64> {
+        if edge.how != Reference::Jump || !self.unbounded {
+            return None;
+        }
         let (&start, body) = self.bodies.range(..edge.target).next_back()?;
-        let jumps = edge.how == Reference::Jump && start == edge.from;
-        let own = jumps && body.end < edge.target;
+        let own = start == edge.from && body.end < edge.target;
         (own && self.goes_on_at(body.end)).then_some(body.end)
     }
 
@@ -806,6 +818,7 @@ impl<'i> Discovery<'i, '_> {
             Source::CallTarget => 0.9,
             _ => 0.6,
         };
+        self.unbounded = true;
         self.bodies.entry(seed).or_insert(Body {
             end: seed,
             source,
@@ -831,6 +844,7 @@ impl<'i> Discovery<'i, '_> {
         let mut held: BTreeMap<u64, bool> = BTreeMap::new();
         let mut named = Named::default();
         let mut end = start;
+        let mut by_table = false;
         let copies = self.copies(start, limit);
         // Code that is not optimised has such jumps, but makes a frame first.
         let bytes = self.image.bytes_in(start, limit);
@@ -877,6 +891,7 @@ impl<'i> Discovery<'i, '_> {
                     if let Some(targets) = self.image.modes.targets(step.address) {
                         open.extend(targets.iter().map(|&target| (target, None)));
                     } else if step.indirect {
+                        by_table = true;
                         let within = start..limit;
                         let tables = std::mem::take(&mut self.address_tables);
                         let cases =
@@ -901,11 +916,31 @@ impl<'i> Discovery<'i, '_> {
             let bytes = self.image.bytes_in(target, limit);
             // In 32-bit code arguments are pushed where a block begins.
             let begins = self.image.arch != Arch::X86 || target % ALIGNMENT == 0;
-            let tail = restored || begins && step::is_prologue(self.image, bytes, target);
+            let tail = restored
+                || begins && step::is_prologue(self.image, bytes, target)
+                || frameless && !by_table && self.stands_apart(start, end, target, limit);
             if target < end || !tail {
                 open.push((target, None));
             }
         }
+    }
+
+    /// Whether the code at `target` is of another function than that from `start`
+    /// to `end`, which jumps there over code that nothing leads to: it does not
+    /// lead back, as the end of a loop and what two branches share do.
+    fn stands_apart(&mut self, start: u64, end: u64, target: u64, limit: u64) -> bool {
+        let between = self.image.bytes_in(end, target);
+        let padded = step::after_padding(self.image, between, end) != Some(end);
+        let leads_back = |step: Step| {
+            let target_of = step.branch_target();
+            target_of.is_some_and(|to| (start..target).contains(&to))
+        };
+        let mut count = 0;
+        let counted = |_: &Step| count += 1;
+        let mut steps = self.steps(target, limit).take(LEADS_BACK).inspect(counted);
+        let apart = !padded && !steps.any(leads_back);
+        self.budget = self.budget.saturating_sub(4 * count);
+        apart
     }
 
     /// The end of code together with the data that follows, which may be
@@ -1233,10 +1268,13 @@ impl<'i> Discovery<'i, '_> {
         }
         // A jump into the middle of the parent is a way back.
         let mut returns: HashSet<(u64, u64), ByAddress> = HashSet::default();
+        let bodies: Vec<_> = self.bodies.iter().map(|(&at, b)| (at, b.end)).collect();
+        let starts = Sorted::new(bodies.iter().map(|body| body.0).collect());
         for edge in edges {
             if jumps(edge.how)
-                && let Some((start, _)) = self.around(edge.target)
-                && start != edge.target
+                && let Some(at) = starts.last_up_to(edge.target)
+                && let (start, end) = bodies[at]
+                && (start + 1..end).contains(&edge.target)
             {
                 returns.insert((edge.from, start));
             }

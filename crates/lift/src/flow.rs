@@ -31,6 +31,16 @@ pub(crate) struct Flow {
     lines: u32,
 }
 
+/// What the making of a flow takes, kept for the next one.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// The number of the block that begins at a line, counted from 1.
+    leads: Vec<u32>,
+    jumps: Vec<u32>,
+    exits: Vec<Exit>,
+    starts: Vec<u32>,
+}
+
 impl Flow {
     /// Of a function of `lines` instructions, of which all that may not just go
     /// on are among `candidates`, ascending. `exit` adds the lines that one jumps
@@ -38,20 +48,26 @@ impl Flow {
     /// go on; `fills` tells which do nothing, so that behind the end of a block
     /// they are no block.
     pub(crate) fn new(
+        scratch: &mut Scratch,
         lines: usize,
         candidates: impl Iterator<Item = usize>,
         exit: impl Fn(usize, &mut Vec<u32>) -> Option<bool>,
         fills: impl Fn(usize) -> bool,
     ) -> Flow {
-        // The number of the block that begins at a line, counted from 1.
-        let mut leads = vec![0u32; lines];
+        let Scratch {
+            leads,
+            jumps,
+            exits,
+            starts,
+        } = scratch;
+        leads.clear();
+        leads.resize(lines, 0);
         leads.iter_mut().take(1).for_each(|first| *first = 1);
-        // About every fifth instruction is a jump.
-        let mut jumps: Vec<u32> = Vec::with_capacity(lines / 4 + 4);
-        let mut exits: Vec<Exit> = Vec::with_capacity(lines / 4 + 4);
+        jumps.clear();
+        exits.clear();
         for at in candidates {
             let first = jumps.len();
-            let Some(falls) = exit(at, &mut jumps) else {
+            let Some(falls) = exit(at, jumps) else {
                 continue;
             };
             for &target in &jumps[first..] {
@@ -71,9 +87,10 @@ impl Flow {
             });
         }
         // Without a condition, which would be guessed wrong for most blocks.
-        let mut starts = vec![0u32; lines + 1];
+        starts.clear();
+        starts.resize(lines + 1, 0);
         let mut count = 0;
-        for (at, lead) in (0..).zip(&mut leads) {
+        for (at, lead) in (0..).zip(leads.iter_mut()) {
             starts[count as usize] = at;
             count += *lead;
             *lead *= count;
@@ -84,7 +101,7 @@ impl Flow {
             edges: Vec::with_capacity(jumps.len() + count as usize),
             lines: lines as u32,
         };
-        let mut exits = exits.into_iter().peekable();
+        let mut exits = exits.iter().peekable();
         for (block, &start) in starts.iter().enumerate() {
             let end = starts.get(block + 1).map_or(lines, |&end| end as usize);
             let mut last = None;
@@ -92,10 +109,10 @@ impl Flow {
                 last = last.or(Some(exit));
             }
             let first = flow.edges.len();
-            if last.as_ref().is_none_or(|last| last.falls) && end < lines {
+            if last.is_none_or(|last| last.falls) && end < lines {
                 flow.edges.push(leads[end] - 1);
             }
-            for &to in &jumps[last.map_or(0..0, |last| last.jumps)] {
+            for &to in &jumps[last.map_or(0..0, |last| last.jumps.clone())] {
                 let to = leads[to as usize] - 1;
                 if !flow.edges[first..].contains(&to) {
                     flow.edges.push(to);
@@ -143,7 +160,7 @@ mod tests {
             4 => Some(false),
             _ => None,
         };
-        let flow = Flow::new(5, 0..5, exit, |at| at == 3);
+        let flow = Flow::new(&mut Scratch::default(), 5, 0..5, exit, |at| at == 3);
         let blocks: Vec<_> = flow.blocks().map(|b| (b.lines, b.next.to_vec())).collect();
         assert_eq!(
             blocks,

@@ -5,7 +5,7 @@
 //! flow first. Where it cannot be known (after `alloca`, say) operands keep
 //! their plain form.
 
-use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 /// Mark of an instruction that may go on elsewhere than at the next.
 pub(crate) const EXIT: u8 = 1;
@@ -14,19 +14,33 @@ pub(crate) const LEAVES: u8 = 2;
 /// Mark of an instruction that may move the stack pointer or tell of it.
 const STACK: u8 = 4;
 
+/// Marks of those that move it by a word and do nothing else to it.
+const PUSHES: u8 = 16;
+const POPS: u8 = 32;
+
 /// Whether an instruction matters to the stack.
-#[inline]
 pub(crate) fn mark(instruction: &Instruction) -> u8 {
+    let pointer = |register| matches!(register, Register::RSP | Register::ESP);
+    let frame = |register| matches!(register, Register::RBP | Register::EBP);
     // An instruction without operands has the register "none".
-    let first = instruction.op0_kind() == OpKind::Register
-        && matches!(
-            instruction.op0_register(),
-            Register::RSP | Register::ESP | Register::RBP | Register::EBP
-        );
-    let matters = first
-        || matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
-        || instruction.is_stack_instruction();
-    if matters { STACK } else { 0 }
+    let first = match instruction.op0_kind() {
+        OpKind::Register => instruction.op0_register(),
+        _ => Register::None,
+    };
+    match instruction.code() {
+        Code::Push_r64 | Code::Push_r32 => return PUSHES,
+        Code::Pop_r64 | Code::Pop_r32 if !pointer(first) => return POPS,
+        _ => {}
+    }
+    let takes = matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m) && {
+        let base = instruction.memory_base();
+        pointer(base) || frame(base)
+    };
+    let copies = frame(first) && instruction.mnemonic() == Mnemonic::Mov;
+    match pointer(first) || takes || copies || instruction.is_stack_instruction() {
+        true => STACK,
+        false => 0,
+    }
 }
 
 /// How the stack lies at each instruction of a function.
@@ -104,6 +118,9 @@ impl Frame {
                 *held = depth;
                 let mark = marks[at];
                 if mark & (EXIT | STACK) == 0 {
+                    if mark & (PUSHES | POPS) != 0 && depth != UNKNOWN {
+                        depth += if mark & PUSHES != 0 { word } else { -word };
+                    }
                     at += 1;
                     continue;
                 }

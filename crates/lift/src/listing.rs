@@ -17,9 +17,10 @@ use iced_x86::{
 use crate::address::{AddressMap, ByAddress};
 use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::flow::{Block, Flow};
+use crate::flow::{Block, Flow, Scratch};
 use crate::frame::{self, Frame, Slot};
 use crate::masm::{Masm, Place};
+use crate::memo::{Head, Key, Memo};
 use crate::pen::{Pen, Sink, Word, decimal, hex, number, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
@@ -208,7 +209,9 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let mut desk = DESK.take().unwrap_or_default();
     desk.decode(program, function);
     desk.find_jumps(program);
-    let flow = flow(program, function, &desk);
+    let mut scratch = std::mem::take(&mut desk.flow);
+    let flow = flow(program, function, &desk, &mut scratch);
+    desk.flow = scratch;
     let mut writer = Writer::new(program, &mut desk);
     let mut places = Vec::with_capacity(writer.code.len());
     for at in 0..writer.code.len() {
@@ -236,15 +239,21 @@ struct Desk {
     code: Vec<Instruction>,
     /// What each instruction does to the stack and to the flow.
     marks: Vec<u8>,
+    /// Of those whose bytes tell all of their line, or how it begins.
+    keys: Vec<Key>,
+    memo: Memo,
     /// The instructions that may go on elsewhere than at the next, ascending.
     exits: Vec<u32>,
     /// The first byte of each range and its place among the bytes of all.
     ranges: Vec<(Range<u64>, usize)>,
-    /// The instruction that begins at each byte of the function, counted from 1.
-    starts: Vec<u32>,
+    /// The bytes of the function at which instructions begin, a bit each.
+    starts: Vec<u64>,
+    /// How many there are before each number of those.
+    ranks: Vec<u32>,
     /// Index of the instruction that each jumps to, or [`OUTSIDE`].
     jumps: Vec<u32>,
     frame: Frame,
+    flow: Scratch,
     widths: Widths,
     called: Called,
 }
@@ -252,7 +261,7 @@ struct Desk {
 const OUTSIDE: u32 = u32::MAX;
 
 thread_local! {
-    static DESK: Cell<Option<Desk>> = const { Cell::new(None) };
+    static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) };
 }
 
 impl Desk {
@@ -262,36 +271,83 @@ impl Desk {
         let bits = program.image.arch.bits();
         self.code.clear();
         self.marks.clear();
+        self.keys.clear();
         self.exits.clear();
         self.starts.clear();
         self.ranges.clear();
         let mut bytes_left = MAX_BYTES;
+        // Only relocations tell which numbers are addresses.
+        let moved = !program.image.absolute && !program.image.address_fields.is_empty();
         for range in &function.ranges {
             let end = range.end.min(range.start.saturating_add(bytes_left));
             bytes_left -= end - range.start;
             let bytes = program.image.bytes_in(range.start, end);
-            let first = self.starts.len();
+            let first = self.starts.len() * 64;
             let last = range.start + bytes.len() as u64;
             self.ranges.push((range.start..last, first));
-            self.starts.resize(first + bytes.len(), 0);
+            self.starts.resize((first + bytes.len()).div_ceil(64), 0);
             let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
-            while decoder.can_decode() {
-                if self.code.len() == MAX_INSTRUCTIONS {
-                    return;
+            let ahead = match bits {
+                64 => program.image.bytes_at(range.start).unwrap_or(&[]),
+                _ => &[],
+            };
+            let mut place = 0;
+            while place < bytes.len() {
+                let at = self.code.len();
+                if at == MAX_INSTRUCTIONS {
+                    break;
                 }
-                let (place, at) = (first + decoder.position(), self.code.len());
-                self.code.push(Instruction::default());
-                let instruction = &mut self.code[at];
-                decoder.decode_out(instruction);
-                let mut mark = frame::mark(instruction);
-                if instruction.flow_control() != FlowControl::Next {
-                    mark |= frame::EXIT;
+                let address = range.start.wrapping_add(place as u64);
+                let mut head = Head::of(ahead.get(place..).unwrap_or(&[]));
+                head.filter(bytes.len() - place);
+                let (length, mark) = match self.memo.decoded(&head) {
+                    Some(kept) => {
+                        self.code.push(kept.at(&head, address));
+                        self.keys.push(kept.line);
+                        (head.length as usize, kept.marks)
+                    }
+                    None => self.decode_new(&mut decoder, place, address, &head),
+                };
+                if mark & frame::EXIT != 0 {
                     self.exits.push(at as u32);
                 }
                 self.marks.push(mark);
-                self.starts[place] = at as u32 + 1;
+                self.starts[(first + place) / 64] |= 1 << (place % 64);
+                place += length;
             }
         }
+        if moved {
+            self.keys.fill(Key::NONE);
+        }
+        self.ranks.clear();
+        let mut rank = 0;
+        for starts in &self.starts {
+            self.ranks.push(rank);
+            rank += starts.count_ones();
+        }
+    }
+
+    /// Adds an instruction that is not kept. Returns its length and its marks.
+    #[inline(never)]
+    fn decode_new(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        place: usize,
+        address: u64,
+        head: &Head,
+    ) -> (usize, u8) {
+        // The position is one inside of the bytes.
+        if decoder.set_position(place).is_ok() {
+            decoder.set_ip(address);
+        }
+        let at = self.code.len();
+        self.code.push(Instruction::default());
+        let instruction = &mut self.code[at];
+        decoder.decode_out(instruction);
+        let (mark, tells_all) = (mark(instruction), tells_all(instruction));
+        let key = self.memo.keep_decoded(head, instruction, mark, tells_all);
+        self.keys.push(key);
+        (instruction.len(), mark)
     }
 
     fn find_jumps(&mut self, program: &Program<'_>) {
@@ -312,12 +368,51 @@ impl Desk {
     fn find(&self, address: u64) -> Option<u32> {
         let (range, first) = self.ranges.iter().find(|(r, _)| r.contains(&address))?;
         let place = first + (address - range.start) as usize;
-        self.starts.get(place)?.checked_sub(1)
+        let (starts, bit) = (*self.starts.get(place / 64)?, 1 << (place % 64));
+        let before = (starts & (bit - 1)).count_ones();
+        (starts & bit != 0).then(|| self.ranks[place / 64] + before)
     }
 }
 
+/// What an instruction does to the stack and to the flow.
+fn mark(instruction: &Instruction) -> u8 {
+    let leads = match instruction.flow_control() {
+        FlowControl::Next => 0,
+        _ if near(instruction) => frame::EXIT | LEADS,
+        _ => frame::EXIT,
+    };
+    frame::mark(instruction) | leads
+}
+
+/// Mark of a jump or a call whose line ends with where it leads.
+const LEADS: u8 = 8;
+
+/// Whether the bytes of an instruction tell its line, wherever it is, or how it
+/// begins if it leads somewhere.
+fn tells_all(instruction: &Instruction) -> bool {
+    // Not an address, nor a constant that is noted or named.
+    let small = |number: u64| number < 0x10000;
+    (0..instruction.op_count()).all(|operand| match instruction.op_kind(operand) {
+        OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
+            small(instruction.immediate(operand))
+        }
+        OpKind::Memory => {
+            let variable = matches!(
+                instruction.memory_base(),
+                Register::RBP | Register::RSP | Register::EBP | Register::ESP
+            );
+            let narrow = instruction.memory_displ_size() < 4;
+            !variable
+                && !instruction.is_ip_rel_memory_operand()
+                && (narrow || small(instruction.memory_displacement64()))
+        }
+        OpKind::FarBranch16 | OpKind::FarBranch32 => false,
+        _ => true,
+    })
+}
+
 /// How control flows from block to block.
-fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
+fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
     let Desk {
         code, exits, jumps, ..
     } = desk;
@@ -326,7 +421,7 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
         .clone()
         .any(|at| code[at].flow_control() == FlowControl::IndirectBranch);
     let tables = match by_table {
-        true => discover::targets(&program.image, function),
+        true => discover::targets_x86(&program.image, function, code),
         false => AddressMap::default(),
     };
     let exit = |at: usize, found: &mut Vec<u32>| {
@@ -348,7 +443,7 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk) -> Flow {
         Some(falls)
     };
     let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
-    Flow::new(code.len(), exits, exit, fills)
+    Flow::new(scratch, code.len(), exits, exit, fills)
 }
 
 /// Functions that are known to be among the facts: most are called again soon.
@@ -426,6 +521,9 @@ struct Writer<'a, 'd> {
     masm: &'a mut Masm,
     out: &'a mut Pen,
     code: &'a [Instruction],
+    marks: &'a [u8],
+    keys: &'a [Key],
+    memo: &'a mut Memo,
     jumps: &'a [u32],
     frame: &'a Frame,
     /// In 32-bit position-independent code, the registers that hold the address
@@ -450,6 +548,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             pen,
             code,
             marks,
+            keys,
+            memo,
             jumps,
             frame,
             widths,
@@ -467,6 +567,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             masm,
             out: pen,
             code,
+            marks,
+            keys,
+            memo,
             jumps,
             frame,
             got: got_registers(program, code),
@@ -481,21 +584,41 @@ impl<'a, 'd> Writer<'a, 'd> {
     }
 
     /// Writes the instruction at an index.
+    #[inline]
     fn line(&mut self, at: usize) -> Spot {
-        const LINE: Word = Word::of("\n");
         if at > 0 {
-            self.out.word(&LINE);
+            self.out.line_feed();
         }
-        let instruction = &self.code[at];
-        if instruction.is_invalid() {
-            self.bytes(instruction);
-        } else {
-            self.write(at, instruction);
+        let (instruction, key) = (&self.code[at], self.keys[at]);
+        if !self.memo.write(key, self.out) {
+            self.new_line(at, instruction, key);
+        } else if self.marks[at] & LEADS != 0 {
+            self.target(at, instruction);
+        }
+        if self.windows && !instruction.is_invalid() {
+            self.through_register(instruction);
         }
         Spot {
             address: instruction.ip(),
             end: self.out.len() as u32,
             len: instruction.len() as u8,
+        }
+    }
+
+    /// Writes an instruction whose line is not kept.
+    fn new_line(&mut self, at: usize, instruction: &Instruction, key: Key) {
+        let start = self.out.len();
+        if instruction.is_invalid() {
+            self.bytes(instruction);
+        } else if self.marks[at] & LEADS != 0 && key != Key::NONE {
+            let form = self.masm.form(instruction);
+            self.masm.mnemonic(form, instruction, self.out);
+            self.distance(instruction);
+            self.memo.keep_written(key, self.out.since(start));
+            self.target(at, instruction);
+        } else {
+            self.write(at, instruction);
+            self.memo.keep_written(key, self.out.since(start));
         }
     }
 
@@ -525,7 +648,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             };
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
-                    self.branch(at, instruction);
+                    self.distance(instruction);
+                    self.target(at, instruction);
                 }
                 Some(OpKind::Memory) => {
                     self.memory(at, instruction, place);
@@ -544,9 +668,6 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
         if let Some(name) = self.known.take() {
             push_all(self.out, ["; ", name]);
-        }
-        if self.windows {
-            self.through_register(instruction);
         }
     }
 
@@ -597,7 +718,23 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn branch(&mut self, at: usize, instruction: &Instruction) {
+    /// Writes how far a jump can lead, where that is not far.
+    fn distance(&mut self, instruction: &Instruction) {
+        if instruction.len() <= 3
+            && instruction.op0_kind() != OpKind::NearBranch16
+            && is_short(instruction)
+        {
+            self.out.word(&const { Word::of("short ") });
+        }
+    }
+
+    /// Writes where a jump or a call leads.
+    fn target(&mut self, at: usize, instruction: &Instruction) {
+        if self.jumps[at] != OUTSIDE {
+            self.out.word(&const { Word::of("INSTR") });
+            decimal(self.out, u64::from(self.jumps[at]) + 1);
+            return;
+        }
         let target = instruction.near_branch_target();
         let call = instruction.flow_control() == FlowControl::Call;
         if call && target == instruction.next_ip() {
@@ -605,19 +742,6 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.out.push_str("$+");
             decimal(self.out, instruction.len() as u64);
             return;
-        }
-        if !call {
-            if instruction.len() <= 3
-                && instruction.op0_kind() != OpKind::NearBranch16
-                && is_short(instruction)
-            {
-                self.out.word(&const { Word::of("short ") });
-            }
-            if self.jumps[at] != OUTSIDE {
-                self.out.word(&const { Word::of("INSTR") });
-                decimal(self.out, u64::from(self.jumps[at]) + 1);
-                return;
-            }
         }
         let noted = self.called.add(target);
         let facts = (!noted).then_some(&mut self.facts);

@@ -128,6 +128,25 @@ impl Pen {
         String::from_utf8(text).unwrap_or_default()
     }
 
+    #[inline]
+    pub(crate) fn line_feed(&mut self) {
+        if self.bytes.len() == self.length {
+            self.grow(1);
+        }
+        self.bytes[self.length] = b'\n';
+        self.length += 1;
+    }
+
+    /// Appends the first `length` bytes of `block`, which are text.
+    #[inline]
+    pub(crate) fn block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
+        if self.bytes.len() - self.length < N {
+            self.grow(N);
+        }
+        self.bytes[self.length..self.length + N].copy_from_slice(block);
+        self.length += length.min(N);
+    }
+
     #[cold]
     fn grow(&mut self, more: usize) {
         let size = (self.length + more).max(2 * self.bytes.len()).max(4096);

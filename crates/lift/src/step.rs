@@ -10,6 +10,7 @@ use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
+use crate::shape::quiet_length;
 use crate::skip::{self, Lead};
 
 /// One instruction, as far as it leads elsewhere.
@@ -58,12 +59,25 @@ pub(crate) enum Reference {
     Through,
 }
 
+/// The same for what only asks where an instruction leads.
+pub(crate) struct Short {
+    pub(crate) address: u64,
+    pub(crate) invalid: bool,
+    pub(crate) ends: bool,
+    pub(crate) traps: bool,
+    /// Jumps, always, to an address that it names.
+    pub(crate) jumps: bool,
+    pub(crate) reference: Option<(u64, Reference)>,
+}
+
 /// Where an instruction leads that was not decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Passed {
     To(u64, Reference),
     /// It reads a pointer there.
     Reads(u64),
+    /// It takes this for an address, or for a number.
+    Takes(u64),
 }
 
 impl Step {
@@ -128,11 +142,74 @@ impl<'b> Steps<'b> {
         }
     }
 
+    /// The next one, of which only so much is asked. `ahead` are the bytes at the
+    /// first one and behind it.
+    pub(crate) fn next_short(&mut self, ahead: &[u8]) -> Option<Short> {
+        if let Some(short) = self.undecoded(ahead) {
+            return Some(short);
+        }
+        let step = self.next()?;
+        Some(Short {
+            address: step.address,
+            invalid: step.invalid,
+            ends: step.ends,
+            traps: step.traps,
+            jumps: step.is_jump(),
+            reference: step.reference,
+        })
+    }
+
+    /// The next one, where it need not be decoded.
+    fn undecoded(&mut self, ahead: &[u8]) -> Option<Short> {
+        const RETURN: u8 = 0xc3;
+        let Steps::X86 {
+            decoder,
+            bytes,
+            absolute,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let (at, address) = (decoder.position(), decoder.ip());
+        if decoder.bitness() != 64 || at >= bytes.len() {
+            return None;
+        }
+        let code = ahead.get(at..)?;
+        let (length, lead) = skip::length(code, *absolute)?;
+        let next = at + length;
+        if next > bytes.len() || decoder.set_position(next).is_err() {
+            return None;
+        }
+        let behind = address.wrapping_add(length as u64);
+        decoder.set_ip(behind);
+        let reference = match lead {
+            Some(Lead::To(how, by)) => Some((behind.wrapping_add_signed(by), how)),
+            Some(Lead::Takes(number)) => Some((number, Reference::Address)),
+            Some(Lead::Reads(_)) | None => None,
+        };
+        let jumps = matches!(reference, Some((_, Reference::Jump)));
+        Some(Short {
+            address,
+            invalid: false,
+            ends: jumps || code.first() == Some(&RETURN),
+            traps: false,
+            jumps,
+            reference,
+        })
+    }
+
     /// Passes those by that refer to nothing outside of `body`, and one that does
     /// if it need not be decoded. Returns how many, and where that one leads.
     /// `ahead` are the bytes at the body and behind it.
     pub(crate) fn pass(&mut self, ahead: &[u8], body: &Range<u64>) -> (usize, Option<Passed>) {
-        let Steps::X86 { decoder, bytes, .. } = self else {
+        let Steps::X86 {
+            decoder,
+            bytes,
+            absolute,
+            ..
+        } = self
+        else {
             return (0, None);
         };
         if decoder.bitness() != 64 {
@@ -140,10 +217,19 @@ impl<'b> Steps<'b> {
         }
         let (first, start) = (decoder.position(), decoder.ip());
         let (mut at, mut count, mut found) = (first, 0, None);
-        while found.is_none()
-            && at < bytes.len()
-            && let Some((length, lead)) = ahead.get(at..).and_then(skip::length)
+        while at < bytes.len()
+            && let Some(ahead) = ahead.get(at..)
         {
+            let code = ahead.first_chunk().map(|code| u64::from_le_bytes(*code));
+            if let Some(length) = code.and_then(quiet_length)
+                && at + length <= bytes.len()
+            {
+                (at, count) = (at + length, count + 1);
+                continue;
+            }
+            let Some((length, lead)) = skip::length(ahead, *absolute) else {
+                break;
+            };
             let next = at + length;
             if next > bytes.len() {
                 break;
@@ -152,10 +238,17 @@ impl<'b> Steps<'b> {
             found = match lead {
                 Some(Lead::To(how, by)) => Some(Passed::To(address.wrapping_add_signed(by), how)),
                 Some(Lead::Reads(by)) => Some(Passed::Reads(address.wrapping_add_signed(by))),
+                Some(Lead::Takes(number)) => Some(Passed::Takes(number)),
                 None => None,
             };
-            found = found.filter(|lead| !matches!(lead, Passed::To(to, _) if body.contains(to)));
+            let inside = |to: &u64| body.contains(to);
+            found = found.filter(
+                |lead| !matches!(lead, Passed::To(to, _) | Passed::Takes(to) if inside(to)),
+            );
             (at, count) = (next, count + 1);
+            if found.is_some() {
+                break;
+            }
         }
         // The position is one inside of the bytes.
         if count > 0 && decoder.set_position(at).is_ok() {
@@ -249,7 +342,8 @@ fn delayed(jump: Step, slot: Step) -> (Step, Step) {
     (first, second)
 }
 
-fn x86(instruction: &Instruction, absolute: bool) -> Step {
+/// What discovery must know of an instruction of x86.
+pub(crate) fn x86(instruction: &Instruction, absolute: bool) -> Step {
     Step {
         address: instruction.ip(),
         length: instruction.len() as u64,

@@ -112,10 +112,14 @@ const TABLES: &[Table] = &[
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
     image.region(address).filter(|r| !r.executable)?;
     let bytes = image.bytes_at(address)?;
-    let heads = heads(image.arch.is_big_endian());
+    let known = heads(image.arch.is_big_endian());
     let head = *bytes.first_chunk()?;
-    let first = heads.partition_point(|known| known.0 < head);
-    let found = heads[first..]
+    let (place, bit) = Heads::mark(&head);
+    if known.marks[place] & bit == 0 {
+        return None;
+    }
+    let first = known.heads.partition_point(|known| known.0 < head);
+    let found = known.heads[first..]
         .iter()
         .take_while(|known| known.0 == head)
         .map(|&(_, table)| &TABLES[table])
@@ -130,10 +134,26 @@ pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
 /// The first eight bytes of a table as they lie in memory, and which it is.
 type Head = ([u8; 8], usize);
 
-/// Those of all tables, ascending: most of what code refers to is none, which
-/// these tell at once.
-fn heads(big_endian: bool) -> &'static [Head] {
-    static HEADS: [OnceLock<Vec<Head>>; 2] = [OnceLock::new(), OnceLock::new()];
+/// Those of all tables.
+struct Heads {
+    /// Ascending.
+    heads: Vec<Head>,
+    /// A bit for what the first bytes are: most of what code refers to is no
+    /// table, which these tell at once.
+    marks: [u64; 64],
+}
+
+impl Heads {
+    /// Which bit that is.
+    fn mark(head: &[u8; 8]) -> (usize, u64) {
+        let first = u32::from_le_bytes([head[0], head[1], head[2], 0]);
+        let spread = first.wrapping_mul(0x9e37_79b9) >> 20;
+        ((spread / 64) as usize, 1 << (spread % 64))
+    }
+}
+
+fn heads(big_endian: bool) -> &'static Heads {
+    static HEADS: [OnceLock<Heads>; 2] = [OnceLock::new(), OnceLock::new()];
     HEADS[usize::from(big_endian)].get_or_init(|| {
         let mut heads: Vec<_> = TABLES
             .iter()
@@ -141,7 +161,12 @@ fn heads(big_endian: bool) -> &'static [Head] {
             .map(|(at, table)| (head(table, big_endian), at))
             .collect();
         heads.sort_unstable();
-        heads
+        let mut marks = [0; 64];
+        for (head, _) in &heads {
+            let (place, bit) = Heads::mark(head);
+            marks[place] |= bit;
+        }
+        Heads { heads, marks }
     })
 }
 

@@ -6,9 +6,11 @@
 //! following it, and then those that call it are looked at again.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::ops::Range;
 
 use super::{Discovery, MAX_INSTRUCTIONS};
-use crate::address::{AddressMap, AddressSet};
+use crate::address::{AddressSet, ByAddress};
 use crate::image::Image;
 use crate::program::Arch;
 use crate::skip::{self, Lead};
@@ -77,17 +79,20 @@ impl Discovery<'_, '_> {
     /// Adds to the functions that never return those that only ever end in one.
     /// Returns whether there were such.
     pub(super) fn spread_no_return(&mut self) -> bool {
-        // The first edge that leads to a target, and the next one of each.
-        let mut first: AddressMap<u32> = AddressMap::default();
-        first.reserve(self.bodies.len());
+        // The first edge that leads to a target of one kind, and the next one of
+        // each; kinds are so many that most have one target.
+        let kinds = self.found.edges.len().next_power_of_two();
+        let hash = ByAddress::default();
+        let kind = |target: u64| hash.hash_one(target) as usize & (kinds - 1);
+        let mut first = vec![NO_EDGE; kinds];
         let mut next = vec![NO_EDGE; self.found.edges.len()];
         for (number, edge) in self.found.edges.iter().enumerate().rev() {
             if matches!(
                 edge.how,
                 Reference::Call | Reference::Jump | Reference::Through
             ) {
-                let held = first.insert(edge.target, number as u32);
-                next[number] = held.unwrap_or(NO_EDGE);
+                let held = &mut first[kind(edge.target)];
+                next[number] = std::mem::replace(held, number as u32);
             }
         }
         let before = self.no_return.len();
@@ -96,9 +101,13 @@ impl Discovery<'_, '_> {
         // How often a function is looked at: it may call many that never return.
         let mut looks: BTreeMap<u64, u8> = BTreeMap::new();
         while let Some(target) = open.pop() {
-            let mut number = first.get(&target).copied().unwrap_or(NO_EDGE);
-            while let Some(from) = self.found.edges.get(number as usize).map(|edge| edge.from) {
+            let mut number = first[kind(target)];
+            while let Some(&edge) = self.found.edges.get(number as usize) {
                 number = next[number as usize];
+                if edge.target != target {
+                    continue;
+                }
+                let from = edge.from;
                 let looks = looks.entry(from).or_default();
                 if *looks == MAX_LOOKS || self.no_return.contains(&from) {
                     continue;
@@ -133,17 +142,19 @@ impl Discovery<'_, '_> {
         if self.plainly_returns(start, end) {
             return false;
         }
-        let mut seen = AddressSet::default();
+        let mut seen = Seen::of(start..end);
         let mut open = vec![start];
         let copies = self.copies(start, end);
         while let Some(at) = open.pop() {
-            let mut falls = !seen.contains(&at);
-            for step in self.part_steps(at, end, copies) {
+            let mut falls = !seen.contains(at);
+            let ahead = self.image.bytes_at(at).unwrap_or(&[]);
+            let mut steps = self.part_steps(at, end, copies);
+            while let Some(step) = steps.next_short(ahead) {
                 if !seen.insert(step.address) {
                     falls = false;
                     break;
                 }
-                if step.invalid || seen.len() > MAX_INSTRUCTIONS / 16 {
+                if step.invalid || seen.count > MAX_INSTRUCTIONS / 16 {
                     return false;
                 }
                 match step.reference {
@@ -163,7 +174,7 @@ impl Discovery<'_, '_> {
                     _ => {}
                 }
                 if step.ends {
-                    if !step.is_jump() && !step.traps {
+                    if !step.jumps && !step.traps {
                         return false;
                     }
                     falls = false;
@@ -187,7 +198,8 @@ impl Discovery<'_, '_> {
         let mut at = 0;
         while self.image.arch == Arch::X86_64
             && (at as u64) < end - start
-            && let Some((length, lead)) = bytes.get(at..).and_then(skip::length)
+            && let Some(code) = bytes.get(at..)
+            && let Some((length, lead)) = skip::length(code, self.image.absolute)
         {
             if bytes[at] == RETURN {
                 return true;
@@ -205,6 +217,47 @@ impl Discovery<'_, '_> {
             }
         }
         false
+    }
+}
+
+/// The instructions of a body that were seen.
+struct Seen {
+    start: u64,
+    /// A bit for each byte.
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl Seen {
+    fn of(body: Range<u64>) -> Seen {
+        Seen {
+            start: body.start,
+            bits: vec![0; (body.end - body.start).div_ceil(64) as usize],
+            count: 0,
+        }
+    }
+
+    /// The place of an address, and its bit there.
+    fn place(&self, address: u64) -> (usize, u64) {
+        let at = address.wrapping_sub(self.start);
+        ((at / 64) as usize, 1 << (at % 64))
+    }
+
+    fn contains(&self, address: u64) -> bool {
+        let (place, bit) = self.place(address);
+        self.bits.get(place).is_some_and(|bits| bits & bit != 0)
+    }
+
+    /// Whether an address inside of the body is new.
+    fn insert(&mut self, address: u64) -> bool {
+        let (place, bit) = self.place(address);
+        let Some(bits) = self.bits.get_mut(place) else {
+            return false;
+        };
+        let new = *bits & bit == 0;
+        *bits |= bit;
+        self.count += usize::from(new);
+        new
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use iced_x86::{Instruction, Mnemonic};
+
 use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
 use crate::address::AddressMap;
 use crate::image::Image;
 use crate::program::{Arch, Function};
 use crate::risc::isa;
-use crate::step::{Step, Steps};
+use crate::step::{self, Step, Steps};
 use crate::strings;
 
 /// Entries of all jump tables of a function that are read.
@@ -63,6 +65,43 @@ pub(crate) fn targets(image: &Image<'_>, function: &Function) -> AddressMap<Vec<
         let mut named = Named::default();
         for step in Steps::new(image, bytes, range.start, copies).take(left) {
             left -= 1;
+            named.follow(&step);
+            if step.indirect && budget > 0 {
+                let mut places = cases(image, &mut budget, &named, range, |_| u64::MAX);
+                places.sort_unstable();
+                places.dedup();
+                found.insert(step.address, places);
+            }
+        }
+    }
+    found
+}
+
+/// The same for x86, where the instructions of the function are known.
+pub(crate) fn targets_x86(
+    image: &Image<'_>,
+    function: &Function,
+    code: &[Instruction],
+) -> AddressMap<Vec<u64>> {
+    if image.arch != Arch::X86_64 {
+        return targets(image, function);
+    }
+    let mut found = AddressMap::default();
+    let mut budget = MAX_ENTRIES;
+    let mut rest = code;
+    for range in &function.ranges {
+        let inside = rest.iter().take_while(|i| range.contains(&i.ip())).count();
+        let (code, behind) = rest.split_at(inside);
+        rest = behind;
+        let mut named = Named::default();
+        let told = |i: &&Instruction| {
+            matches!(
+                i.mnemonic(),
+                Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp
+            )
+        };
+        for instruction in code.iter().filter(told) {
+            let step = step::x86(instruction, image.absolute);
             named.follow(&step);
             if step.indirect && budget > 0 {
                 let mut places = cases(image, &mut budget, &named, range, |_| u64::MAX);

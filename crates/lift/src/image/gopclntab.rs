@@ -102,14 +102,19 @@ impl Image<'_> {
         for region in &self.regions {
             let skipped = (region.start.wrapping_neg() & 3) as usize;
             let data = region.data.get(skipped..).unwrap_or(&[]);
-            for (at, word) in data.chunks_exact(4).enumerate() {
-                if version(word).is_some()
-                    && let Some(&[0, 0, 1 | 2 | 4, size]) = data[4 * at + 4..].first_chunk()
-                    && size == pointer
-                {
-                    found.push(region.start + (skipped + 4 * at) as u64);
-                    if found.len() == MAX_CANDIDATES {
-                        return found;
+            for (block, bytes) in data.chunks(BLOCK).enumerate() {
+                if !may_have_magic(bytes) {
+                    continue;
+                }
+                for (at, word) in (block * BLOCK..).step_by(4).zip(bytes.chunks_exact(4)) {
+                    if version(word).is_some()
+                        && let Some(&[0, 0, 1 | 2 | 4, size]) = data[at + 4..].first_chunk()
+                        && size == pointer
+                    {
+                        found.push(region.start + (skipped + at) as u64);
+                        if found.len() == MAX_CANDIDATES {
+                            return found;
+                        }
                     }
                 }
             }
@@ -276,6 +281,20 @@ impl<'a> Table<'a> {
 fn is_mark(name: &str) -> bool {
     let name = name.strip_prefix("go:").or(name.strip_prefix("go."));
     name.is_some_and(|name| name == "buildid" || name.starts_with("textfips"))
+}
+
+/// Bytes that are searched for a magic number at a time.
+const BLOCK: usize = 256;
+
+/// Whether a word has the two bytes in its middle that all magic numbers have:
+/// all are looked at, which takes less time than to stop at the first.
+fn may_have_magic(bytes: &[u8]) -> bool {
+    const MIDDLE: u32 = 0x00ff_ff00;
+    let words = bytes.chunks_exact(4).map(|word| match word.first_chunk() {
+        Some(word) => u32::from_le_bytes(*word),
+        None => 0,
+    });
+    words.fold(false, |found, word| found | (word & MIDDLE == MIDDLE))
 }
 
 /// The layout that a magic number stands for, and whether the first byte of

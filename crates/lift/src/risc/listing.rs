@@ -9,7 +9,7 @@ use super::{APART, Access, Code, Codes, Isa, Moves, Op, Term, Text};
 use crate::address::AddressMap;
 use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
-use crate::flow::Flow;
+use crate::flow::{Flow, Scratch};
 use crate::listing::{Call, Facts, Listing, remember};
 use crate::program::{Function, Program};
 use crate::strings;
@@ -145,7 +145,8 @@ fn flow(
         jumps.extend(targets.filter_map(|to| Some(*index.get(&to)? as u32)));
         Some(falls)
     };
-    Flow::new(code.len(), 0..code.len(), exit, |_| false)
+    let mut scratch = Scratch::default();
+    Flow::new(&mut scratch, code.len(), 0..code.len(), exit, |_| false)
 }
 
 /// How far the stack pointer is below its value at the entry, before each

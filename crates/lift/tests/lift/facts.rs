@@ -5,6 +5,8 @@ use std::process::Command;
 
 use binscribe_lift::{Function, Program};
 
+use crate::fixture;
+
 const SOURCE: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,4 +120,30 @@ fn blocks_cover_the_listing_and_cases_are_reached() {
     }
     assert!(blocks.len() >= 7, "{}", choose.text());
     assert!(reached.iter().all(|&r| r), "{reached:?}\n{}", choose.text());
+}
+
+/// Instructions and lines are kept from one listing to the next: what a thread
+/// listed before, of this program or of another, changes none.
+#[test]
+fn listings_do_not_depend_on_what_was_listed_before() {
+    let files = [
+        "small",
+        "small-fixed",
+        "small.o",
+        "windows.exe",
+        "small.macho",
+        "small-x86",
+    ];
+    let files: Vec<_> = files.iter().map(|name| fixture(name)).collect();
+    for bytes in files.iter().chain(&files) {
+        let program = Program::parse(bytes).unwrap();
+        for function in program.functions() {
+            let here = program.listing(function);
+            let afresh = std::thread::scope(|scope| {
+                let other = scope.spawn(|| program.listing(function));
+                other.join().unwrap()
+            });
+            assert_eq!(here, afresh);
+        }
+    }
 }

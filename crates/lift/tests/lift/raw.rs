@@ -243,3 +243,38 @@ fn jump_to_the_next_instruction_is_a_tail_call() {
     let expected = [(0x1000, 16), (0x1010, 24), (0x1028, 8)];
     assert_eq!(raw(&words(&code), Arch::Aarch64), expected);
 }
+
+/// Checks of the C library for Windows on AArch64 as zig's clang makes them with
+/// -Os: `__memmove_chk`, `__memcpy_chk`, `__strncat_chk` and so on as far as the
+/// two that the first ones jump to. None has a frame, and nothing calls those
+/// between.
+#[rustfmt::skip]
+const CHECKS: [u32; 102] = [
+    0xeb02_007f, 0x5400_0043, 0x1400_004b, 0xd420_0020, 0xeb02_007f, 0x5400_0043,
+    0x1400_0058, 0xd420_0020, 0xaa00_03e8, 0xb400_00c3, 0x3940_0109, 0x3400_00a9,
+    0xd100_0463, 0x9100_0508, 0xb5ff_ff83, 0xd420_0020, 0xaa1f_03e9, 0xeb09_007f,
+    0xfa42_1122, 0x5400_00c2, 0x3869_682a, 0x3400_00ca, 0x3829_690a, 0x9100_0529,
+    0x17ff_fff9, 0xeb09_007f, 0x54ff_fea0, 0x3829_691f, 0xd65f_03c0, 0xaa00_03e8,
+    0xb400_00c2, 0x3940_0109, 0x3400_00a9, 0xd100_0442, 0x9100_0508, 0xb5ff_ff82,
+    0xd420_0020, 0xaa1f_03e9, 0xeb09_005f, 0x54ff_ffa0, 0x3869_682a, 0x3400_008a,
+    0x3829_690a, 0x9100_0529, 0x17ff_fffa, 0x3829_691f, 0xd65f_03c0, 0xeb02_007f,
+    0x5400_0203, 0xaa1f_03e8, 0xeb08_005f, 0x5400_00c0, 0x3868_6829, 0x3400_0109,
+    0x3828_6809, 0x9100_0508, 0x17ff_fffa, 0xaa02_03e8, 0x1400_0003, 0x3828_681f,
+    0x9100_0508, 0xeb02_011f, 0x54ff_ffa3, 0xd65f_03c0, 0xd420_0020, 0xaa1f_03e8,
+    0xeb08_005f, 0x5400_0100, 0x3868_6829, 0x3400_0089, 0x3828_6809, 0x9100_0508,
+    0x17ff_fffa, 0x3828_681f, 0xd65f_03c0, 0xd420_0020, 0xd420_0020, 0xeb01_001f,
+    0x5400_0102, 0xaa00_03e8, 0xb400_00a2, 0x3840_1429, 0xd100_0442, 0x3800_1509,
+    0xb5ff_ffa2, 0xd65f_03c0, 0xd100_0408, 0xd100_0429, 0xb4ff_ffa2, 0x3862_692a,
+    0x3822_690a, 0xd100_0442, 0xb5ff_ffa2, 0x17ff_fff8, 0xaa1f_03e8, 0xeb08_005f,
+    0x5400_00a0, 0x3868_6829, 0x3828_6809, 0x9100_0508, 0x17ff_fffb, 0xd65f_03c0,
+];
+
+#[test]
+fn jump_over_functions_that_nothing_calls_leaves() {
+    const BASE: u64 = 0x1_4002_6ae4;
+    let code: Vec<u8> = CHECKS.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let program = Program::parse_raw(&code, Arch::Aarch64, BASE).unwrap();
+    let starts: Vec<u64> = program.functions().iter().map(|f| f.address).collect();
+    let expected = [0xae4, 0xaf4, 0xb04, 0xb58, 0xba0, 0xbe8, 0xc18, 0xc5c];
+    assert_eq!(starts, expected.map(|start| 0x1_4002_6000 + start));
+}

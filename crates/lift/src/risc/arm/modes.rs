@@ -262,6 +262,7 @@ impl Pass<'_, '_> {
         if let Some(whole) = context.values.follow(&Arm, self.image, code)
             && whole & 1 == 1
             && matches!(code.op, Op::Number { .. } | Op::Sum { .. })
+            && (self.usual() != Some(false) || self.saves(whole & !1))
         {
             self.lead(whole & !1, true);
         }
@@ -306,6 +307,20 @@ impl Pass<'_, '_> {
             _ => {}
         }
         false
+    }
+
+    /// Whether T32 that saves the return address is at `address`: a number that is
+    /// an odd address by chance leads elsewhere, as the upper half of pi does.
+    fn saves(&self, address: u64) -> bool {
+        let bytes = self
+            .image
+            .bytes_at(address)
+            .and_then(|bytes| bytes.first_chunk());
+        bytes.is_some_and(|&[low, high, second, third]| match (low, high) {
+            (_, 0xb5) => true,
+            (0x2d, 0xe9) => u16::from_le_bytes([second, third]) & 0x4000 != 0,
+            _ => false,
+        })
     }
 
     fn lead(&mut self, target: u64, thumb: bool) {
@@ -674,5 +689,59 @@ fn usual(code: &Code) -> bool {
                 || word >> 24 == 0xf4
                 || matches!(code.op, Op::Memory { access } if access.base == SP)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::image::Region;
+    use crate::program::Arch;
+
+    /// The upper half of pi without its exponent, and behind it `__expx` of zig's
+    /// runtime at -O0, where it stood in a program: 0x921FB is inside of it.
+    #[rustfmt::skip]
+    const PI: [u32; 95] = [
+        0xe302_31fb, 0xe340_3009, 0xe12f_ff1e, 0xe92d_4bf0, 0xe28d_b018, 0xe24d_d020,
+        0xe59b_5008, 0xe300_8000, 0xe1a0_9000, 0xe347_8fff, 0xe6ff_0075, 0xe7df_579f,
+        0xe355_0000, 0x0192_1003, 0x0a00_0007, 0xe307_1fff, 0xe155_0001, 0x1a00_0008,
+        0xe1a0_17a2, 0xe1a0_2882, 0xe181_1883, 0xe188_37a3, 0xea00_0010, 0xe3a0_2000,
+        0xe3a0_1000, 0xe3a0_3000, 0xea00_000c, 0xe1a0_17a2, 0xe373_0001, 0xe181_1883,
+        0xda00_0002, 0xe1a0_2882, 0xe1a0_37a3, 0xea00_0005, 0xe308_7000, 0xe1a0_2882,
+        0xe347_7fff, 0xe003_3007, 0xe1a0_7805, 0xe187_37a3, 0xe200_0902, 0xe3a0_7000,
+        0xe58d_1008, 0xe1a0_100d, 0xe183_0800, 0xe58d_000c, 0xe28d_0010, 0xe58d_7000,
+        0xe58d_2004, 0xebff_fd09, 0xe59d_6014, 0xe59d_001c, 0xe59d_4018, 0xe59d_5010,
+        0xe1a0_18a6, 0xe3c0_7102, 0xe181_e784, 0xe1a0_1780, 0xe275_2000, 0xe181_18a4,
+        0xe2f6_2000, 0xe381_3102, 0xe2f4_2000, 0xe307_1fff, 0xe0d8_2007, 0x3a00_0015,
+        0xe7df_689f, 0xe275_2000, 0xe3a0_c102, 0xe1a0_1827, 0xe2f6_2801, 0x2a00_0001,
+        0xe29e_e001, 0xea00_0004, 0xe226_2801, 0xe195_2002, 0x1a00_0006, 0xe20e_2001,
+        0xe09e_e002, 0xe2b3_3000, 0xe3a0_2000, 0xe2a1_1000, 0xe2b2_2000, 0x1183_300c,
+        0xe30f_2fff, 0xe111_0002, 0x03c3_3102, 0x03a0_1000, 0xe370_0001, 0xe589_e000,
+        0xd381_1902, 0xe589_3004, 0xe1c9_10b8, 0xe24b_d018, 0xe8bd_8bf0,
+    ];
+
+    #[test]
+    fn numbers_are_not_taken_for_code_of_the_other_state() {
+        const START: u64 = 0x9_21c0;
+        let code: Vec<u8> = PI.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut image = Image {
+            arch: Arch::Arm,
+            absolute: true,
+            regions: vec![Region {
+                start: START,
+                end: START + code.len() as u64,
+                data: Cow::Owned(code),
+                executable: true,
+                writable: false,
+                plt: false,
+                section: 0,
+            }],
+            ..Image::default()
+        };
+        image.modes.start(START);
+        let modes = Modes::infer(&image, Vec::new());
+        assert_eq!(modes.runs, [(START, Mode::A32)]);
     }
 }
