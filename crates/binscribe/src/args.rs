@@ -421,6 +421,10 @@ pub(crate) struct EvalBcsd {
     /// every build (mean average precision).
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) queries: usize,
+    /// Fill pools of levels that are larger than the split with functions of the
+    /// other splits. Nobody asks for these.
+    #[arg(long)]
+    pub(crate) distractors: bool,
     #[command(flatten)]
     pub(crate) eval: EvalArgs,
 }

@@ -75,10 +75,11 @@ impl Vectors {
         }
     }
 
-    /// Ranks of `pairs[i].1` among all the right halves for the query
-    /// `pairs[i].0`; `None` for guessing.
-    fn ranks(&self, pairs: &[(usize, usize)]) -> Option<Vec<usize>> {
-        let (left, right): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+    /// Ranks of `pairs[i].1` among all the right halves and the distractors for
+    /// the query `pairs[i].0`; `None` for guessing.
+    fn ranks(&self, pairs: &[(usize, usize)], distractors: &[usize]) -> Option<Vec<usize>> {
+        let (left, mut right): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+        right.extend(distractors);
         self.scores(&left, &right, |query, scores| {
             metrics::pessimistic_rank(scores, query)
         })
@@ -208,44 +209,86 @@ impl Units {
     }
 }
 
+/// Whether the answers of a comparison of levels can come from builds of this
+/// toolchain, so that functions under it can be distractors of [`evaluate`].
+pub fn answers_levels(toolchain: &str) -> bool {
+    let ends = |(_, right): &(&str, &str)| toolchain.split_once(' ').map(|t| t.1) == Some(right);
+    let compiler = toolchain.starts_with("gcc ") || toolchain.starts_with("clang ");
+    compiler && LEVEL_PAIRS.iter().any(ends)
+}
+
+/// What is asked in a comparison: pairs, and what stands beside their right
+/// halves in pools that are larger.
+struct Question {
+    comparison: Comparison,
+    pairs: Vec<(usize, usize)>,
+    distractors: Vec<usize>,
+}
+
+impl Question {
+    /// `others` are the samples from `own` on that may be distractors: one of
+    /// each function, whose body is none of those that are asked for.
+    fn new(comparison: Comparison, samples: &[Sample], others: &[Sample], seed: u64) -> Question {
+        let pairs = pairs(samples, &comparison.left, &comparison.right);
+        let mut known: HashSet<&str> = pairs
+            .iter()
+            .map(|&(index, _)| samples[index].source_hash.as_str())
+            .collect();
+        let levels = ["gcc", "clang"].contains(&comparison.group);
+        let distractors = match levels {
+            true => Shuffler::new(seed)
+                .permutation(others.len())
+                .into_iter()
+                .filter(|&i| others[i].toolchain() == comparison.right)
+                .filter(|&i| known.insert(&others[i].source_hash))
+                .map(|i| samples.len() + i)
+                .collect(),
+            false => Vec::new(),
+        };
+        Question {
+            comparison,
+            pairs,
+            distractors,
+        }
+    }
+}
+
 /// What one method reached in one comparison, before it is summed up.
 struct Measured<'c> {
     comparison: &'c Comparison,
+    /// The size of a pool.
     actual: usize,
     pools: usize,
+    /// Questions asked of all pools together.
+    queries: usize,
     answers: Vec<Answer>,
-}
-
-impl Measured<'_> {
-    fn queries(&self) -> usize {
-        self.pools * self.actual
-    }
 }
 
 /// Runs every comparison with every method, at every pool size.
 ///
-/// `vectors` are pairs of a method's name and its vectors of all `samples`.
+/// `vectors` are pairs of a method's name and its vectors of all `samples`, and
+/// of `others` behind them: functions that nobody asks for, with which the pools
+/// of levels are filled that are larger than what `samples` have (see
+/// [`answers_levels`]).
 pub fn evaluate(
     samples: &[Sample],
+    others: &[Sample],
     vectors: &[(String, Vectors)],
     pool_sizes: &[usize],
     seed: u64,
 ) -> Vec<Figure> {
-    let comparisons: Vec<(Comparison, Vec<(usize, usize)>)> = comparisons(samples)
+    let questions: Vec<Question> = comparisons(samples)
         .into_par_iter()
-        .map(|c| {
-            let pairs = pairs(samples, &c.left, &c.right);
-            (c, pairs)
-        })
-        .filter(|(_, pairs)| !pairs.is_empty())
+        .map(|comparison| Question::new(comparison, samples, others, seed))
+        .filter(|question| !question.pairs.is_empty())
         .collect();
     let units = Units::of(samples.iter());
     let mut figures = Vec::new();
     for &size in pool_sizes {
         for (method, vectors) in vectors {
-            let measured: Vec<Measured<'_>> = comparisons
+            let measured: Vec<Measured<'_>> = questions
                 .iter()
-                .map(|(comparison, pairs)| measure(comparison, pairs, vectors, size, seed, &units))
+                .map(|question| measure(question, vectors, size, seed, &units))
                 .collect();
             figures.extend(summed_up(method, size, &measured, seed));
         }
@@ -253,28 +296,32 @@ pub fn evaluate(
     figures
 }
 
-fn measure<'c>(
-    comparison: &'c Comparison,
-    pairs: &[(usize, usize)],
+fn measure<'q>(
+    question: &'q Question,
     vectors: &Vectors,
     size: usize,
     seed: u64,
     units: &Units,
-) -> Measured<'c> {
+) -> Measured<'q> {
+    let pairs = &question.pairs;
     let pools = metrics::pools(pairs.len(), size, seed);
+    let asked = pools.first().map_or(0, Vec::len);
+    let missing = size.saturating_sub(asked).min(question.distractors.len());
+    let distractors = &question.distractors[..missing];
     let answers = pools.par_iter().flat_map_iter(|pool| {
         let members: Vec<(usize, usize)> = pool.iter().map(|&i| pairs[i]).collect();
-        let ranks = vectors.ranks(&members).unwrap_or_default();
+        let ranks = vectors.ranks(&members, distractors).unwrap_or_default();
         let answer = |((query, _), rank): (&(usize, usize), usize)| {
             Answer::new(units.functions[*query], units.packages[*query], rank)
         };
         members.iter().zip(ranks).map(answer).collect::<Vec<_>>()
     });
     Measured {
-        comparison,
+        comparison: &question.comparison,
         answers: answers.collect(),
-        actual: pools.first().map_or(0, Vec::len),
+        actual: asked + missing,
         pools: pools.len(),
+        queries: pools.len() * asked,
     }
 }
 
@@ -288,7 +335,7 @@ fn summed_up(method: &str, size: usize, measured: &[Measured<'_>], seed: u64) ->
             pool: Some(size),
             pool_actual: lines.iter().map(|line| line.actual).min(),
             pools: Some(lines.iter().map(|line| line.pools).sum()),
-            queries: lines.iter().map(|line| line.queries()).sum(),
+            queries: lines.iter().map(|line| line.queries).sum(),
             values: values(lines, seed),
             ..Figure::default()
         }
@@ -434,7 +481,7 @@ mod tests {
         assert_eq!(pairs(&samples, "gcc O0", "gcc O3").len(), 4);
 
         let vectors = vec![histograms(&samples), ("random".to_owned(), Vectors::Chance)];
-        let figures = evaluate(&samples, &vectors, &[2, 100], 1);
+        let figures = evaluate(&samples, &[], &vectors, &[2, 100], 1);
         let find = |method: &str, pool: usize| {
             let mut lines = figures.iter().filter(|figure| {
                 figure.method == method
@@ -450,6 +497,37 @@ mod tests {
         assert_eq!(find("random", 2).values["recall_1"], Value::exact(0.5));
         assert_eq!(find("opcodes", 2).pools, Some(2));
         assert_eq!(find("opcodes", 2).queries, 4);
+    }
+
+    #[test]
+    fn pools_are_filled_with_functions_that_nobody_asks_for() {
+        let mut samples = Vec::new();
+        for (id, listing) in LISTINGS.iter().enumerate() {
+            samples.push(sample(id, "O0", id, listing));
+            samples.push(sample(id, "O3", id, listing));
+        }
+        // One that looks like the first, one more, and what cannot be one: a copy
+        // of a body that is asked for, and a build of another level.
+        let others = [
+            sample(20, "O3", 20, LISTINGS[0]),
+            sample(21, "O3", 21, "lea"),
+            sample(22, "O3", 0, "lea"),
+            sample(23, "O2", 23, "lea"),
+        ];
+        assert!(others[..3].iter().all(|s| answers_levels(&s.toolchain())));
+        assert!(!answers_levels("gcc O2") && !answers_levels("gcc O3 arm"));
+        let all: Vec<Sample> = samples.iter().chain(&others).cloned().collect();
+        let vectors = [histograms(&all)];
+        let figures = evaluate(&samples, &others, &vectors, &[2, 6, 100], 1);
+        let at = |pool: usize| {
+            let mut of = figures.iter().filter(|f| f.pool == Some(pool));
+            of.find(|f| f.comparison == "gcc O0-O3").expect("figure")
+        };
+        assert_eq!((at(2).pool_actual, at(2).queries), (Some(2), 4));
+        for (pool, actual) in [(6, 6), (100, 6)] {
+            assert_eq!((at(pool).pool_actual, at(pool).queries), (Some(actual), 4));
+            assert_eq!(at(pool).values["recall_1"].value, 0.75);
+        }
     }
 
     #[test]

@@ -283,7 +283,7 @@ fn stand_ins(symbols: &BTreeMap<String, Use>, target: Target) -> String {
         };
         let _ = write!(
             text,
-            "{section}\n.balign 4\n.globl {name}\n.type {name}, %{kind}\n{name}:\n {body}\n"
+            "{section}\n.balign 8\n.globl {name}\n.type {name}, %{kind}\n{name}:\n {body}\n"
         );
         let _ = writeln!(text, ".size {name}, .-{name}");
     }

@@ -122,10 +122,27 @@ fn bcsd(args: &EvalBcsd) -> Result<()> {
     let mut report = begin("bcsd", eval, &engine, &samples.iter().collect::<Vec<_>>());
 
     let idf = sparse::TfIdf::fit(one_each(&splits.train).map(|s| sparse::tokens(&s.listing)));
-    let listings = || samples.iter().map(|s| s.listing.as_str());
+    let unasked = splits
+        .train
+        .iter()
+        .chain(&splits.validation)
+        .chain(&splits.test);
+    let others: Vec<Sample> = unasked
+        .filter(|sample| args.distractors && bcsd::answers_levels(&sample.toolchain()))
+        .cloned()
+        .collect();
+    if args.distractors {
+        report.notes.push(
+            "In the pools of levels that are larger than the split, distractors are functions of \
+             the other splits, those that the model learned from among them; nobody asks for them."
+                .to_owned(),
+        );
+    }
+    let all = || samples.iter().chain(&others);
+    let listings = || all().map(|s| s.listing.as_str());
     let words = || idf.vectors(listings().map(sparse::tokens));
     let vectors = [
-        ("model", Vectors::Dense(embed(&engine, samples)?)),
+        ("model", Vectors::Dense(embed(&engine, all())?)),
         (
             "opcode histogram",
             Vectors::Sparse(sparse::opcode_histograms(listings())),
@@ -135,7 +152,7 @@ fn bcsd(args: &EvalBcsd) -> Result<()> {
     ];
     let vectors = vectors.map(|(method, vectors)| (method.to_owned(), vectors));
     let pools: Vec<usize> = args.pool.iter().map(|&size| size as usize).collect();
-    report.figures = bcsd::evaluate(samples, &vectors, &pools, eval.seed);
+    report.figures = bcsd::evaluate(samples, &others, &vectors, &pools, eval.seed);
     let all = bcsd::all_builds(samples, &vectors, args.queries, eval.seed);
     report.figures.extend(all);
     finish(&report, eval)
