@@ -65,13 +65,7 @@ pub(crate) fn targets(image: &Image<'_>, function: &Function) -> AddressMap<Vec<
         let mut named = Named::default();
         for step in Steps::new(image, bytes, range.start, copies).take(left) {
             left -= 1;
-            named.follow(&step);
-            if step.indirect && budget > 0 {
-                let mut places = cases(image, &mut budget, &named, range, |_| u64::MAX);
-                places.sort_unstable();
-                places.dedup();
-                found.insert(step.address, places);
-            }
+            follow(image, &step, range, &mut named, &mut budget, &mut found);
         }
     }
     found
@@ -102,16 +96,29 @@ pub(crate) fn targets_x86(
         };
         for instruction in code.iter().filter(told) {
             let step = step::x86(instruction, image.absolute);
-            named.follow(&step);
-            if step.indirect && budget > 0 {
-                let mut places = cases(image, &mut budget, &named, range, |_| u64::MAX);
-                places.sort_unstable();
-                places.dedup();
-                found.insert(step.address, places);
-            }
+            follow(image, &step, range, &mut named, &mut budget, &mut found);
         }
     }
     found
+}
+
+/// Follows an instruction of a function's `range`, and adds to `found` where it
+/// leads if it jumps by a table.
+fn follow(
+    image: &Image<'_>,
+    step: &Step,
+    range: &Range<u64>,
+    named: &mut Named,
+    budget: &mut u64,
+    found: &mut AddressMap<Vec<u64>>,
+) {
+    named.follow(step);
+    if step.indirect && *budget > 0 {
+        let mut places = cases(image, budget, named, range, |_| u64::MAX);
+        places.sort_unstable();
+        places.dedup();
+        found.insert(step.address, places);
+    }
 }
 
 /// Where a jump by one of the tables `named` may lead, inside of `within`;
