@@ -12,7 +12,7 @@ use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 use crate::args::ModelArgs;
 use crate::cache::VectorStore;
 use crate::input::{self, Input};
-use crate::json::{self, Binary, Match, Matches, Place, Query};
+use crate::json::{self, Binary, Match, Matches, Place, Query, Share};
 use crate::output::{self, Field, Format, Table, note};
 
 /// A model with what it said before.
@@ -310,12 +310,13 @@ impl<'p> Candidates<'p> {
         found.concat()
     }
 
-    /// Prints the answers.
+    /// Prints the answers, and what they make of the whole file.
     pub(crate) fn print(
         self,
         engine: &Engine,
         query: Query,
         found: Vec<Found>,
+        whole: Vec<Share>,
         format: Format,
     ) -> Result<()> {
         let labelled = matches!(query, Query::Labels(_));
@@ -344,6 +345,7 @@ impl<'p> Candidates<'p> {
             binary: self.binary,
             model: engine.info(),
             query,
+            whole,
             matches: found
                 .into_iter()
                 .map(|found| Match {

@@ -157,7 +157,16 @@ pub(crate) struct Matches {
     pub(crate) binary: Binary,
     pub(crate) model: ModelName,
     pub(crate) query: Query,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) whole: Vec<Share>,
     pub(crate) matches: Vec<Match>,
+}
+
+/// A label's share of all functions of a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Share {
+    pub(crate) label: String,
+    pub(crate) share: f32,
 }
 
 /// What was asked.

@@ -523,6 +523,15 @@ fn answers_have_their_form_whatever_the_model() {
     );
     let labelled = matches(&["classify", stripped, "--labels", "crypto"]);
     assert!(labelled.iter().all(|found| found["label"].is_string()));
+    let crypto = ["classify", stripped, "--labels", "crypto", "--model", model];
+    let document = binscribe.json(&crypto);
+    let shares = document["whole"].as_array().expect("shares").iter();
+    let shares: Vec<f64> = shares.filter_map(|s| s["share"].as_f64()).collect();
+    assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]));
+    assert!(
+        (shares.iter().sum::<f64>() - 1.0).abs() < 1e-3,
+        "{shares:?}"
+    );
     let own = binscribe.file("labels.txt", b"checksum\nlinked list\n\nchecksum\n");
     let one = ["classify", full, "--labels", &own, "--function", "main"];
     let labelled = matches(&one);

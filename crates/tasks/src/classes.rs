@@ -19,7 +19,7 @@ use crate::report::Figure;
 use crate::sample::Sample;
 use crate::softmax::{Features, Softmax};
 use crate::sparse::{self, Sparse, TfIdf, sparse_scores};
-use crate::tags::softmax;
+use crate::tags::{Backgrounds, softmax};
 use crate::zero_shot::TEMPERATURE;
 
 /// The fewest functions of the packages asked about that a label must have.
@@ -196,18 +196,10 @@ pub fn by_calibrated_prompts(
     labels: &Matrix,
     background: &Matrix,
 ) -> Vec<Scores> {
-    let usual = labels.against(background, |_, cosines| {
-        cosines.iter().sum::<f32>() / cosines.len().max(1) as f32
-    });
     let asked: Vec<usize> = task.test_range().collect();
-    vectors.select(&asked).against(labels, |_, cosines| {
-        let above: Vec<f32> = cosines
-            .iter()
-            .zip(&usual)
-            .map(|(c, mean)| c - mean)
-            .collect();
-        softmax(&above, TEMPERATURE)
-    })
+    let backgrounds = Backgrounds::new(labels.clone(), background);
+    let above = backgrounds.above(&vectors.select(&asked));
+    above.iter().map(|a| softmax(a, TEMPERATURE)).collect()
 }
 
 /// Other scores with the odds of labels raised that the listings mention.

@@ -562,9 +562,17 @@ impl Backgrounds {
         })
     }
 
-    /// The plain cosines of each function with each description.
-    pub fn cosines(&self, functions: &Matrix) -> Vec<Vec<f32>> {
-        functions.against(&self.vectors, |_, cosines| cosines.to_vec())
+    /// How far the cosine of each function with each description is above what
+    /// is usual for that: some prompts are near to everything.
+    pub fn above(&self, functions: &Matrix) -> Vec<Vec<f32>> {
+        functions.against(&self.vectors, |_, cosines| {
+            let usual = self.statistics.iter().map(|(mean, _)| mean);
+            cosines
+                .iter()
+                .zip(usual)
+                .map(|(c, mean)| c - mean)
+                .collect()
+        })
     }
 }
 

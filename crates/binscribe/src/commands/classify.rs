@@ -10,7 +10,8 @@ use binscribe_tasks::zero_shot;
 use crate::args::Classify;
 use crate::engine::{Candidates, Engine, Found};
 use crate::input::{self, Input};
-use crate::json::Query;
+use crate::json::{Query, Share};
+use crate::output::note;
 
 pub(crate) fn run(args: &Classify) -> Result<()> {
     let (labels, template) = labels(&args.labels)?;
@@ -37,13 +38,20 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         .calibration()
         .and_then(|calibration| calibration.tags.as_ref());
 
-    let cosines = backgrounds.cosines(&candidates.vectors);
+    let above = backgrounds.above(&candidates.vectors);
     let scores = backgrounds.scores(&candidates.vectors);
     let mut found = Vec::new();
-    for (function, (cosines, scores)) in cosines.iter().zip(&scores).enumerate() {
+    // What the file is about: its functions vote, and one that could be anything
+    // votes for nothing.
+    let mut whole = vec![0.0; labels.len()];
+    let voters = above.len() as f32;
+    for (function, (above, scores)) in above.iter().zip(&scores).enumerate() {
         let mentions = Mentions::of(&candidates.listings()[function]).of_labels(&words);
-        let shares = tags::softmax(cosines, zero_shot::TEMPERATURE);
+        let shares = tags::softmax(above, zero_shot::TEMPERATURE);
         let shares = mentions::weighed(&shares, &mentions);
+        for (sum, share) in whole.iter_mut().zip(&shares) {
+            *sum += share / voters;
+        }
         let mut answers: Vec<Found> = (0..labels.len())
             .map(|label| Found {
                 function,
@@ -70,9 +78,29 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     } else {
         20
     }));
-    let names = labels.into_iter().map(|(label, _)| label).collect();
-    candidates.print(&engine, Query::Labels(names), found, args.format.format)
+    let names: Vec<String> = labels.into_iter().map(|(label, _)| label).collect();
+    let mut shares: Vec<Share> = Vec::new();
+    if args.function.is_none() {
+        let labels = names.iter().cloned().zip(whole);
+        shares.extend(labels.map(|(label, share)| Share { label, share }));
+        shares.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let best = shares.iter().take(MOST_OF_WHOLE);
+        let best: Vec<String> = best
+            .map(|s| format!("{} {:.2}", s.label, s.share))
+            .collect();
+        note(&format!("the file as a whole: {}", best.join(", ")));
+    }
+    candidates.print(
+        &engine,
+        Query::Labels(names),
+        found,
+        shares,
+        args.format.format,
+    )
 }
+
+/// Labels of a whole file that are told.
+const MOST_OF_WHOLE: usize = 3;
 
 /// The labels with their words in prompts, and CLAP's template for them.
 fn labels(wanted: &str) -> Result<(Vec<(String, String)>, &'static str)> {

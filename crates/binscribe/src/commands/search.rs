@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Search) -> Result<()> {
         &engine,
         Query::Text(args.english.clone()),
         matches,
+        Vec::new(),
         args.format.format,
     )
 }

@@ -41,12 +41,12 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
             let other_program = other.program()?;
             let candidates = Candidates::of(&other, &other_program, &engine, None)?;
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);
-            candidates.print(&engine, asked, matches, format)
+            candidates.print(&engine, asked, matches, Vec::new(), format)
         }
         None => {
             let candidates = Candidates::of(&input, &program, &engine, Some(example.address))?;
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);
-            candidates.print(&engine, asked, matches, format)
+            candidates.print(&engine, asked, matches, Vec::new(), format)
         }
     }
 }
