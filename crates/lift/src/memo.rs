@@ -222,6 +222,7 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::random;
     use iced_x86::{Decoder, DecoderOptions};
 
     /// An instruction that is met again is what the decoder says there, whatever
@@ -229,13 +230,7 @@ mod tests {
     /// of operands, and with random bytes behind them.
     #[test]
     fn what_is_kept_is_what_the_decoder_finds() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move || {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            seed
-        };
+        let mut random = random();
         let decode = |code: &[u8], address| {
             Decoder::with_ip(64, code, address, DecoderOptions::NONE).decode()
         };

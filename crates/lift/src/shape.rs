@@ -4,6 +4,8 @@
 //! say is checked against the decoder before an instruction is kept (see
 //! [`crate::memo`]), and by the test of [`crate::skip`].
 
+use crate::skip;
+
 /// The length of an instruction, and what of it is counted from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -55,11 +57,7 @@ static FORMS: [u8; 256] = forms();
 const UNUSUAL: u8 = 128;
 
 const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
-    let mut at = first;
-    while at <= last {
-        table[at] = KNOWN | what;
-        at += 1;
-    }
+    skip::fill(table, first, last, KNOWN | what);
 }
 
 const fn one() -> [u8; 256] {
@@ -322,5 +320,17 @@ impl Shape {
             0 => Some(Shape::plain(at + u32::from(number))),
             _ => Shape::with_unusual(code, at, number),
         }
+    }
+}
+
+/// Numbers for tests that try instructions, always the same.
+#[cfg(test)]
+pub(crate) fn random() -> impl FnMut() -> u64 {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
     }
 }

@@ -207,7 +207,8 @@ static QUIET_TWO: [u8; 256] = {
     table
 };
 
-const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
+/// Sets the entries from `first` to `last`.
+pub(crate) const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
     let mut at = first;
     while at <= last {
         table[at] = what;
@@ -219,20 +220,14 @@ const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
 mod tests {
     use super::*;
     use crate::image::Image;
-    use crate::shape::quiet_length;
+    use crate::shape::{quiet_length, random};
     use crate::step::Steps;
 
     /// Instructions that begin at random bytes, and at each opcode with each
     /// form of operands.
     #[test]
     fn what_is_passed_by_is_what_the_decoder_finds() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move || {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            seed
-        };
+        let mut random = random();
         let mut codes: Vec<[u8; 16]> = Vec::new();
         for prefix in [
             &[][..],

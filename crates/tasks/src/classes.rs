@@ -204,10 +204,11 @@ pub fn by_calibrated_prompts(
 
 /// Other scores with the odds of labels raised that the listings mention.
 pub fn with_mentions(task: &Task<'_>, scores: &[Scores]) -> Vec<Scores> {
+    let labels = mentions::Labels::new(&task.labels);
     let asked = task.asked().par_iter().zip(scores);
     asked
         .map(|(sample, scores)| {
-            let counts = Mentions::of(&sample.listing).of_labels(&task.labels);
+            let counts = labels.counts(&Mentions::of(&sample.listing));
             mentions::weighed(scores, &counts)
         })
         .collect()

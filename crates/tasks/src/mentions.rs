@@ -29,17 +29,32 @@ impl Mentions {
             phrases: texts.map(|said| phrase(&said)).collect(),
         }
     }
+}
+
+/// Labels as they are looked for.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    phrases: Vec<String>,
+}
+
+impl Labels {
+    /// From their texts.
+    pub fn new<S: AsRef<str>>(labels: &[S]) -> Labels {
+        Labels {
+            phrases: labels.iter().map(|label| phrase(label.as_ref())).collect(),
+        }
+    }
 
     /// How often each label is mentioned. What could mean several of them, such
     /// as `MD5 or SHA-1 initial state`, counts as a part for each.
-    pub fn of_labels<S: AsRef<str>>(&self, labels: &[S]) -> Vec<f32> {
-        let wanted: Vec<String> = labels.iter().map(|l| phrase(l.as_ref())).collect();
-        let mut counts = vec![0.0f32; labels.len()];
-        for said in &self.phrases {
-            let has = |label: &&usize| wanted[**label].len() > 1 && said.contains(&wanted[**label]);
-            let all: Vec<usize> = (0..labels.len()).collect();
-            let named: Vec<&usize> = all.iter().filter(has).collect();
-            for &&label in &named {
+    pub fn counts(&self, mentions: &Mentions) -> Vec<f32> {
+        let mut counts = vec![0.0f32; self.phrases.len()];
+        for said in &mentions.phrases {
+            let has = |phrase: &str| phrase.len() > 1 && said.contains(phrase);
+            let named: Vec<usize> = (0..counts.len())
+                .filter(|&label| has(&self.phrases[label]))
+                .collect();
+            for &label in &named {
                 counts[label] += 1.0 / named.len() as f32;
             }
         }
@@ -96,7 +111,7 @@ mod tests {
         let labels = [
             "SHA-1", "SHA-256", "SHA-512", "MD5", "AES", "DES", "RC2", "",
         ];
-        let counts = Mentions::of(listing).of_labels(&labels);
+        let counts = Labels::new(&labels).counts(&Mentions::of(listing));
         assert_eq!(counts, [0.5, 1.0, 0.0, 0.5, 2.0, 0.0, 0.0, 0.0]);
     }
 

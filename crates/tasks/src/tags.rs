@@ -554,12 +554,16 @@ impl Backgrounds {
     /// How many standard deviations each function (a row) lies above each
     /// description's background.
     pub fn scores(&self, functions: &Matrix) -> Vec<Vec<f32>> {
-        functions.against(&self.vectors, |_, cosines| {
-            let scored = cosines.iter().zip(&self.statistics);
-            scored
-                .map(|(cosine, (mean, deviation))| (cosine - mean) / deviation)
-                .collect()
-        })
+        self.in_deviations(&self.above(functions))
+    }
+
+    /// What [`Backgrounds::above`] gave, in standard deviations.
+    pub fn in_deviations(&self, above: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let scored = |above: &Vec<f32>| {
+            let deviations = self.statistics.iter().map(|(_, deviation)| deviation);
+            above.iter().zip(deviations).map(|(a, d)| a / d).collect()
+        };
+        above.iter().map(scored).collect()
     }
 
     /// How far the cosine of each function with each description is above what

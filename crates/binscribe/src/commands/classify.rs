@@ -38,15 +38,16 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         .calibration()
         .and_then(|calibration| calibration.tags.as_ref());
 
+    let wanted = mentions::Labels::new(&words);
     let above = backgrounds.above(&candidates.vectors);
-    let scores = backgrounds.scores(&candidates.vectors);
+    let scores = backgrounds.in_deviations(&above);
     let mut found = Vec::new();
     // What the file is about: its functions vote, and one that could be anything
     // votes for nothing.
     let mut whole = vec![0.0; labels.len()];
     let voters = above.len() as f32;
     for (function, (above, scores)) in above.iter().zip(&scores).enumerate() {
-        let mentions = Mentions::of(&candidates.listings()[function]).of_labels(&words);
+        let mentions = wanted.counts(&Mentions::of(&candidates.listings()[function]));
         let shares = tags::softmax(above, zero_shot::TEMPERATURE);
         let shares = mentions::weighed(&shares, &mentions);
         for (sum, share) in whole.iter_mut().zip(&shares) {
