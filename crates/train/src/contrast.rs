@@ -2,7 +2,8 @@
 //! function out of another toolchain, and to its English text, and away from
 //! those of the other functions of the batch (InfoNCE, van den Oord et al.
 //! 2018; CLAP's second stage, Wang et al. 2024, section 3), and of the
-//! [`Bank`].
+//! [`Bank`]; and, where the recipe asks for it, to what its file is about (see
+//! [`crate::topics`]).
 //!
 //! The losses are those of the whole batch, and their gradients with regard to
 //! the vectors are known before anything is propagated back into the encoders.
@@ -30,6 +31,7 @@ use crate::parameters::Parameters;
 use crate::recipe::{Recipe, Schedule};
 use crate::stage::{Measures, Stage, generator};
 use crate::text::TextEncoder;
+use crate::topics::Topics;
 use crate::validate::{Judge, Scores};
 use crate::world::Group;
 use crate::{Error, Result, files};
@@ -51,6 +53,7 @@ pub(crate) struct ContrastStage<'a> {
     optimizer: Optimizer,
     candidates: Vec<Candidate<'a>>,
     bank: Bank,
+    topics: Option<Topics>,
     batches: Batches,
 }
 
@@ -145,6 +148,13 @@ impl<'a> ContrastStage<'a> {
         if settings.hard_negatives > 0 {
             bank = bank.with_codes();
         }
+        let topics = match settings.topic_weight {
+            0.0 => None,
+            _ => {
+                let functions: Vec<&Function> = candidates.iter().map(|c| c.function).collect();
+                Topics::of(&functions, text)?
+            }
+        };
         let traits = candidates
             .iter()
             .zip(&kinds)
@@ -179,6 +189,7 @@ impl<'a> ContrastStage<'a> {
             optimizer,
             candidates,
             bank,
+            topics,
             batches,
         })
     }
@@ -393,6 +404,8 @@ impl Stage for ContrastStage<'_> {
             texts: group.gather(&described.detach(), batch.len())?,
             equals: Equals::new(&texts, &views, device),
             bank: Some((&self.bank, places.shallow_clone())),
+            topics: self.topics.as_ref().map(|all| (all, all.of_batch(&batch))),
+            topic_weight: settings.topic_weight,
             text_weight: settings.text_weight,
             learn_texts: settings.text_trainable_layers > 0,
         };
@@ -562,6 +575,11 @@ mod tests {
                     texts: stage.text.embed(&drawn.texts).unwrap(),
                     equals: Equals::new(&drawn.texts, &drawn.views, Device::Cpu),
                     bank: Some((&stage.bank, places.shallow_clone())),
+                    topics: stage
+                        .topics
+                        .as_ref()
+                        .map(|all| (all, all.of_batch(&drawn.batch))),
+                    topic_weight: recipe.contrast.topic_weight,
                     text_weight: recipe.contrast.text_weight,
                     learn_texts: true,
                 };

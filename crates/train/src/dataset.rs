@@ -13,11 +13,11 @@ use binscribe_model::text::first_sentences;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::words::call_words;
+use crate::words::{call_words, topic_words};
 use crate::{Error, Result, name_words};
 
 /// Changes whenever what [`Dataset`] keeps does.
-const VERSION: &[u8] = b"binscribe dataset 3";
+const VERSION: &[u8] = b"binscribe dataset 4";
 
 /// Which packages a function may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Function {
     pub words: String,
     /// Its name and the names of what its source calls, as English words.
     pub calls: String,
+    /// What its file is about, by the words of its path; may be empty.
+    pub topic: String,
     /// What its authors say of it, or what a model explained.
     pub comment: Option<String>,
     /// Who said that: `doc` for its authors, `teacher:MODEL` or `shadow:MODEL`.
@@ -349,6 +351,7 @@ impl Builder {
                         name: row.name.clone(),
                         words: name_words(&row.name),
                         calls: call_words(&row.name, &row.source),
+                        topic: topic_words(&row.file),
                         comment: None,
                         origin: None,
                         brief: None,

@@ -47,6 +47,7 @@ mod stage;
 #[cfg(test)]
 mod testing;
 mod text;
+mod topics;
 mod validate;
 mod warm;
 mod words;

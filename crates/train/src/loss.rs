@@ -9,6 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::Result;
 use crate::bank::Bank;
+use crate::topics::Topics;
 use crate::world::Group;
 
 /// Takes a pair that is equal out of the comparison.
@@ -26,6 +27,10 @@ pub(crate) struct Comparison<'a> {
     pub(crate) equals: Equals,
     /// The vectors of the other texts, and the places of the batch among them.
     pub(crate) bank: Option<(&'a Bank, Tensor)>,
+    /// What files are about, and which of that each function's is.
+    pub(crate) topics: Option<(&'a Topics, Tensor)>,
+    /// Of topics beside texts.
+    pub(crate) topic_weight: f64,
     pub(crate) text_weight: f64,
     /// Whether gradients with regard to texts are wanted.
     pub(crate) learn_texts: bool,
@@ -154,8 +159,12 @@ impl Comparison<'_> {
                 described.matmul(&self.vectors.select(1, view).tr()) * text_scale + &excluded;
             ways.push(of(&logits, &target));
         }
-        let text = Tensor::stack(&ways, 0).sum(Kind::Float);
-        (builds, text / (2 * n * views) as f64)
+        let mut text = Tensor::stack(&ways, 0).sum(Kind::Float) / (2 * n * views) as f64;
+        if let Some((topics, of)) = &self.topics {
+            let of = of.narrow(0, start, count);
+            text += topics.loss(&some, &of, text_scale, n * views) * self.topic_weight;
+        }
+        (builds, text)
     }
 
     /// Losses and gradients, the latter for the rows of this process; those of
@@ -173,6 +182,11 @@ impl Comparison<'_> {
                 .bank
                 .as_ref()
                 .map(|(bank, places)| (*bank, places.shallow_clone())),
+            topics: self
+                .topics
+                .as_ref()
+                .map(|(topics, of)| (*topics, of.shallow_clone())),
+            topic_weight: self.topic_weight,
             text_weight: self.text_weight,
             learn_texts: self.learn_texts,
         };
@@ -227,6 +241,8 @@ mod tests {
             texts,
             equals: Equals::new(&names, &views, Device::Cpu),
             bank: None,
+            topics: None,
+            topic_weight: 0.0,
             text_weight: 1.0,
             learn_texts: false,
         }

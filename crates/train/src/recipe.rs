@@ -166,6 +166,10 @@ pub struct Contrast {
     pub calls_share: f64,
     /// How often a comment is cut off after its first sentence, as queries are.
     pub brief_share: f64,
+    /// Weight of the loss against what files are about, beside that against
+    /// texts: most comments do not say of what they tell a step.
+    #[serde(default)]
+    pub topic_weight: f64,
     /// First temperature of both losses; it is learned.
     pub temperature: f64,
     /// Explanations that take the place of comments: origins or kinds of them,

@@ -51,6 +51,11 @@ pub(crate) fn rows(count: usize) -> Vec<Row> {
                 compiler: compiler.to_owned(),
                 level: level.to_owned(),
                 name: format!("{topic}_{i}"),
+                file: if i % 3 == 0 {
+                    "main.c".to_owned()
+                } else {
+                    format!("src/{topic}.c")
+                },
                 instructions: lines.len() as u32,
                 comment: (i % 2 == 0).then(|| format!("{comment} Variant {i}.")),
                 source_hash: format!("s{i}"),

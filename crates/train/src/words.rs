@@ -57,6 +57,29 @@ pub(crate) fn call_words(name: &str, source: &str) -> String {
     words.join(" ")
 }
 
+/// What a file is about, by the words of its path, each once, at most
+/// [`MAX_WORDS`]: `src/ciphers/aes/aes.c` is `ciphers aes`. Folders that every
+/// package has say nothing.
+pub(crate) fn topic_words(file: &str) -> String {
+    let path = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let mut words: Vec<String> = Vec::new();
+    for part in path.split('/').filter(|part| !COMMON.contains(part)) {
+        for word in name_words(part).split(' ') {
+            if word.len() > 1 && !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
+            }
+        }
+    }
+    words.truncate(MAX_WORDS);
+    words.join(" ")
+}
+
+/// Folders and files that say nothing of what is in them.
+const COMMON: [&str; 14] = [
+    "src", "source", "sources", "lib", "libs", "library", "include", "common", "core", "main",
+    "misc", "util", "utils", "unix",
+];
+
 /// Words of a text about calls.
 const MAX_WORDS: usize = 32;
 /// What stands before a parenthesis and calls nothing.
@@ -81,6 +104,15 @@ mod tests {
         check("mp_", "mp");
         check("SHA256Init", "sha256 init");
         check("", "");
+    }
+
+    #[test]
+    fn files_tell_topics() {
+        let check = |file, words: &str| assert_eq!(topic_words(file), words);
+        check("src/ciphers/aes/aes_enc.c", "ciphers aes enc");
+        check("lib/vtls/vtls.c", "vtls");
+        check("inflate.c", "inflate");
+        check("src/main.c", "");
     }
 
     #[test]
