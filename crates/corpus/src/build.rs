@@ -422,8 +422,11 @@ impl Corpus {
             let json = row::metadata(unit, UNITS_KEY).unwrap_or_default();
             stats.extend(serde_json::from_str::<UnitStats>(&json));
         }
-        // Neighbours that are variants of one function compress well.
-        rows.sort_by(|a, b| (&a.file, a.line, &a.name).cmp(&(&b.file, b.line, &b.name)));
+        // Neighbours that are variants of one function for one processor compress
+        // well.
+        rows.sort_by(|a, b| {
+            (&a.arch, &a.file, a.line, &a.name).cmp(&(&b.arch, &b.file, b.line, &b.name))
+        });
         // A later run tries again what failed in this one.
         let key = if complete {
             key.to_owned()

@@ -58,6 +58,8 @@ pub struct PackageStats {
     pub bytes: u64,
     /// Size of the LLVM IR in it.
     pub ir_bytes: u64,
+    /// Size of the listings, sources and comments in it.
+    pub text_bytes: u64,
     /// What became of the functions of each unit when it was listed; `rows`
     /// there is before leaks between splits were removed.
     pub units: Vec<UnitStats>,
@@ -156,10 +158,11 @@ impl Stats {
             let rows = row::read_rows(&path)?;
             let Some(first) = rows.first() else { continue };
             let sizes = row::column_bytes(&path)?;
-            let ir_bytes = sizes
-                .iter()
-                .find(|(name, _)| name == "ir")
-                .map_or(0, |s| s.1);
+            let size_of = |columns: &[&str]| -> u64 {
+                let of_those = sizes.iter().filter(|(name, _)| columns.contains(&&**name));
+                of_those.map(|(_, size)| size).sum()
+            };
+            let ir_bytes = size_of(&["ir"]);
             let mut stats = PackageStats {
                 package: first.package.clone(),
                 version: first.version.clone(),
@@ -170,6 +173,7 @@ impl Stats {
                     .len()
                     .saturating_sub(ir_bytes),
                 ir_bytes,
+                text_bytes: size_of(&["listing", "source", "comment"]),
                 units: row::metadata(&path, UNITS_KEY)
                     .and_then(|json| serde_json::from_str(&json).ok())
                     .unwrap_or_default(),

@@ -52,10 +52,12 @@ fn packages(stats: &Stats, format: Format) -> Table {
         "ROWS",
         "BYTES",
         "BYTES/ROW",
+        "OF TEXT",
         "FOUND BY LIFT",
         "NAMES AGREE",
     ]);
     let share = |share: Option<f64>| share.map_or(Field::Empty, |share| Field::Number(share, 4));
+    let of_text = |bytes: u64, rows: usize| bytes as f64 / (rows as f64).max(1.0);
     for package in &stats.packages {
         table.row(vec![
             package.package.as_str().into(),
@@ -69,6 +71,7 @@ fn packages(stats: &Stats, format: Format) -> Table {
             Field::Count(package.rows as u64),
             Field::Count(package.bytes),
             Field::Number(package.bytes_per_row(), 0),
+            Field::Number(of_text(package.text_bytes, package.rows), 0),
             share(package.discovery_recall()),
             share(package.agreement()),
         ]);
@@ -76,6 +79,7 @@ fn packages(stats: &Stats, format: Format) -> Table {
     if format == Format::Table {
         let sum = |of: fn(&PackageStats) -> usize| stats.packages.iter().map(of).sum::<usize>();
         let bytes: u64 = stats.packages.iter().map(|p| p.bytes).sum();
+        let text: u64 = stats.packages.iter().map(|p| p.text_bytes).sum();
         table.row(vec![
             "all".into(),
             Field::Empty,
@@ -88,6 +92,7 @@ fn packages(stats: &Stats, format: Format) -> Table {
             Field::Count(stats.rows as u64),
             Field::Count(bytes),
             Field::Number(bytes as f64 / (stats.rows as f64).max(1.0), 0),
+            Field::Number(of_text(text, stats.rows), 0),
             Field::Empty,
             Field::Empty,
         ]);
