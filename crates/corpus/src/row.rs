@@ -193,7 +193,7 @@ pub(crate) fn write_with(
     let metadata = std::iter::once((SCHEMA_KEY, SCHEMA.to_owned())).chain(metadata.iter().cloned());
     let level = match effort {
         Effort::Quick => 3,
-        Effort::Best => 22,
+        Effort::Best => 19,
     };
     write_columns(path, columns, metadata, level)
 }
