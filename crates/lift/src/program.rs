@@ -439,8 +439,7 @@ impl<'d> Program<'d> {
     fn of(mut image: Image<'d>, size: usize, threads: usize) -> Program<'d> {
         let found = discover::functions(&mut image, threads);
         let functions = found.functions;
-        let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
-        callers.sort_unstable_by_key(discover::as_number);
+        let callers = discover::turned(&found.calls, functions.len());
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,

@@ -2,9 +2,10 @@
 //!
 //! Discovery reads every instruction of a program to find what it refers to.
 //! Nearly all are of few shapes, whose length and distance the first bytes
-//! tell. The test compares each with what the decoder says.
+//! tell: of most the opcode and the byte behind it, for which there is one
+//! table. The tests compare each with what the decoder says.
 
-use crate::shape::{Refers, Shape};
+use crate::shape::{self, Refers, Shape};
 use crate::step::Reference;
 
 /// What an instruction refers to, and how far from the next one that is.
@@ -13,16 +14,121 @@ pub(crate) enum Lead {
     To(Reference, i64),
     /// It reads a pointer there.
     Reads(i64),
+    /// The same where its bytes have the address itself.
+    ReadsAt(u64),
     /// It takes this for an address, or for a number.
     Takes(u64),
+    /// It goes back to the caller.
+    Returns,
+}
+
+/// Passes by the instructions of `bytes` that refer to nothing, from the one at
+/// `at` up to `end`, as long as `each` agrees to the place of the next one.
+/// Returns where the instruction begins that is next, and what the last one
+/// leads to, if that is what ended it: otherwise the next one must be decoded,
+/// or was not agreed to, or begins at the end or behind it.
+#[inline(always)]
+pub(crate) fn pass(
+    bytes: &[u8],
+    mut at: usize,
+    end: usize,
+    absolute: bool,
+    mut each: impl FnMut(usize) -> bool,
+) -> (usize, Option<Lead>) {
+    while at < end {
+        let Some(ahead) = bytes.get(at..) else { break };
+        let Some(code) = ahead.first_chunk() else {
+            break;
+        };
+        let code = u64::from_le_bytes(*code);
+        let (length, lead) = match told(code, absolute) {
+            Told::Quiet(length) => {
+                if !each(at) {
+                    break;
+                }
+                at += length;
+                continue;
+            }
+            Told::Leads(length, lead) => (length, Some(lead)),
+            Told::Not => match length(ahead, absolute) {
+                Some(told) => told,
+                None => break,
+            },
+        };
+        if at + length > end || !each(at) {
+            break;
+        }
+        at += length;
+        if lead.is_some() {
+            return (at, lead);
+        }
+    }
+    (at, None)
+}
+
+/// What the first bytes of an instruction tell.
+enum Told {
+    /// It refers to nothing and is so long.
+    Quiet(usize),
+    Leads(usize, Lead),
+    /// It must be looked at more closely.
+    Not,
+}
+
+#[inline(always)]
+fn told(code: u64, absolute: bool) -> Told {
+    let rex = usize::from(code as u8 & 0xf0 == 0x40);
+    let rest = code >> (8 * rex);
+    let pair = PAIRS[usize::from(rest as u16)];
+    let length = usize::from(pair & 0x0f) + rex;
+    let (byte, word) = (rest as u8, |behind: u32| {
+        i64::from((rest >> (8 * behind)) as i32)
+    });
+    let lead = match pair & 0xf0 {
+        0 if pair != 0 => return Told::Quiet(length),
+        NEAR if rex == 0 => match byte {
+            0xe8 => Lead::To(Reference::Call, word(1)),
+            _ => Lead::To(Reference::Jump, word(1)),
+        },
+        SHORT if rex == 0 => match byte {
+            0xeb => Lead::To(Reference::Jump, i64::from((rest >> 8) as i8)),
+            _ => Lead::To(Reference::Branch, i64::from((rest >> 8) as i8)),
+        },
+        NEAR_TWO if rex == 0 => Lead::To(Reference::Branch, word(2)),
+        LOADS => Lead::Reads(word(2)),
+        PLACES if rex == 1 && code & 8 != 0 => Lead::To(Reference::Address, word(2)),
+        RETURNS => Lead::Returns,
+        SCALED => {
+            let distance = if rest >> 16 & 7 == 5 { 4 } else { 0 };
+            return Told::Quiet(length + distance);
+        }
+        SECOND => {
+            let form = FORMS[usize::from((rest >> 16) as u8)];
+            return match form & shape::UNUSUAL {
+                0 => Told::Quiet(length + usize::from(form)),
+                _ => Told::Not,
+            };
+        }
+        NUMBERED if !absolute => return Told::Quiet(length),
+        LOADED if rex == 0 || code & 8 == 0 => {
+            if !absolute {
+                return Told::Quiet(length);
+            }
+            Lead::Takes(u64::from((rest >> 8) as u32))
+        }
+        _ => return Told::Not,
+    };
+    Told::Leads(length, lead)
 }
 
 /// Length of the instruction at the start of `bytes`, if it is one of those
 /// that are common, and what it refers to. Where code is `absolute` its numbers
 /// may be addresses.
-#[inline(always)]
 pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead>)> {
     let code = u64::from_le_bytes(*bytes.first_chunk()?);
+    if code as u8 == THREAD {
+        return of_thread(bytes);
+    }
     let shape = Shape::of(code)?;
     let length = shape.length as usize;
     let rex = code as u8 & 0xf0 == 0x40;
@@ -53,16 +159,20 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
             return (!rex).then_some((length, Some(Lead::To(how, shape.distance))));
         }
         NUMBERS if absolute => {
+            let wide = rex && code & 8 != 0;
             let number = u64::from((rest >> 8) as u32);
-            return (!rex && opcode != 0x68).then_some((length, Some(Lead::Takes(number))));
+            return (!wide && opcode != 0x68).then_some((length, Some(Lead::Takes(number))));
         }
         NUMBERS => true,
         SHIFTS => form & 0x38 != 0x30,
         NEGATES => form & 0x38 != 0x08,
         STORES if absolute && opcode == 0xc7 => {
-            let number = u64::from((code >> (8 * (length - 4).min(4))) as u32);
-            let told = !rex && form & 0x38 == 0 && length <= 8;
-            return told.then_some((length, Some(Lead::Takes(number))));
+            let number = bytes.get(length - 4..)?.first_chunk()?;
+            let number = match rex && code & 8 != 0 {
+                true => i64::from(i32::from_le_bytes(*number)) as u64,
+                false => u64::from(u32::from_le_bytes(*number)),
+            };
+            return (form & 0x38 == 0).then_some((length, Some(Lead::Takes(number))));
         }
         STORES => form & 0x38 == 0,
         COUNTS => {
@@ -92,7 +202,7 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
                 _ if by != 2 => false,
                 0x8b => shape.refers == Refers::Not && form >= 0x40,
                 0xc7 => form & 0x38 == 0 && !absolute,
-                opcode @ (0x00..=0x4f | 0x69..=0x8a) => QUIET[usize::from(opcode)] == ALWAYS,
+                opcode @ (0x00..=0x4f | 0x69..=0x8a | 0x90) => QUIET[usize::from(opcode)] == ALWAYS,
                 _ => false,
             };
             !rex && (narrow || rest as u8 == 0x0f && is_quiet(rest, by))
@@ -100,6 +210,24 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
         _ => false,
     };
     quiet.then_some((length, None))
+}
+
+/// What stands before an instruction that reads data of its thread.
+const THREAD: u8 = 0x64;
+
+/// The same for such an instruction: nearly all compare or read what guards the
+/// stack, at an address that the instruction has.
+fn of_thread(bytes: &[u8]) -> Option<(usize, Option<Lead>)> {
+    let code = u64::from_le_bytes(*bytes.get(1..)?.first_chunk()?);
+    let address = bytes.get(5..)?.first_chunk()?;
+    let address = i64::from(i32::from_le_bytes(*address)) as u64;
+    // A number of 64 bits, without a register in its place.
+    let plain = code & 0xffc7_00fb == 0x2504_0048;
+    match (code >> 8) as u8 {
+        0x03 | 0x2b | 0x33 | 0x3b if plain => Some((9, None)),
+        0x8b if plain => Some((9, Some(Lead::ReadsAt(address)))),
+        _ => None,
+    }
 }
 
 /// Whether an opcode of two bytes refers to nothing, with a prefix of a kind.
@@ -207,6 +335,100 @@ static QUIET_TWO: [u8; 256] = {
     table
 };
 
+/// What an opcode and the byte behind it tell, by the opcode in the low byte: the
+/// length of both and of all that follows, which is never more than 15, and in
+/// the high bits what else there is to it. 0 where more must be looked at.
+static PAIRS: [u8; 1 << 16] = pairs();
+/// It goes back.
+const RETURNS: u8 = 0x10;
+/// It goes elsewhere, by a byte, by four, and by four behind two of opcode.
+const SHORT: u8 = 0x20;
+const NEAR: u8 = 0x30;
+const NEAR_TWO: u8 = 0x40;
+/// It reads a pointer at a distance from the code, or takes the place itself.
+const LOADS: u8 = 0x50;
+const PLACES: u8 = 0x60;
+/// There are four bytes more where the third byte says so.
+const SCALED: u8 = 0x70;
+/// The operands are told by the third byte.
+const SECOND: u8 = 0x80;
+/// There is a number, which may be an address.
+const NUMBERED: u8 = 0x90;
+/// The same right behind the opcode, which has eight bytes in an instruction of
+/// 64 bits.
+const LOADED: u8 = 0xa0;
+
+static FORMS: [u8; 256] = shape::forms();
+
+const fn pairs() -> [u8; 1 << 16] {
+    let (one, two, forms) = (shape::one(), shape::two(), shape::forms());
+    let mut table = [0; 1 << 16];
+    let mut pair = 0;
+    while pair < 1 << 16 {
+        let (opcode, behind) = (pair & 0xff, pair >> 8);
+        table[pair] = match QUIET[opcode] {
+            TWO => second(behind, two[behind]),
+            what => first(opcode, what, behind as u8, one[opcode], forms[behind]),
+        };
+        pair += 1;
+    }
+    table
+}
+
+/// What there is to an opcode, of which the tables say `what` and `info`, with
+/// operands at a byte.
+const fn first(opcode: usize, what: u8, form: u8, info: u8, operands: u8) -> u8 {
+    let register = form & 7;
+    let number = match info & shape::NUMBER {
+        _ if info & shape::TEST != 0 && form & 0x30 != 0 => 0,
+        number => number,
+    };
+    let unusual = info & shape::OPERAND != 0 && operands & shape::UNUSUAL != 0;
+    let length = match info & shape::OPERAND {
+        0 => 1 + number,
+        _ => 1 + (operands & !shape::UNUSUAL) + number,
+    };
+    let quiet = match what {
+        ALWAYS => true,
+        LEADS => return if number == 1 { SHORT } else { NEAR } | length,
+        NUMBERS if opcode == 0x68 => return NUMBERED | length,
+        NUMBERS => return LOADED | length,
+        LOAD if unusual && register == 5 => return LOADS | length,
+        TAKES_ADDRESS if unusual && register == 5 => return PLACES | length,
+        LOAD => !unusual,
+        TAKES_ADDRESS => form < 0xc0,
+        SHIFTS => form & 0x38 != 0x30,
+        NEGATES => form & 0x38 != 0x08,
+        STORES if unusual && register == 4 => false,
+        STORES if opcode == 0xc7 && form & 0x38 == 0 => return NUMBERED | length,
+        STORES => form & 0x38 == 0,
+        COUNTS => form & 0x30 == 0 || opcode == 0xff && form & 0x38 == 0x10 && !unusual,
+        _ => false,
+    };
+    match quiet {
+        false => 0,
+        true if opcode == 0xc3 => RETURNS | length,
+        true if unusual && register == 4 => SCALED | length,
+        true => length,
+    }
+}
+
+/// The same for an opcode of two bytes, by the second.
+const fn second(opcode: usize, info: u8) -> u8 {
+    let length = 2 + (info & shape::NUMBER);
+    if opcode & 0xf0 == 0x80 {
+        return NEAR_TWO | 6;
+    }
+    if QUIET_TWO[opcode] & 1 == 0 || info & shape::KNOWN == 0 {
+        return 0;
+    }
+    if info & shape::OPERAND != 0 {
+        SECOND | length
+    } else {
+        length
+    }
+}
+
 /// Sets the entries from `first` to `last`.
 pub(crate) const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
     let mut at = first;
@@ -239,6 +461,8 @@ mod tests {
             &[0x66, 0x4c],
             &[0xf3, 0x41],
             &[0x0f],
+            &[0x64, 0x48],
+            &[0x64, 0x4c],
         ] {
             for opcode in 0..=0xffff_u16 {
                 let mut code = [0; 16];
@@ -261,13 +485,15 @@ mod tests {
             ..Image::default()
         }) {
             for code in &codes {
-                let found = length(code, image.absolute);
+                let mut first = true;
+                let only = |_| std::mem::take(&mut first);
+                let (length, lead) = pass(code, 0, code.len(), image.absolute, only);
                 if let Some(quiet) = quiet_length(number(code)) {
-                    assert_eq!(found, Some((quiet, None)), "{code:02x?}");
+                    assert_eq!((length, lead), (quiet, None), "{code:02x?}");
                 }
-                let Some((length, lead)) = found else {
+                if length == 0 {
                     continue;
-                };
+                }
                 passed += 1;
                 let step = Steps::new(&image, code, PLACE, 0).next();
                 let step = step.unwrap_or_else(|| panic!("{code:02x?}"));
@@ -278,12 +504,19 @@ mod tests {
                 let (reference, reads) = match lead {
                     Some(Lead::To(how, by)) => (Some((place(by), how)), None),
                     Some(Lead::Reads(by)) => (None, Some(place(by))),
+                    Some(Lead::ReadsAt(slot)) => (None, Some(slot)),
                     Some(Lead::Takes(number)) => (Some((number, Reference::Address)), None),
-                    None => (None, None),
+                    Some(Lead::Returns) | None => (None, None),
                 };
                 assert_eq!(
                     (step.reference, step.reads),
                     (reference, reads),
+                    "{code:02x?}"
+                );
+                let jumps = matches!(reference, Some((_, Reference::Jump)));
+                assert_eq!(
+                    step.ends,
+                    jumps || lead == Some(Lead::Returns),
                     "{code:02x?}"
                 );
                 let counted = matches!(lead, Some(Lead::To(Reference::Address, _)));

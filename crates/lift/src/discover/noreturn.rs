@@ -5,16 +5,15 @@
 //! known by name; a function none of whose paths leads back is found by
 //! following it, and then those that call it are looked at again.
 
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
 use super::{Discovery, MAX_INSTRUCTIONS};
-use crate::address::{AddressSet, ByAddress};
+use crate::address::{AddressMap, AddressSet, ByAddress};
 use crate::image::Image;
 use crate::program::Arch;
 use crate::skip::{self, Lead};
-use crate::step::Reference;
+use crate::step::{Reference, Walked};
 
 /// Functions of the systems' libraries that never return; sorted.
 const NEVER_RETURN: [&str; 35] = [
@@ -57,7 +56,8 @@ const NEVER_RETURN: [&str; 35] = [
 
 /// Whether a function of this name never returns.
 pub(crate) fn by_name(name: &str) -> bool {
-    let never = |name: &str| NEVER_RETURN.binary_search(&name).is_ok();
+    // Few are as long as the name, so that this takes less than a search.
+    let never = |name: &str| NEVER_RETURN.contains(&name);
     never(name) || name.split_once('@').is_some_and(|(plain, _)| never(plain))
 }
 
@@ -80,8 +80,8 @@ impl Discovery<'_, '_> {
     /// Returns whether there were such.
     pub(super) fn spread_no_return(&mut self) -> bool {
         // The first edge that leads to a target of one kind, and the next one of
-        // each; kinds are so many that most have one target.
-        let kinds = self.found.edges.len().next_power_of_two();
+        // each; kinds are so many that most have few targets.
+        let kinds = (self.found.edges.len() / 4).next_power_of_two();
         let hash = ByAddress::default();
         let kind = |target: u64| hash.hash_one(target) as usize & (kinds - 1);
         let mut first = vec![NO_EDGE; kinds];
@@ -98,8 +98,9 @@ impl Discovery<'_, '_> {
         let before = self.no_return.len();
         let mut open: Vec<u64> = self.no_return.iter().copied().collect();
         open.sort_unstable();
-        // How often a function is looked at: it may call many that never return.
-        let mut looks: BTreeMap<u64, u8> = BTreeMap::new();
+        // How often a function is looked at, for it may call many that never
+        // return, and how many of those were known then.
+        let mut looks: AddressMap<(u8, usize)> = AddressMap::default();
         while let Some(target) = open.pop() {
             let mut number = first[kind(target)];
             while let Some(&edge) = self.found.edges.get(number as usize) {
@@ -108,12 +109,13 @@ impl Discovery<'_, '_> {
                     continue;
                 }
                 let from = edge.from;
-                let looks = looks.entry(from).or_default();
+                let (looks, known) = looks.entry(from).or_default();
                 if *looks == MAX_LOOKS || self.no_return.contains(&from) {
                     continue;
                 }
-                *looks += 1;
-                if self.never_returns(from) {
+                *looks = looks.saturating_add(edge.times).min(MAX_LOOKS);
+                let learned = std::mem::replace(known, self.no_return.len()) < *known;
+                if learned && self.never_returns(from) {
                     self.no_return.insert(from);
                     open.push(from);
                 }
@@ -149,14 +151,20 @@ impl Discovery<'_, '_> {
             let mut falls = !seen.contains(at);
             let ahead = self.image.bytes_at(at).unwrap_or(&[]);
             let mut steps = self.part_steps(at, end, copies);
-            while let Some(step) = steps.next_short(ahead) {
-                if !seen.insert(step.address) {
-                    falls = false;
-                    break;
-                }
-                if step.invalid || seen.count > MAX_INSTRUCTIONS / 16 {
+            loop {
+                let walked = steps.walk(ahead, |address| seen.insert(address));
+                if seen.count > MAX_INSTRUCTIONS / 16 {
                     return false;
                 }
+                let step = match walked {
+                    Walked::To(step) if step.invalid => return false,
+                    Walked::To(step) => step,
+                    Walked::Refused => {
+                        falls = false;
+                        break;
+                    }
+                    Walked::End => break,
+                };
                 match step.reference {
                     Some((target, Reference::Call | Reference::Through))
                         if self.no_return.contains(&target) =>
@@ -193,30 +201,28 @@ impl Discovery<'_, '_> {
     /// Whether the code at `start` comes to a return if no jump is taken, as far
     /// as that is told without decoding it.
     fn plainly_returns(&self, start: u64, end: u64) -> bool {
-        const RETURN: u8 = 0xc3;
+        if self.image.arch != Arch::X86_64 {
+            return false;
+        }
         let bytes = self.image.bytes_at(start).unwrap_or(&[]);
+        let (end, absolute) = ((end - start) as usize, self.image.absolute);
         let mut at = 0;
-        while self.image.arch == Arch::X86_64
-            && (at as u64) < end - start
-            && let Some(code) = bytes.get(at..)
-            && let Some((length, lead)) = skip::length(code, self.image.absolute)
-        {
-            if bytes[at] == RETURN {
-                return true;
-            }
-            at += length;
-            let next = start.wrapping_add(at as u64);
+        loop {
+            let (next, lead) = skip::pass(bytes, at, end, absolute, |_| true);
+            at = next;
             match lead {
-                Some(Lead::To(Reference::Jump, _)) => return false,
+                Some(Lead::Returns) => return true,
+                None | Some(Lead::To(Reference::Jump, _)) => return false,
                 Some(Lead::To(Reference::Call, by))
-                    if self.no_return.contains(&next.wrapping_add_signed(by)) =>
+                    if self
+                        .no_return
+                        .contains(&start.wrapping_add(at as u64).wrapping_add_signed(by)) =>
                 {
                     return false;
                 }
-                _ => {}
+                Some(_) => {}
             }
         }
-        false
     }
 }
 

@@ -170,10 +170,9 @@ pub(super) fn cases(
             let size = image.arch.pointer_size();
             // Whole addresses vouch for themselves, and a comparison before a
             // jump that threads an interpreter is of something else.
-            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
-            let next = next_table(table);
-            let slots = slots.take_while(|&slot| slot < next);
-            let targets = slots.map_while(|slot| image.pointer(slot));
+            let room = next_table(table).saturating_sub(table).div_ceil(size);
+            let most = room.min(MAX_TABLE as u64) as usize;
+            let targets = image.pointers_from(table).take(most);
             found.extend(targets.take_while(|target| within.contains(target)));
             // Two pointers in a row into one function may be chance.
             if found.len() < before + 3 {

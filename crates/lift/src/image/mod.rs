@@ -326,6 +326,35 @@ impl<'d> Image<'d> {
         self.region(value).map(|_| self.code_address(value))
     }
 
+    /// The addresses that the pointers from `slot` on will hold, as far as each
+    /// holds one of this file.
+    pub(crate) fn pointers_from(&self, slot: u64) -> impl Iterator<Item = u64> {
+        let size = self.arch.pointer_size();
+        let bytes = self.bytes_at(slot).unwrap_or(&[]);
+        let next = self.pointers.partition_point(|p| p.0 < slot);
+        let mut filled = self.pointers[next..].iter().peekable();
+        // Nearly all lead to where the one before does.
+        let mut around = 0..0;
+        let slots = (0..).map_while(move |index: u64| slot.checked_add(index.checked_mul(size)?));
+        slots.map_while(move |at| {
+            while filled.next_if(|pointer| pointer.0 < at).is_some() {}
+            if let Some(&&(_, target)) = filled.peek().filter(|pointer| pointer.0 == at) {
+                return Some(target);
+            }
+            let raw = bytes.get((at - slot) as usize..);
+            let Some(raw) = raw.and_then(|raw| raw.get(..size as usize)) else {
+                // Another region may follow.
+                return self.pointer(at);
+            };
+            let value = self.arch.number(raw);
+            if !around.contains(&value) {
+                let region = self.region(value)?;
+                around = region.start..region.end;
+            }
+            Some(self.code_address(value))
+        })
+    }
+
     /// The data symbol that covers `address`, and how far inside it is.
     pub(crate) fn object(&self, address: u64) -> Option<(&DataSymbol, u64)> {
         let at = self
