@@ -94,6 +94,8 @@ struct Edge {
 #[derive(Default)]
 struct Findings {
     edges: Vec<Edge>,
+    /// What the body that is being read refers to and may be a jump table.
+    named: Vec<u64>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
     diagnostics: Vec<Diagnostic>,
@@ -167,8 +169,8 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     }
     discovery.name_known();
     discovery.name_main();
-    discovery.jump_tables();
     let starts = Sorted::new(discovery.bodies.keys().copied().collect());
+    discovery.jump_tables(&starts);
     let parts = discovery.cold_parts(&starts);
     let functions = discovery.finish(&parts);
     let calls = discovery.calls(&functions, &starts);
@@ -327,7 +329,6 @@ impl<'i> Discovery<'i, '_> {
         let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
-        let mut best: BTreeMap<u64, &FunctionSymbol> = BTreeMap::new();
         let rank = |s: &FunctionSymbol| {
             (
                 !s.global,
@@ -336,17 +337,14 @@ impl<'i> Discovery<'i, '_> {
                 s.dynamic,
             )
         };
-        for symbol in symbols {
-            best.entry(symbol.address)
-                .and_modify(|held| {
-                    let (new, old) = (rank(symbol), rank(held));
-                    if (new, symbol.name.as_str()) < (old, held.name.as_str()) {
-                        *held = symbol;
-                    }
-                })
-                .or_insert(symbol);
-        }
-        for (&address, symbol) in &best {
+        let mut order: Vec<_> = symbols.iter().map(|s| (s.address, s)).collect();
+        order.sort_by_key(|(address, _)| *address);
+        let best = order.chunk_by(|a, b| a.0 == b.0).filter_map(|alike| {
+            let alike = alike.iter().map(|(_, symbol)| *symbol);
+            alike.min_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)))
+        });
+        for symbol in best {
+            let address = symbol.address;
             let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(&symbol.name);
@@ -424,44 +422,58 @@ impl<'i> Discovery<'i, '_> {
         let bounded = self.bodies.iter().filter(|(_, body)| body.bounded);
         let bounded: Vec<_> = bounded.map(|(&start, body)| (start, body.end)).collect();
         let listed = Sorted::new(bounded.iter().map(|body| body.0).collect());
-        let listed = |address: u64| listed.find(address).is_some();
+        // Those bodies stay as they are.
+        let inside = |address: u64| {
+            let (start, end) = bounded[listed.last_up_to(address)?];
+            (address < end).then_some(start)
+        };
         // What data points to may be the labels of a jump table, too, and comes
         // last: then the functions around those are known.
         let labels = self.slots_of_labels();
         let code = |&(slot, target): &(u64, u64)| {
-            let known = !self.reader.is_code(target) || listed(target);
-            !known && !labels.contains(&slot) && !image.modes.is_label(target)
+            let asked = self.reader.is_code(target) && inside(target).is_none();
+            asked && !labels.contains(&slot) && !image.modes.is_label(target)
         };
         let stored = image.pointers.iter().copied().filter(code);
         let mut stored: Vec<u64> = stored.map(|(_, target)| target).collect();
         stored.extend(self.linked_pointers());
         stored.sort_unstable();
         stored.dedup();
-        let (mut first, mut unread) = (Some(bounded), Vec::new());
+        let mut unread = Vec::new();
+        let mut first = true;
         let mut refused = AddressSet::default();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
         let (mut cursor, mut aligned) = (0, false);
         loop {
             let first_edge = self.found.edges.len();
-            let ends = first.take().unwrap_or_else(|| {
-                let end = |start| Some((start, self.bodies.get(&start)?.end));
-                unread.drain(..).filter_map(end).collect()
-            });
-            self.read(&ends);
+            let end = |start| Some((start, self.bodies.get(&start)?.end));
+            let placed: Vec<_> = unread.drain(..).filter_map(end).collect();
+            let ends = if first { &bounded } else { &placed };
+            first = false;
+            self.read(ends);
             let mut own = Vec::new();
+            // The body that an edge is of: they come in the same order.
+            let mut from = 0;
             for edge in &self.found.edges[first_edge..] {
-                // Most lead to what the file lists.
+                // Most lead to what the file lists, or back from a part that was
+                // moved away.
+                let start = inside(edge.target);
                 match edge.how {
                     Reference::Branch | Reference::Through => continue,
-                    Reference::Call | Reference::Address if listed(edge.target) => continue,
+                    Reference::Jump if start == Some(edge.target) => {}
+                    _ if start.is_some() => continue,
                     _ => {}
                 }
+                while ends.get(from).is_some_and(|body| body.0 != edge.from) {
+                    from += 1;
+                }
+                let behind = ends.get(from).is_some_and(|body| body.1 == edge.target);
                 let left_out = self.left_out(edge).filter(|end| !refused.contains(end));
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
-                    Reference::Jump if self.leads_to_padding(edge) => continue,
+                    Reference::Jump if behind && self.leads_to_padding(edge) => continue,
                     Reference::Jump if self.goes_on_at(edge.target) => {
                         own.push(edge.target);
                         continue;
@@ -477,6 +489,10 @@ impl<'i> Discovery<'i, '_> {
                     Reference::Address => Source::Reference,
                     Reference::Branch | Reference::Through => continue,
                 };
+                if start.is_some() {
+                    refused.insert(edge.target);
+                    continue;
+                }
                 // A jump is less than a call; a second look may raise it.
                 let held = asked.entry(edge.target).or_insert(source);
                 if source == Source::CallTarget && *held == Source::Reference {
@@ -1045,8 +1061,8 @@ impl<'i> Discovery<'i, '_> {
     /// Follows jump tables to parts of a function that nothing else leads to.
     /// A table holds distances from itself in position-independent code, and
     /// addresses otherwise; it ends where an entry leads to neither the function
-    /// nor the start of another body.
-    fn jump_tables(&mut self) {
+    /// nor the start of another body, of which `starts` are all.
+    fn jump_tables(&mut self, starts: &Sorted) {
         let mut tables = std::mem::take(&mut self.found.tables);
         tables.sort_unstable();
         tables.dedup();
@@ -1061,7 +1077,7 @@ impl<'i> Discovery<'i, '_> {
             let absolute = self.image.pointers_from(table).take(MAX_TABLE);
             let mut entries: Vec<u64> = Vec::new();
             let inside = |target: u64| (from..end).contains(&target);
-            let wanted = |target: &u64| inside(*target) || self.bodies.contains_key(target);
+            let wanted = |target: &u64| inside(*target) || starts.find(*target).is_some();
             entries.extend(relative.take(MAX_TABLE).take_while(wanted));
             entries.extend(absolute.take_while(wanted));
             // Many references could lead to one long table.
@@ -1242,18 +1258,19 @@ impl<'i> Discovery<'i, '_> {
                 seen.parent = seen.parent.or_else(named);
             }
         }
-        let mut from = (u64::MAX, None);
+        // The body that an edge is of, and the parent of that: the edges of one
+        // body stand together.
+        let (mut from, mut part) = (u64::MAX, None);
         for edge in edges.iter().filter(jumps) {
-            // Those of one body stand together.
-            if from.0 != edge.from {
-                from = (edge.from, starts.find(edge.from));
+            if from != edge.from {
+                from = edge.from;
+                part = starts.find(from).and_then(|at| {
+                    let parent = incoming[at].parent?;
+                    Some((at, parent, self.bodies.get(&parent)?.end))
+                });
             }
-            if let Some(at) = from.1
-                && let Some(parent) = incoming[at].parent
-                && parent < edge.target
-                && let Some(body) = self.bodies.get(&parent)
-            {
-                incoming[at].returns |= edge.target < body.end;
+            if let Some((at, parent, end)) = part {
+                incoming[at].returns |= parent < edge.target && edge.target < end;
             }
         }
         // Compilers align functions but not their cold parts, except where they

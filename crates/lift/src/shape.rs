@@ -42,7 +42,7 @@ pub(crate) const KNOWN: u8 = 128;
 const BYTE: u8 = 1;
 const PAIR: u8 = 2;
 /// Two where a prefix says so.
-const FULL: u8 = 4;
+pub(crate) const FULL: u8 = 4;
 
 /// Opcodes of one byte.
 static ONE: [u8; 256] = one();

@@ -84,8 +84,11 @@ fn told(code: u64, absolute: bool) -> Told {
     let (byte, word) = (rest as u8, |behind: u32| {
         i64::from((rest >> (8 * behind)) as i32)
     });
+    // Most are quiet; of 0 nothing is told.
+    if pair.wrapping_sub(1) < 0x0f {
+        return Told::Quiet(length);
+    }
     let lead = match pair & 0xf0 {
-        0 if pair != 0 => return Told::Quiet(length),
         NEAR if rex == 0 => match byte {
             0xe8 => Lead::To(Reference::Call, word(1)),
             _ => Lead::To(Reference::Jump, word(1)),
@@ -109,6 +112,29 @@ fn told(code: u64, absolute: bool) -> Told {
                 _ => Told::Not,
             };
         }
+        HINTS => {
+            let form = (rest >> 16) as u8;
+            let operands = FORMS[usize::from(form)];
+            return match form & 0x38 == 0 && operands & shape::UNUSUAL == 0 {
+                true => Told::Quiet(length + usize::from(operands)),
+                false => Told::Not,
+            };
+        }
+        PREFIXED if rex == 0 && rest as u32 == ENDBR64 => return Told::Quiet(4),
+        PREFIXED => {
+            let (second, form) = ((rest >> 16) as u8, (rest >> 24) as u8);
+            let (info, by) = (SECONDS[usize::from(second)], prefix(byte));
+            let operands = FORMS[usize::from(form)];
+            let hint = second == HINT && form & 0x38 == 0 && by == 2;
+            let quiet = hint || QUIET_TWO[usize::from(second)] & by != 0;
+            return match quiet && rex == 0 && info != 0 && operands & shape::UNUSUAL == 0 {
+                true => {
+                    let behind = usize::from(info & shape::NUMBER) + usize::from(operands);
+                    Told::Quiet(length + behind)
+                }
+                false => Told::Not,
+            };
+        }
         NUMBERED if !absolute => return Told::Quiet(length),
         LOADED if rex == 0 || code & 8 == 0 => {
             if !absolute {
@@ -126,8 +152,13 @@ fn told(code: u64, absolute: bool) -> Told {
 /// may be addresses.
 pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead>)> {
     let code = u64::from_le_bytes(*bytes.first_chunk()?);
-    if code as u8 == THREAD {
-        return of_thread(bytes);
+    match code as u8 {
+        THREAD => return of_thread(bytes),
+        0x66 if matches!((code >> 8) as u8, 0x2e | 0x66) => {
+            return padding(bytes).map(|length| (length, None));
+        }
+        0xc4 | 0xc5 if !is_quiet_vector(code) => return None,
+        _ => {}
     }
     let shape = Shape::of(code)?;
     let length = shape.length as usize;
@@ -175,6 +206,7 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
             return (form & 0x38 == 0).then_some((length, Some(Lead::Takes(number))));
         }
         STORES => form & 0x38 == 0,
+        VECTOR => !rex,
         COUNTS => {
             // `call` by a register, and by what that points to.
             let calls = form & 0x38 == 0x10 && opcode == 0xff;
@@ -190,11 +222,7 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
             is_quiet(rest, 1)
         }
         PREFIX => {
-            let by = match opcode {
-                0x66 => 2,
-                0xf3 => 4,
-                _ => 8,
-            };
+            let by = prefix(opcode);
             let rest = rest >> 8;
             let rest = if rest & 0xf0 == 0x40 { rest >> 8 } else { rest };
             let form = (rest >> 8) as u8;
@@ -210,6 +238,66 @@ pub(crate) fn length(bytes: &[u8], absolute: bool) -> Option<(usize, Option<Lead
         _ => false,
     };
     quiet.then_some((length, None))
+}
+
+/// Length of the long `nop` that assemblers fill space with.
+fn padding(bytes: &[u8]) -> Option<usize> {
+    let prefixes = bytes.iter().take_while(|byte| **byte == 0x66).count();
+    let rest = bytes[prefixes..].starts_with(&[0x2e, 0x0f, HINT, 0x84, 0]);
+    (rest && prefixes < 7).then_some(prefixes + 9)
+}
+
+/// Whether an instruction with a prefix for vectors (VEX) refers to nothing, and
+/// is valid with any registers.
+fn is_quiet_vector(code: u64) -> bool {
+    let (map, rest) = match code as u8 {
+        0xc5 => (1, code >> 8),
+        _ => (code >> 8 & 0x1f, code >> 16),
+    };
+    let (control, opcode, form) = (rest as u8, (rest >> 8) as u8, (rest >> 16) as u8);
+    let by = 1 << (control & 3);
+    // Two operands only, and of 128 bits or general registers.
+    let (pair, short) = (control & 0x78 == 0x78, control & 4 == 0);
+    match map {
+        1 => {
+            let three = matches!(
+                opcode,
+                0x14 | 0x15 | 0x54..=0x59 | 0x5c..=0x5f | 0x60..=0x6d | 0x74..=0x76
+                    | 0xd1..=0xd5 | 0xd8..=0xe5 | 0xe8..=0xef | 0xf1..=0xf6 | 0xf8..=0xfe
+            );
+            let two = match opcode {
+                0x28 | 0x29 => by < 4,
+                0x6f | 0x7f => by == 2 || by == 4,
+                0x70 => by != 1,
+                _ => false,
+            };
+            by == 2 && (three || shifts(opcode, form)) || pair && two
+        }
+        2 => match opcode {
+            0x00..=0x0b | 0x28 | 0x29 | 0x2b | 0x37..=0x40 | 0xdc..=0xdf => by == 2,
+            0xf2 => by == 1 && short,
+            0xf6 => by == 8 && short,
+            0xf7 => short,
+            _ => false,
+        },
+        3 => match opcode {
+            0x0f => by == 2,
+            0xf0 => by == 8 && pair && short,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether an opcode of two bytes shifts a vector register by a number.
+fn shifts(second: u8, form: u8) -> bool {
+    let kind = form >> 3 & 7;
+    form >= 0xc0
+        && match second {
+            0x71 | 0x72 => matches!(kind, 2 | 4 | 6),
+            0x73 => matches!(kind, 2 | 3 | 6 | 7),
+            _ => false,
+        }
 }
 
 /// What stands before an instruction that reads data of its thread.
@@ -236,7 +324,8 @@ fn is_quiet(rest: u64, prefix: u8) -> bool {
     QUIET_TWO[usize::from(second)] & prefix != 0
         || match second {
             0x1e => prefix == 4 && form == 0xfa,
-            0x1f => prefix < 4 && form & 0x38 == 0,
+            HINT => prefix < 4 && form & 0x38 == 0,
+            0x71..=0x73 => prefix == 2 && shifts(second, form),
             0xba => prefix == 1 && form & 0x20 != 0,
             _ => false,
         }
@@ -253,6 +342,7 @@ const STORES: u8 = 8;
 const COUNTS: u8 = 9;
 const TWO: u8 = 10;
 const PREFIX: u8 = 11;
+const VECTOR: u8 = 12;
 
 /// What opcodes of one byte may refer to; 0 where the decoder is asked.
 static QUIET: [u8; 256] = {
@@ -280,6 +370,7 @@ static QUIET: [u8; 256] = {
     fill(&mut table, 0xb8, 0xbf, NUMBERS);
     fill(&mut table, 0xc0, 0xc1, SHIFTS);
     fill(&mut table, 0xc3, 0xc3, ALWAYS);
+    fill(&mut table, 0xc4, 0xc5, VECTOR);
     fill(&mut table, 0xc6, 0xc7, STORES);
     fill(&mut table, 0xc9, 0xc9, ALWAYS);
     fill(&mut table, 0xcc, 0xcc, ALWAYS);
@@ -358,7 +449,42 @@ const NUMBERED: u8 = 0x90;
 /// 64 bits.
 const LOADED: u8 = 0xa0;
 
+/// A prefix and the first byte of an opcode of two, which is not counted in.
+const PREFIXED: u8 = 0xb0;
+
+/// A `nop` with operands.
+const HINTS: u8 = 0xc0;
+
+/// The second byte of that.
+const HINT: u8 = 0x1f;
+/// `endbr64`, with which functions begin.
+const ENDBR64: u32 = 0xfa1e_0ff3;
+
 static FORMS: [u8; 256] = shape::forms();
+
+/// Opcodes of two bytes that have operands, by the second: what follows them. 0
+/// for all others.
+static SECONDS: [u8; 256] = {
+    let mut table = shape::two();
+    let mut opcode = 0;
+    while opcode < 256 {
+        if table[opcode] & shape::OPERAND == 0 {
+            table[opcode] = 0;
+        }
+        opcode += 1;
+    }
+    table
+};
+
+/// The bit of `QUIET_TWO` for a prefix.
+#[inline(always)]
+const fn prefix(byte: u8) -> u8 {
+    match byte {
+        0x66 => 2,
+        0xf3 => 4,
+        _ => 8,
+    }
+}
 
 const fn pairs() -> [u8; 1 << 16] {
     let (one, two, forms) = (shape::one(), shape::two(), shape::forms());
@@ -368,6 +494,8 @@ const fn pairs() -> [u8; 1 << 16] {
         let (opcode, behind) = (pair & 0xff, pair >> 8);
         table[pair] = match QUIET[opcode] {
             TWO => second(behind, two[behind]),
+            PREFIX if behind == 0x0f => PREFIXED | 3,
+            PREFIX if pair & 0xff == 0x66 => narrow(behind, one[behind]),
             what => first(opcode, what, behind as u8, one[opcode], forms[behind]),
         };
         pair += 1;
@@ -413,11 +541,27 @@ const fn first(opcode: usize, what: u8, form: u8, info: u8, operands: u8) -> u8 
     }
 }
 
+/// The same for an opcode behind the prefix for 16 bits.
+const fn narrow(opcode: usize, info: u8) -> u8 {
+    let number = match info & shape::NUMBER {
+        shape::FULL => 2,
+        number => number,
+    };
+    match (QUIET[opcode], info & shape::OPERAND) {
+        (ALWAYS, shape::OPERAND) => SECOND | (2 + number),
+        (ALWAYS, _) if opcode < 0x40 || opcode == 0x90 => 2 + number,
+        _ => 0,
+    }
+}
+
 /// The same for an opcode of two bytes, by the second.
 const fn second(opcode: usize, info: u8) -> u8 {
     let length = 2 + (info & shape::NUMBER);
     if opcode & 0xf0 == 0x80 {
         return NEAR_TWO | 6;
+    }
+    if opcode == HINT as usize {
+        return HINTS | 2;
     }
     if QUIET_TWO[opcode] & 1 == 0 || info & shape::KNOWN == 0 {
         return 0;
@@ -463,6 +607,12 @@ mod tests {
             &[0x0f],
             &[0x64, 0x48],
             &[0x64, 0x4c],
+            &[0x66, 0x2e],
+            &[0x66, 0x66],
+            &[0xc5],
+            &[0xc4, 0xe1],
+            &[0xc4, 0x42],
+            &[0xc4, 0xe3],
         ] {
             for opcode in 0..=0xffff_u16 {
                 let mut code = [0; 16];

@@ -72,20 +72,20 @@ impl Findings {
         start: u64,
         end: u64,
     ) {
+        self.named.clear();
         let mut body = Reading {
             first: self.edges.len(),
             found: self,
             reader,
             no_return,
             body: start..end,
-            named: Vec::new(),
             switches: false,
         };
         let count = match reader.image.arch {
             Arch::X86_64 => body.pass(),
             _ => body.steps(),
         };
-        let (named, switches) = (body.named, body.switches);
+        let switches = body.switches;
         if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
             self.note(
                 Some(start),
@@ -97,7 +97,7 @@ impl Findings {
                 let region = reader.image.region(*table);
                 region.is_some_and(|r| !r.executable && !r.writable)
             };
-            let tables = named.into_iter().filter(constant);
+            let tables = self.named.iter().copied().filter(constant);
             self.tables.extend(tables.map(|table| (start, table)));
         }
     }
@@ -111,8 +111,6 @@ struct Reading<'a, 'i, 'd> {
     reader: &'a Reader<'i, 'd>,
     no_return: &'a AddressSet,
     body: Range<u64>,
-    /// What may be jump tables.
-    named: Vec<u64>,
     /// It jumps to where a register or a table says.
     switches: bool,
 }
@@ -143,7 +141,7 @@ impl Reading<'_, '_, '_> {
             let place = |by: i64| start.wrapping_add(at as u64).wrapping_add_signed(by);
             match lead {
                 Some(Lead::To(Reference::Address, by)) => {
-                    self.named.push(place(by));
+                    self.found.named.push(place(by));
                     self.refer(place(by), Reference::Address);
                 }
                 Some(Lead::To(how, by)) => self.refer(place(by), how),
@@ -165,7 +163,7 @@ impl Reading<'_, '_, '_> {
 
     fn step(&mut self, step: &Step) {
         self.switches |= step.indirect;
-        self.named.extend(step.table);
+        self.found.named.extend(step.table);
         if let Some(slot) = step.reads {
             self.load(slot);
         }
