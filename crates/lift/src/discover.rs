@@ -83,8 +83,9 @@ struct Body<'i> {
 /// A reference from one body to an address outside of it.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
-    from: u64,
     target: u64,
+    /// The number of the body in [`Findings::bodies`].
+    from: u32,
     how: Reference,
     /// How many of the same it stands for, as far as that is counted.
     times: u8,
@@ -93,6 +94,9 @@ struct Edge {
 /// What reading bodies finds.
 #[derive(Default)]
 struct Findings {
+    /// Where each body begins that was read, in that order.
+    bodies: Vec<u64>,
+    /// Those of one body stand together.
     edges: Vec<Edge>,
     /// What the body that is being read refers to and may be a jump table.
     named: Vec<u64>,
@@ -161,6 +165,7 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
         discovery.bodies.clear();
         discovery.stated();
         discovery.found.diagnostics.truncate(noted);
+        discovery.found.bodies.clear();
         discovery.found.edges.clear();
         discovery.found.tables.clear();
         discovery.budget = budget;
@@ -196,9 +201,20 @@ impl Findings {
         });
     }
 
+    /// Where the body begins that an edge is of.
+    fn from(&self, edge: &Edge) -> u64 {
+        self.bodies[edge.from as usize]
+    }
+
     /// Adds what was found after it.
     fn add(&mut self, later: Findings) {
-        self.edges.extend(later.edges);
+        let bodies = self.bodies.len() as u32;
+        let moved = |edge: Edge| Edge {
+            from: edge.from + bodies,
+            ..edge
+        };
+        self.bodies.extend(later.bodies);
+        self.edges.extend(later.edges.into_iter().map(moved));
         self.tables.extend(later.tables);
         self.diagnostics.extend(later.diagnostics);
     }
@@ -446,15 +462,13 @@ impl<'i> Discovery<'i, '_> {
         let scanned = self.without_table();
         let (mut cursor, mut aligned) = (0, false);
         loop {
-            let first_edge = self.found.edges.len();
+            let (first_body, first_edge) = (self.found.bodies.len(), self.found.edges.len());
             let end = |start| Some((start, self.bodies.get(&start)?.end));
             let placed: Vec<_> = unread.drain(..).filter_map(end).collect();
             let ends = if first { &bounded } else { &placed };
             first = false;
             self.read(ends);
             let mut own = Vec::new();
-            // The body that an edge is of: they come in the same order.
-            let mut from = 0;
             for edge in &self.found.edges[first_edge..] {
                 // Most lead to what the file lists, or back from a part that was
                 // moved away.
@@ -465,15 +479,18 @@ impl<'i> Discovery<'i, '_> {
                     _ if start.is_some() => continue,
                     _ => {}
                 }
-                while ends.get(from).is_some_and(|body| body.0 != edge.from) {
-                    from += 1;
-                }
-                let behind = ends.get(from).is_some_and(|body| body.1 == edge.target);
-                let left_out = self.left_out(edge).filter(|end| !refused.contains(end));
+                let from = ends[edge.from as usize - first_body];
+                let left_out = self
+                    .left_out(from.0, edge)
+                    .filter(|end| !refused.contains(end));
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
-                    Reference::Jump if behind && self.leads_to_padding(edge) => continue,
+                    Reference::Jump
+                        if from.1 == edge.target && self.leads_to_padding(from.0, edge.target) =>
+                    {
+                        continue;
+                    }
                     Reference::Jump if self.goes_on_at(edge.target) => {
                         own.push(edge.target);
                         continue;
@@ -736,13 +753,12 @@ impl<'i> Discovery<'i, '_> {
 
     /// Whether a jump leads right behind its own body, where nothing is: what
     /// compilers make of code that is never reached, where they do not optimise.
-    fn leads_to_padding(&self, edge: &Edge) -> bool {
-        let target = edge.target;
+    fn leads_to_padding(&self, from: u64, target: u64) -> bool {
         let ends = |body: &Body| body.bounded && body.end == target;
         let padding = self
             .image
             .bytes_in(target, target.saturating_add(MAX_PADDING));
-        self.bodies.get(&edge.from).is_some_and(ends)
+        self.bodies.get(&from).is_some_and(ends)
             && step::after_padding(self.image, padding, target) != Some(target)
     }
 
@@ -759,12 +775,12 @@ impl<'i> Discovery<'i, '_> {
 
     /// Where a body ends that goes on behind its end, as far as the target of one
     /// of its own jumps: the code between is led to by exceptions alone.
-    fn left_out(&self, edge: &Edge) -> Option<u64> {
+    fn left_out(&self, from: u64, edge: &Edge) -> Option<u64> {
         if edge.how != Reference::Jump || !self.unbounded {
             return None;
         }
         let (&start, body) = self.bodies.range(..edge.target).next_back()?;
-        let own = start == edge.from && body.end < edge.target;
+        let own = start == from && body.end < edge.target;
         (own && self.goes_on_at(body.end)).then_some(body.end)
     }
 
@@ -1086,9 +1102,11 @@ impl<'i> Discovery<'i, '_> {
             }
             self.budget -= entries.len() as u64;
             let outside = entries.into_iter().filter(|&target| !inside(target));
+            let body = self.found.bodies.len() as u32;
+            self.found.bodies.push(from);
             self.found.edges.extend(outside.map(|target| Edge {
-                from,
                 target,
+                from: body,
                 how: Reference::Branch,
                 times: 1,
             }));
@@ -1228,11 +1246,11 @@ impl<'i> Discovery<'i, '_> {
             let Some(at) = starts.find(edge.target) else {
                 continue;
             };
-            let seen = &mut incoming[at];
+            let (seen, from) = (&mut incoming[at], self.found.from(edge));
             seen.branched |= edge.how == Reference::Branch;
             match seen.parent {
-                None => seen.parent = Some(edge.from),
-                Some(parent) => seen.other_parents |= parent != edge.from,
+                None => seen.parent = Some(from),
+                Some(parent) => seen.other_parents |= parent != from,
             }
         }
         let taken = |edge: &&Edge| matches!(edge.how, Reference::Call | Reference::Address);
@@ -1258,13 +1276,12 @@ impl<'i> Discovery<'i, '_> {
                 seen.parent = seen.parent.or_else(named);
             }
         }
-        // The body that an edge is of, and the parent of that: the edges of one
-        // body stand together.
-        let (mut from, mut part) = (u64::MAX, None);
+        // The body that an edge is of, and the parent of that.
+        let (mut from, mut part) = (u32::MAX, None);
         for edge in edges.iter().filter(jumps) {
             if from != edge.from {
                 from = edge.from;
-                part = starts.find(from).and_then(|at| {
+                part = starts.find(self.found.from(edge)).and_then(|at| {
                     let parent = incoming[at].parent?;
                     Some((at, parent, self.bodies.get(&parent)?.end))
                 });
@@ -1362,7 +1379,7 @@ impl<'i> Discovery<'i, '_> {
         }
         let owner = |start: u64| owners[starts.find(start)?];
         let mut calls = Vec::with_capacity(self.found.edges.len());
-        let mut from = (u64::MAX, None);
+        let mut from = (u32::MAX, None);
         for edge in &self.found.edges {
             if !matches!(
                 edge.how,
@@ -1370,9 +1387,8 @@ impl<'i> Discovery<'i, '_> {
             ) {
                 continue;
             }
-            // Those of one body stand together.
             if from.0 != edge.from {
-                from = (edge.from, owner(edge.from));
+                from = (edge.from, owner(self.found.from(edge)));
             }
             if let Some(from) = from.1
                 && let Some(to) = owner(edge.target)

@@ -323,15 +323,23 @@ pub(crate) fn x86(instruction: &Instruction, absolute: bool) -> Step {
             _ => false,
         },
         saves: false,
-        // Code that is not optimised compares by taking away.
-        compares: (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
-            && is_immediate(instruction.op1_kind())
-            && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
-        .then(|| instruction.immediate(1)),
-        entry: 4,
+        compares: compared(instruction),
+        entry: X86_ENTRY,
         offset: 0,
         adds_signed: false,
     }
+}
+
+/// Bytes of an entry of a table that code of x86 counts from.
+pub(crate) const X86_ENTRY: u64 = 4;
+
+/// The number that something is compared with. Code that is not optimised
+/// compares by taking away.
+pub(crate) fn compared(instruction: &Instruction) -> Option<u64> {
+    (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
+        && is_immediate(instruction.op1_kind())
+        && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
+    .then(|| instruction.immediate(1))
 }
 
 fn is_immediate(kind: OpKind) -> bool {
@@ -407,7 +415,7 @@ pub(crate) fn reference(instruction: &Instruction, absolute: bool) -> Option<(u6
 
 /// The constant data that an instruction refers to and that may be a jump
 /// table: `lea rdx, table` or `jmp table[rax*8]`.
-fn jump_table(instruction: &Instruction) -> Option<u64> {
+pub(crate) fn jump_table(instruction: &Instruction) -> Option<u64> {
     match instruction.code() {
         Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
             Some(instruction.ip_rel_memory_address())

@@ -111,7 +111,7 @@ impl Discovery<'_, '_> {
                 if edge.target != target {
                     continue;
                 }
-                let from = edge.from;
+                let from = self.found.from(&edge);
                 let (looks, known) = looks.entry(from).or_default();
                 if *looks == MAX_LOOKS || self.no_return.contains(&from) {
                     continue;
@@ -134,7 +134,10 @@ impl Discovery<'_, '_> {
             matches!(edge.how, Reference::Call)
                 && self.no_return.contains(&edge.target)
                 && !self.declared.contains(&edge.target)
-                && self.bodies.get(&edge.from).is_some_and(|b| !b.bounded)
+                && self
+                    .bodies
+                    .get(&self.found.from(edge))
+                    .is_some_and(|b| !b.bounded)
         })
     }
 

@@ -73,6 +73,7 @@ impl Findings {
         end: u64,
     ) {
         self.named.clear();
+        self.bodies.push(start);
         let mut body = Reading {
             first: self.edges.len(),
             found: self,
@@ -199,8 +200,8 @@ impl Reading<'_, '_, '_> {
         match edges[near..].iter_mut().rev().find(same) {
             Some(edge) => edge.times = edge.times.saturating_add(1),
             None => edges.push(Edge {
-                from: self.body.start,
                 target,
+                from: self.found.bodies.len() as u32 - 1,
                 how,
                 times: 1,
             }),
