@@ -1349,7 +1349,8 @@ impl<'i> Discovery<'i, '_> {
             // Of those of no function there are none, or they are passed over.
             while moved.next_if(|part| part.0 < start).is_some() {}
             let parts = std::iter::from_fn(|| moved.next_if(|part| part.0 == start));
-            let mut ranges = vec![start..body.end];
+            let main = start..body.end;
+            let mut ranges = vec![main];
             ranges.extend(parts.map(|part| part.1));
             functions.push(Function {
                 address: start,
@@ -1532,4 +1533,19 @@ fn starts_mid_frame(
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_turned_and_keep_their_order() {
+        let pairs = [(3, 1), (0, 2), (2, 1), (3, 0)];
+        let by_second = turned(&pairs, 4);
+        assert_eq!(by_second, [(0, 3), (1, 3), (1, 2), (2, 0)]);
+        let sorted = turned(&by_second, 4);
+        assert_eq!(sorted, [(0, 2), (2, 1), (3, 0), (3, 1)]);
+        assert!(turned(&[], 0).is_empty());
+    }
 }

@@ -627,6 +627,21 @@ mod tests {
                 codes.push(code);
             }
         }
+        // What random bytes seldom are.
+        let known: [&[u8]; 6] = [
+            &[0xf3, 0x0f, 0x1e, 0xfa],
+            &[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28],
+            &[0x64, 0x4c, 0x2b, 0x3c, 0x25, 0x28],
+            &[0x66, 0x2e, 0x0f, 0x1f, 0x84],
+            &[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84],
+            &[0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84],
+        ];
+        for known in known {
+            let mut code = [0; 16];
+            code[..known.len()].copy_from_slice(known);
+            assert!(length(&code, true).is_some(), "{code:02x?}");
+            codes.push(code);
+        }
         let number = |code: &[u8; 16]| code.first_chunk().map_or(0, |c| u64::from_le_bytes(*c));
         const PLACE: u64 = 0x40_1000;
         let mut passed = 0;

@@ -545,3 +545,39 @@ pub(crate) fn is_prologue(image: &Image<'_>, bytes: &[u8], address: u64) -> bool
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A walk tells where instructions begin, and stops at those that lead
+    /// elsewhere, be they decoded or not.
+    #[test]
+    fn a_walk_stops_at_what_leads_elsewhere() {
+        let image = Image::default();
+        // `nop`, `call $+5`, `nop`, `jmp rax`, `ret`.
+        let mut code = [0x90; 20];
+        code[1..6].copy_from_slice(&[0xe8, 0, 0, 0, 0]);
+        code[7..9].copy_from_slice(&[0xff, 0xe0]);
+        code[9] = 0xc3;
+        let mut steps = Steps::new(&image, &code[..10], 0x1000, 0);
+        let mut met = Vec::new();
+        let mut next = |most: u64| {
+            steps.walk(&code, |address| {
+                met.push(address - 0x1000);
+                address <= 0x1000 + most
+            })
+        };
+        let reference = |walked: Walked| match walked {
+            Walked::To(step) => (step.reference, step.ends),
+            _ => panic!("it stopped elsewhere"),
+        };
+        let call = Some((0x1006, Reference::Call));
+        assert_eq!(reference(next(9)), (call, false));
+        assert_eq!(reference(next(9)), (None, true));
+        assert!(matches!(next(8), Walked::Refused));
+        assert_eq!(reference(next(9)), (None, true));
+        assert!(matches!(next(9), Walked::End));
+        assert_eq!(met, [0, 1, 6, 7, 9, 9]);
+    }
+}

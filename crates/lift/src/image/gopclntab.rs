@@ -335,6 +335,17 @@ mod tests {
     use crate::image::Region;
     use crate::program::Arch;
 
+    #[test]
+    fn no_magic_number_is_passed_over() {
+        for word in 0..=0xffff_u32 {
+            for word in [word << 16 | 0xffff, 0xffff_0000 | word] {
+                let bytes = word.to_le_bytes();
+                assert!(version(&bytes).is_none() || may_have_magic(&bytes));
+            }
+        }
+        assert!(!may_have_magic(&[0xff, 0xff, 0xff, 0xff]));
+    }
+
     /// Both byte orders and both sizes of pointers, for two functions of 8 bytes.
     #[test]
     fn any_processor() {

@@ -418,3 +418,41 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         "data of an unknown kind"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pointers as they lie in the file, as the loader makes them, and on in the
+    /// region behind, up to a number that is no address.
+    #[test]
+    fn pointers_in_a_row() {
+        let region = |start: u64, words: &[u64]| {
+            let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            Region {
+                start,
+                end: start + data.len() as u64,
+                data: Cow::Owned(data),
+                executable: false,
+                writable: false,
+                plt: false,
+                section: 1,
+            }
+        };
+        let image = Image {
+            regions: vec![
+                region(0x1000, &[0x1008, 0, 0x1010]),
+                region(0x1018, &[0x1018, 0x1007, 0x2000, 0x1000]),
+            ],
+            pointers: vec![(0x1004, 0x1001), (0x1008, 0x1002)],
+            ..Image::default()
+        };
+        let from = |slot| image.pointers_from(slot).collect::<Vec<_>>();
+        assert_eq!(from(0x1000), [0x1008, 0x1002, 0x1010, 0x1018, 0x1007]);
+        assert_eq!(from(0x1030), [0x1000]);
+        assert!(from(0x1028).is_empty() && from(u64::MAX).is_empty());
+        for slot in 0x1000..0x1040 {
+            assert_eq!(image.pointers_from(slot).next(), image.pointer(slot));
+        }
+    }
+}
