@@ -60,6 +60,8 @@ const LEADS_BACK: usize = 256;
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 /// What the names of the parts have that compilers move away.
 const COLD: &str = ".cold";
+/// Bytes of code for one reference to elsewhere, at least in most programs.
+const CODE_OF_EDGE: u64 = 32;
 /// Bytes of code that take longer to read than a thread to begin.
 const WORTH_A_THREAD: u64 = 1 << 17;
 
@@ -201,6 +203,16 @@ impl Findings {
         });
     }
 
+    /// Nothing yet, with room for about what `bodies` refer to: memory that is
+    /// not used is none.
+    fn with_room(bodies: &[(u64, u64)]) -> Findings {
+        let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
+        Findings {
+            edges: Vec::with_capacity((code / CODE_OF_EDGE) as usize),
+            ..Findings::default()
+        }
+    }
+
     /// Where the body begins that an edge is of.
     fn from(&self, edge: &Edge) -> u64 {
         self.bodies[edge.from as usize]
@@ -246,7 +258,7 @@ impl<'i> Discovery<'i, '_> {
         let mut shared: HashMap<usize, Option<Cie<'_>>> = HashMap::new();
         let mut last = None;
         let mut entries = frame.entries(&bases);
-        let mut bodies = Vec::new();
+        let mut listed: Vec<(u64, u32, u64, bool)> = Vec::new();
         loop {
             let partial = match entries.next() {
                 Ok(Some(CieOrFde::Fde(partial))) => partial,
@@ -272,23 +284,37 @@ impl<'i> Discovery<'i, '_> {
                 Ok(cie)
             });
             if let Ok(fde) = parsed {
-                bodies.extend(self.unwind_entry(&frame, &bases, &fde));
+                let order = listed.len() as u32;
+                let entry = self.unwind_entry(&frame, &bases, &fde);
+                listed.extend(entry.map(|(start, end, mid)| (start, order, end, mid)));
             }
         }
-        // Of several entries for one function the first counts.
-        if !bodies.is_sorted_by_key(|(start, _)| *start) {
-            bodies.sort_by_key(|(start, _)| *start);
-        }
-        bodies.dedup_by_key(|(start, _)| *start);
-        self.bodies = bodies.into_iter().collect();
+        // Most come in order already. Of several for one function the first
+        // counts.
+        listed.sort();
+        listed.dedup_by_key(|(start, ..)| *start);
+        let body = |(start, _, end, mid_frame)| {
+            let body = Body {
+                end,
+                source: Source::UnwindTable,
+                confidence: 0.99,
+                name: None,
+                bounded: true,
+                mid_frame,
+            };
+            (start, body)
+        };
+        self.bodies = listed.into_iter().map(body).collect();
     }
 
+    /// Where an entry says that a function starts and ends, and whether that is
+    /// in the middle of a frame.
     fn unwind_entry(
         &self,
         frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
         bases: &BaseAddresses,
         fde: &Fde<'_>,
-    ) -> Option<(u64, Body<'i>)> {
+    ) -> Option<(u64, u64, bool)> {
         let start = fde.initial_address();
         let region = self.image.code_region(start)?;
         // The linker describes its stubs as one function, whose first 16 bytes
@@ -298,15 +324,8 @@ impl<'i> Discovery<'i, '_> {
             return None;
         }
         let end = start.saturating_add(fde.len()).min(region.data_end());
-        let body = Body {
-            end,
-            source: Source::UnwindTable,
-            confidence: 0.99,
-            name: None,
-            bounded: true,
-            mid_frame: starts_mid_frame(frame, bases, fde, self.image.arch.return_size()),
-        };
-        (end > start).then_some((start, body))
+        let mid_frame = starts_mid_frame(frame, bases, fde, self.image.arch.return_size());
+        (end > start).then_some((start, end, mid_frame))
     }
 
     /// Functions that the file lists in another table than its symbols.
@@ -1041,7 +1060,7 @@ impl<'i> Discovery<'i, '_> {
     fn read(&mut self, bodies: &[(u64, u64)]) {
         let (reader, no_return) = (&self.reader, &self.no_return);
         let read = |bodies: &[(u64, u64)]| {
-            let mut found = Findings::default();
+            let mut found = Findings::with_room(bodies);
             for &(start, end) in bodies {
                 found.read(reader, no_return, start, end);
             }
@@ -1050,6 +1069,9 @@ impl<'i> Discovery<'i, '_> {
         let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
         let threads = self.threads.min((code / WORTH_A_THREAD) as usize);
         if threads < 2 {
+            if self.found.edges.is_empty() {
+                self.found.edges = Findings::with_room(bodies).edges;
+            }
             for &(start, end) in bodies {
                 self.found.read(reader, no_return, start, end);
             }
