@@ -107,6 +107,27 @@ struct Findings {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// Which bodies edges join, by index; [`NONE`] where there is none.
+struct Joined {
+    /// Of each body of [`Findings::bodies`].
+    from: Vec<u32>,
+    /// Of the target of each edge.
+    to: Vec<u32>,
+}
+
+/// An index behind all others.
+const NONE: u32 = u32::MAX;
+
+impl Joined {
+    fn new(found: &Findings, starts: &Sorted) -> Joined {
+        let index = |start: u64| starts.find(start).map_or(NONE, |at| at as u32);
+        Joined {
+            from: found.bodies.iter().map(|&start| index(start)).collect(),
+            to: found.edges.iter().map(|edge| index(edge.target)).collect(),
+        }
+    }
+}
+
 struct Discovery<'i, 'd> {
     image: &'i Image<'d>,
     reader: Reader<'i, 'd>,
@@ -178,9 +199,10 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     discovery.name_main();
     let starts = Sorted::new(discovery.bodies.keys().copied().collect());
     discovery.jump_tables(&starts);
-    let parts = discovery.cold_parts(&starts);
+    let joined = Joined::new(&discovery.found, &starts);
+    let parts = discovery.cold_parts(&starts, &joined);
     let functions = discovery.finish(&parts);
-    let calls = discovery.calls(&functions, &starts);
+    let calls = discovery.calls(&functions, &starts, &joined);
     let (found, no_return) = (discovery.found, discovery.no_return);
     image.diagnostics.extend(found.diagnostics);
     // The functions have what they tell.
@@ -1250,7 +1272,7 @@ impl<'i> Discovery<'i, '_> {
     /// each with the function that it belongs to. They have unwind entries of
     /// their own, but are reached only by jumps from one other function. `starts`
     /// are those of the bodies.
-    fn cold_parts(&self, starts: &Sorted) -> AddressMap<u64> {
+    fn cold_parts(&self, starts: &Sorted, joined: &Joined) -> AddressMap<u64> {
         #[derive(Default, Clone)]
         struct Seen {
             parent: Option<u64>,
@@ -1263,22 +1285,23 @@ impl<'i> Discovery<'i, '_> {
         }
         let edges = &self.found.edges;
         let mut incoming = vec![Seen::default(); self.bodies.len()];
-        let jumps = |edge: &&Edge| matches!(edge.how, Reference::Jump | Reference::Branch);
-        for edge in edges.iter().filter(jumps) {
-            let Some(at) = starts.find(edge.target) else {
+        for (edge, &to) in edges.iter().zip(&joined.to) {
+            let Some(seen) = incoming.get_mut(to as usize) else {
                 continue;
             };
-            let (seen, from) = (&mut incoming[at], self.found.from(edge));
-            seen.branched |= edge.how == Reference::Branch;
-            match seen.parent {
-                None => seen.parent = Some(from),
-                Some(parent) => seen.other_parents |= parent != from,
+            match edge.how {
+                Reference::Call | Reference::Address => seen.taken = true,
+                Reference::Jump | Reference::Branch => {
+                    let from = self.found.from(edge);
+                    seen.branched |= edge.how == Reference::Branch;
+                    seen.other_parents |= seen.parent.is_some_and(|parent| parent != from);
+                    seen.parent.get_or_insert(from);
+                }
+                Reference::Through => {}
             }
         }
-        let taken = |edge: &&Edge| matches!(edge.how, Reference::Call | Reference::Address);
-        let taken = edges.iter().filter(taken).map(|edge| edge.target);
-        let stored = self.image.pointers.iter().map(|&(_, target)| target);
-        for at in taken.chain(stored).filter_map(|target| starts.find(target)) {
+        let stored = self.image.pointers.iter();
+        for at in stored.filter_map(|&(_, target)| starts.find(target)) {
             incoming[at].taken = true;
         }
         // Where the names say that a body is a part.
@@ -1299,14 +1322,14 @@ impl<'i> Discovery<'i, '_> {
             }
         }
         // The body that an edge is of, and the parent of that.
-        let (mut from, mut part) = (u32::MAX, None);
+        let (mut from, mut part) = (NONE, None);
+        let jumps = |edge: &&Edge| matches!(edge.how, Reference::Jump | Reference::Branch);
         for edge in edges.iter().filter(jumps) {
             if from != edge.from {
                 from = edge.from;
-                part = starts.find(self.found.from(edge)).and_then(|at| {
-                    let parent = incoming[at].parent?;
-                    Some((at, parent, self.bodies.get(&parent)?.end))
-                });
+                let at = joined.from[from as usize] as usize;
+                let parent = incoming.get(at).and_then(|seen| seen.parent);
+                part = parent.and_then(|parent| Some((at, parent, self.bodies.get(&parent)?.end)));
             }
             if let Some((at, parent, end)) = part {
                 incoming[at].returns |= parent < edge.target && edge.target < end;
@@ -1391,7 +1414,7 @@ impl<'i> Discovery<'i, '_> {
 
     /// Which of `functions` calls which, or jumps to it. `starts` are those of
     /// the bodies.
-    fn calls(&self, functions: &[Function], starts: &Sorted) -> Vec<(u32, u32)> {
+    fn calls(&self, functions: &[Function], starts: &Sorted, joined: &Joined) -> Vec<(u32, u32)> {
         let mut owners = vec![None; self.bodies.len()];
         for (index, function) in (0u32..).zip(functions) {
             for range in &function.ranges {
@@ -1400,21 +1423,14 @@ impl<'i> Discovery<'i, '_> {
                 }
             }
         }
-        let owner = |start: u64| owners[starts.find(start)?];
+        let owner = |body: u32| *owners.get(body as usize)?;
         let mut calls = Vec::with_capacity(self.found.edges.len());
-        let mut from = (u32::MAX, None);
-        for edge in &self.found.edges {
-            if !matches!(
+        for (edge, &to) in self.found.edges.iter().zip(&joined.to) {
+            if matches!(
                 edge.how,
                 Reference::Call | Reference::Jump | Reference::Branch
-            ) {
-                continue;
-            }
-            if from.0 != edge.from {
-                from = (edge.from, owner(self.found.from(edge)));
-            }
-            if let Some(from) = from.1
-                && let Some(to) = owner(edge.target)
+            ) && let Some(to) = owner(to)
+                && let Some(from) = owner(joined.from[edge.from as usize])
                 && from != to
             {
                 calls.push((from, to));
