@@ -547,6 +547,7 @@ impl<'i> Discovery<'i, '_> {
                     Reference::Address => Source::Reference,
                     Reference::Branch | Reference::Through => continue,
                 };
+                // A listed function: no other body goes on there either.
                 if start.is_some() {
                     refused.insert(edge.target);
                     continue;
