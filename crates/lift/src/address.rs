@@ -108,12 +108,6 @@ impl Sorted {
         }
     }
 
-    /// The index of an address.
-    pub(crate) fn find(&self, address: u64) -> Option<usize> {
-        let at = self.last_up_to(address)?;
-        (self.addresses[at] == address).then_some(at)
-    }
-
     /// The index of the last one that is not above `address`.
     pub(crate) fn last_up_to(&self, address: u64) -> Option<usize> {
         let inside = address.checked_sub(*self.addresses.first()?)?;
@@ -123,6 +117,20 @@ impl Sorted {
         let (first, last) = (bound(stretch), bound(stretch.saturating_add(1)));
         let above = self.addresses[first..last].partition_point(|&held| held <= address);
         (first + above).checked_sub(1)
+    }
+
+    /// The index of an address.
+    pub(crate) fn find(&self, address: u64) -> Option<usize> {
+        let inside = address.checked_sub(*self.addresses.first()?)?;
+        let stretch = usize::try_from(inside >> self.bits).ok()?;
+        // There is one more than stretches, for the end of the last.
+        let [first, last] = *self.firsts.get(stretch..)?.first_chunk()?;
+        let first = first as usize;
+        match &self.addresses[first..last as usize] {
+            [] => None,
+            [one] => (*one == address).then_some(first),
+            held => Some(first + held.binary_search(&address).ok()?),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! found in that way has no stated end and is followed as far as its own jumps
 //! lead.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::panic::resume_unwind;
 
@@ -16,16 +16,19 @@ use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Register};
 
 mod convention;
 mod noreturn;
+mod read;
 mod switch;
 
+use read::Reader;
 use switch::Named;
 pub(crate) use switch::{targets, targets_x86};
 
-use crate::address::{AddressMap, AddressSet, ByAddress, Sorted};
+use crate::address::{AddressMap, AddressSet, Sorted};
 use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
-use crate::step::{self, Passed, Reference, Step, Steps, absolute_operand, reference};
+use crate::shape::quiet_length;
+use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -53,6 +56,12 @@ const ALIGNMENT: u64 = 16;
 const PLAUSIBLE: usize = 8;
 /// Instructions within which code leads back to the rest of its function.
 const LEADS_BACK: usize = 256;
+/// `endbr64`, which a jump through a pointer may lead to.
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// What the names of the parts have that compilers move away.
+const COLD: &str = ".cold";
+/// Bytes of code for one reference to elsewhere, at least in most programs.
+const CODE_OF_EDGE: u64 = 32;
 /// Bytes of code that take longer to read than a thread to begin.
 const WORTH_A_THREAD: u64 = 1 << 17;
 
@@ -76,22 +85,52 @@ struct Body<'i> {
 /// A reference from one body to an address outside of it.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
-    from: u64,
     target: u64,
+    /// The number of the body in [`Findings::bodies`].
+    from: u32,
     how: Reference,
+    /// How many of the same it stands for, as far as that is counted.
+    times: u8,
 }
 
 /// What reading bodies finds.
 #[derive(Default)]
 struct Findings {
+    /// Where each body begins that was read, in that order.
+    bodies: Vec<u64>,
+    /// Those of one body stand together.
     edges: Vec<Edge>,
+    /// What the body that is being read refers to and may be a jump table.
+    named: Vec<u64>,
     /// Constant data that functions with an indirect jump refer to.
     tables: Vec<(u64, u64)>,
     diagnostics: Vec<Diagnostic>,
 }
 
+/// Which bodies edges join, by index; [`NONE`] where there is none.
+struct Joined {
+    /// Of each body of [`Findings::bodies`].
+    from: Vec<u32>,
+    /// Of the target of each edge.
+    to: Vec<u32>,
+}
+
+/// An index behind all others.
+const NONE: u32 = u32::MAX;
+
+impl Joined {
+    fn new(found: &Findings, starts: &Sorted) -> Joined {
+        let index = |start: u64| starts.find(start).map_or(NONE, |at| at as u32);
+        Joined {
+            from: found.bodies.iter().map(|&start| index(start)).collect(),
+            to: found.edges.iter().map(|edge| index(edge.target)).collect(),
+        }
+    }
+}
+
 struct Discovery<'i, 'd> {
     image: &'i Image<'d>,
+    reader: Reader<'i, 'd>,
     /// How many threads read.
     threads: usize,
     bodies: BTreeMap<u64, Body<'i>>,
@@ -124,6 +163,7 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     let declared = noreturn::imports(image);
     let mut discovery = Discovery {
         image,
+        reader: Reader::new(image),
         threads,
         no_return: declared.clone(),
         declared,
@@ -140,15 +180,15 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     };
     let budget = discovery.budget.saturating_mul(8);
     discovery.budget = budget;
-    discovery.unwind_table();
-    discovery.known();
-    discovery.symbols();
-    discovery.separate();
-    let stated = discovery.bodies.clone();
+    discovery.stated();
     discovery.follow();
     if discovery.spread_no_return() && discovery.followed_too_far() {
         // What was followed past a call that does not come back ends there.
-        discovery.bodies = stated;
+        let noted = discovery.found.diagnostics.len();
+        discovery.bodies.clear();
+        discovery.stated();
+        discovery.found.diagnostics.truncate(noted);
+        discovery.found.bodies.clear();
         discovery.found.edges.clear();
         discovery.found.tables.clear();
         discovery.budget = budget;
@@ -157,10 +197,12 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     }
     discovery.name_known();
     discovery.name_main();
-    discovery.jump_tables();
-    let parts = discovery.cold_parts();
+    let starts = Sorted::new(discovery.bodies.keys().copied().collect());
+    discovery.jump_tables(&starts);
+    let joined = Joined::new(&discovery.found, &starts);
+    let parts = discovery.cold_parts(&starts, &joined);
     let functions = discovery.finish(&parts);
-    let calls = discovery.calls(&functions);
+    let calls = discovery.calls(&functions, &starts, &joined);
     let (found, no_return) = (discovery.found, discovery.no_return);
     image.diagnostics.extend(found.diagnostics);
     // The functions have what they tell.
@@ -183,87 +225,44 @@ impl Findings {
         });
     }
 
-    /// Adds what was found after it.
-    fn add(&mut self, later: Findings) {
-        self.edges.extend(later.edges);
-        self.tables.extend(later.tables);
-        self.diagnostics.extend(later.diagnostics);
+    /// Nothing yet, with room for about what `bodies` refer to: memory that is
+    /// not used is none.
+    fn with_room(bodies: &[(u64, u64)]) -> Findings {
+        let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
+        Findings {
+            edges: Vec::with_capacity((code / CODE_OF_EDGE) as usize),
+            ..Findings::default()
+        }
     }
 
-    /// Notes what one body refers to outside of itself.
-    fn read(&mut self, image: &Image<'_>, no_return: &AddressSet, start: u64, end: u64) {
-        let body = start..end;
-        let mut count = 0;
-        let mut tables = Vec::new();
-        let mut switches = false;
-        let mut steps = Steps::new(image, image.bytes_in(start, end), start, 0);
-        let ahead = image.bytes_at(start).unwrap_or(&[]);
-        loop {
-            let (passed, lead) = steps.pass(ahead, &body);
-            count += passed;
-            let (table, reads, reference) = match lead {
-                Some(Passed::To(target, Reference::Address)) => {
-                    (Some(target), None, Some((target, Reference::Address)))
-                }
-                Some(Passed::To(target, how)) => (None, None, Some((target, how))),
-                Some(Passed::Reads(slot)) => (None, Some(slot), None),
-                Some(Passed::Takes(number)) => (None, None, Some((number, Reference::Address))),
-                None => {
-                    let Some(step) = steps.next() else { break };
-                    count += 1;
-                    switches |= step.indirect;
-                    (step.table, step.reads, step.reference)
-                }
-            };
-            if let Some(table) = table
-                && image
-                    .region(table)
-                    .is_some_and(|r| !r.executable && !r.writable)
-            {
-                tables.push(table);
-            }
-            // A pointer that the loader fills with an address of this file.
-            if let Some(slot) = reads
-                && let Ok(at) = image.pointers.binary_search_by_key(&slot, |p| p.0)
-                && let target = image.pointers[at].1
-                && !body.contains(&target)
-                && image.code_region(target).is_some()
-            {
-                self.edges.push(Edge {
-                    from: start,
-                    target,
-                    how: Reference::Address,
-                });
-            }
-            if let Some((target, how)) = reference
-                && !body.contains(&target)
-                && match how {
-                    // Of these only what does not come back matters.
-                    Reference::Through => no_return.contains(&target),
-                    _ => image.code_region(target).is_some() || no_return.contains(&target),
-                }
-            {
-                self.edges.push(Edge {
-                    from: start,
-                    target,
-                    how,
-                });
-            }
-        }
-        if end - start > MAX_BYTES || count > MAX_INSTRUCTIONS {
-            self.note(
-                Some(start),
-                "this function is too long and is listed in part",
-            );
-        }
-        if switches {
-            self.tables
-                .extend(tables.into_iter().map(|table| (start, table)));
-        }
+    /// Where the body begins that an edge is of.
+    fn from(&self, edge: &Edge) -> u64 {
+        self.bodies[edge.from as usize]
+    }
+
+    /// Adds what was found after it.
+    fn add(&mut self, later: Findings) {
+        let bodies = self.bodies.len() as u32;
+        let moved = |edge: Edge| Edge {
+            from: edge.from + bodies,
+            ..edge
+        };
+        self.bodies.extend(later.bodies);
+        self.edges.extend(later.edges.into_iter().map(moved));
+        self.tables.extend(later.tables);
+        self.diagnostics.extend(later.diagnostics);
     }
 }
 
 impl<'i> Discovery<'i, '_> {
+    /// Takes in the functions that the file lists.
+    fn stated(&mut self) {
+        self.unwind_table();
+        self.known();
+        self.symbols();
+        self.separate();
+    }
+
     fn unwind_table(&mut self) {
         let Some((region, offset)) = self.image.eh_frame else {
             return;
@@ -279,7 +278,9 @@ impl<'i> Discovery<'i, '_> {
         // Many entries share a description, and reading one is not cheap when
         // a hostile file makes it long: each is read once.
         let mut shared: HashMap<usize, Option<Cie<'_>>> = HashMap::new();
+        let mut last = None;
         let mut entries = frame.entries(&bases);
+        let mut listed: Vec<(u64, u32, u64, bool)> = Vec::new();
         loop {
             let partial = match entries.next() {
                 Ok(Some(CieOrFde::Fde(partial))) => partial,
@@ -292,45 +293,61 @@ impl<'i> Discovery<'i, '_> {
                 }
             };
             let parsed = partial.parse(|section, bases, at| {
-                shared
-                    .entry(at.0)
-                    .or_insert_with(|| section.cie_from_offset(bases, at).ok())
-                    .clone()
-                    .ok_or(gimli::Error::NotCieId(at.0 as u64))
+                // Nearly always it is that of the entry before.
+                if let Some((held, cie)) = &last
+                    && *held == at.0
+                {
+                    return Ok(Cie::clone(cie));
+                }
+                let read = || section.cie_from_offset(bases, at).ok();
+                let cie = shared.entry(at.0).or_insert_with(read).clone();
+                let cie = cie.ok_or(gimli::Error::NotCieId(at.0 as u64))?;
+                last = Some((at.0, cie.clone()));
+                Ok(cie)
             });
             if let Ok(fde) = parsed {
-                self.unwind_entry(&frame, &bases, &fde);
+                let order = listed.len() as u32;
+                let entry = self.unwind_entry(&frame, &bases, &fde);
+                listed.extend(entry.map(|(start, end, mid)| (start, order, end, mid)));
             }
         }
-    }
-
-    fn unwind_entry(
-        &mut self,
-        frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
-        bases: &BaseAddresses,
-        fde: &Fde<'_>,
-    ) {
-        let start = fde.initial_address();
-        let Some(region) = self.image.code_region(start) else {
-            return;
-        };
-        // The linker describes its stubs as one function, whose first 16 bytes
-        // lead to the loader.
-        let stub = start.saturating_add(16);
-        if !self.image.may_start(start) || self.image.imports.contains_key(&stub) {
-            return;
-        }
-        let end = start.saturating_add(fde.len()).min(region.data_end());
-        if end > start {
-            self.bodies.entry(start).or_insert(Body {
+        // Most come in order already. Of several for one function the first
+        // counts.
+        listed.sort();
+        listed.dedup_by_key(|(start, ..)| *start);
+        let body = |(start, _, end, mid_frame)| {
+            let body = Body {
                 end,
                 source: Source::UnwindTable,
                 confidence: 0.99,
                 name: None,
                 bounded: true,
-                mid_frame: starts_mid_frame(frame, bases, fde, self.image.arch.return_size()),
-            });
+                mid_frame,
+            };
+            (start, body)
+        };
+        self.bodies = listed.into_iter().map(body).collect();
+    }
+
+    /// Where an entry says that a function starts and ends, and whether that is
+    /// in the middle of a frame.
+    fn unwind_entry(
+        &self,
+        frame: &EhFrame<gimli::EndianSlice<'_, RunTimeEndian>>,
+        bases: &BaseAddresses,
+        fde: &Fde<'_>,
+    ) -> Option<(u64, u64, bool)> {
+        let start = fde.initial_address();
+        let region = self.image.code_region(start)?;
+        // The linker describes its stubs as one function, whose first 16 bytes
+        // lead to the loader.
+        let stub = start.saturating_add(16);
+        if !self.image.may_start(start) || self.image.imports.contains_key(&stub) {
+            return None;
         }
+        let end = start.saturating_add(fde.len()).min(region.data_end());
+        let mid_frame = starts_mid_frame(frame, bases, fde, self.image.arch.return_size());
+        (end > start).then_some((start, end, mid_frame))
     }
 
     /// Functions that the file lists in another table than its symbols.
@@ -369,7 +386,6 @@ impl<'i> Discovery<'i, '_> {
         let image = self.image;
         // Of several names for one address the most public wins, then the one
         // that looks least like an implementation detail.
-        let mut best: BTreeMap<u64, &FunctionSymbol> = BTreeMap::new();
         let rank = |s: &FunctionSymbol| {
             (
                 !s.global,
@@ -378,17 +394,14 @@ impl<'i> Discovery<'i, '_> {
                 s.dynamic,
             )
         };
-        for symbol in symbols {
-            best.entry(symbol.address)
-                .and_modify(|held| {
-                    let (new, old) = (rank(symbol), rank(held));
-                    if (new, symbol.name.as_str()) < (old, held.name.as_str()) {
-                        *held = symbol;
-                    }
-                })
-                .or_insert(symbol);
-        }
-        for (&address, symbol) in &best {
+        let mut order: Vec<_> = symbols.iter().map(|s| (s.address, s)).collect();
+        order.sort_by_key(|(address, _)| *address);
+        let best = order.chunk_by(|a, b| a.0 == b.0).filter_map(|alike| {
+            let alike = alike.iter().map(|(_, symbol)| *symbol);
+            alike.min_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)))
+        });
+        for symbol in best {
+            let address = symbol.address;
             let source = source(symbol);
             if let Some(body) = self.bodies.get_mut(&address) {
                 body.name = Some(&symbol.name);
@@ -444,66 +457,81 @@ impl<'i> Discovery<'i, '_> {
         let image = self.image;
         // Nothing tells where the code of a raw image ends.
         let data_too = image.format == Format::Raw;
-        let mut seeds: BTreeMap<u64, Source> = BTreeMap::new();
+        let mut asked: AddressMap<Source> = AddressMap::default();
         for (&start, body) in &self.bodies {
             if !body.bounded {
-                seeds.insert(start, body.source);
+                asked.insert(start, body.source);
             }
         }
-        self.unbounded = !seeds.is_empty();
+        self.unbounded = !asked.is_empty();
         for &root in image.entry.iter().chain(&image.roots) {
-            seeds.insert(root, Source::EntryPoint);
+            asked.insert(root, Source::EntryPoint);
         }
         if image.arch == Arch::X86 {
             self.address_tables = step::tables_of_addresses(image);
-        }
-        // What data points to may be the labels of a jump table, too, and comes
-        // last: then the functions around those are known.
-        let mut stored: BTreeSet<u64> = BTreeSet::new();
-        let labels = self.slots_of_labels();
-        for &(slot, target) in &image.pointers {
-            if !labels.contains(&slot) && !image.modes.is_label(target) {
-                stored.insert(target);
-            }
         }
         // What it calls comes before what is only pointed at.
         if let Some((isa, entry)) = isa(image.arch).zip(image.entry)
             && let Some(main) = self.main_risc(isa, entry, entry.saturating_add(256))
         {
-            seeds.insert(main, Source::CallTarget);
+            asked.insert(main, Source::CallTarget);
         }
+        let bounded = self.bodies.iter().filter(|(_, body)| body.bounded);
+        let bounded: Vec<_> = bounded.map(|(&start, body)| (start, body.end)).collect();
+        let listed = Sorted::new(bounded.iter().map(|body| body.0).collect());
+        // Those bodies stay as they are.
+        let inside = |address: u64| {
+            let (start, end) = bounded[listed.last_up_to(address)?];
+            (address < end).then_some(start)
+        };
+        // What data points to may be the labels of a jump table, too, and comes
+        // last: then the functions around those are known.
+        let labels = self.slots_of_labels();
+        let code = |&(slot, target): &(u64, u64)| {
+            let asked = self.reader.is_code(target) && inside(target).is_none();
+            asked && !labels.contains(&slot) && !image.modes.is_label(target)
+        };
+        let stored = image.pointers.iter().copied().filter(code);
+        let mut stored: Vec<u64> = stored.map(|(_, target)| target).collect();
         stored.extend(self.linked_pointers());
-        let mut unread: Vec<u64> = self
-            .bodies
-            .iter()
-            .filter(|(_, b)| b.bounded)
-            .map(|(&start, _)| start)
-            .collect();
-        let listed: AddressSet = unread.iter().copied().collect();
+        stored.sort_unstable();
+        stored.dedup();
+        let mut unread = Vec::new();
+        let mut first = true;
         let mut refused = AddressSet::default();
         let mut waiting: BTreeMap<u64, Source> = BTreeMap::new();
         let scanned = self.without_table();
         let (mut cursor, mut aligned) = (0, false);
         loop {
-            let first_edge = self.found.edges.len();
-            let ends = unread
-                .drain(..)
-                .filter_map(|start| Some((start, self.bodies.get(&start)?.end)));
-            let ends: Vec<_> = ends.collect();
-            self.read(&ends);
+            let (first_body, first_edge) = (self.found.bodies.len(), self.found.edges.len());
+            let end = |start| Some((start, self.bodies.get(&start)?.end));
+            let placed: Vec<_> = unread.drain(..).filter_map(end).collect();
+            let ends = if first { &bounded } else { &placed };
+            first = false;
+            self.read(ends);
             let mut own = Vec::new();
             for edge in &self.found.edges[first_edge..] {
-                // Most lead to what the file lists.
-                if matches!(edge.how, Reference::Call | Reference::Address)
-                    && listed.contains(&edge.target)
-                {
-                    continue;
+                // Most lead to what the file lists, or back from a part that was
+                // moved away.
+                let start = inside(edge.target);
+                match edge.how {
+                    Reference::Branch | Reference::Through => continue,
+                    Reference::Jump if start == Some(edge.target) => {}
+                    _ if start.is_some() => continue,
+                    _ => {}
                 }
-                let left_out = self.left_out(edge).filter(|end| !refused.contains(end));
+                let from = ends[edge.from as usize - first_body];
+                let left_out = self
+                    .left_out(from.0, edge)
+                    .filter(|end| !refused.contains(end));
                 let source = match edge.how {
                     // Between parts of one function, not to another.
                     Reference::Jump if aligned && edge.target % ALIGNMENT != 0 => continue,
-                    Reference::Jump if self.leads_to_padding(edge) => continue,
+                    Reference::Jump
+                        if from.1 == edge.target && self.leads_to_padding(from.0, edge.target) =>
+                    {
+                        continue;
+                    }
                     Reference::Jump if self.goes_on_at(edge.target) => {
                         own.push(edge.target);
                         continue;
@@ -519,8 +547,13 @@ impl<'i> Discovery<'i, '_> {
                     Reference::Address => Source::Reference,
                     Reference::Branch | Reference::Through => continue,
                 };
+                // A listed function: no other body goes on there either.
+                if start.is_some() {
+                    refused.insert(edge.target);
+                    continue;
+                }
                 // A jump is less than a call; a second look may raise it.
-                let held = seeds.entry(edge.target).or_insert(source);
+                let held = asked.entry(edge.target).or_insert(source);
                 if source == Source::CallTarget && *held == Source::Reference {
                     *held = source;
                 }
@@ -535,15 +568,16 @@ impl<'i> Discovery<'i, '_> {
                 }
                 continue;
             }
-            seeds.retain(|&seed, _| refused.insert(seed));
-            seeds.retain(|&seed, _| {
-                image.may_start(seed)
+            let new = asked.drain().filter(|&(seed, _)| {
+                refused.insert(seed)
+                    && image.may_start(seed)
                     && !image.complete.contains(&seed)
                     && match self.around(seed) {
                         Some((start, body)) => !body.bounded && (start != seed || body.end == seed),
                         None => true,
                     }
             });
+            let mut seeds: BTreeMap<u64, Source> = new.collect();
             // What is called comes first: much that is only referred to will be
             // a label inside.
             let weak = |source: &Source| *source == Source::Reference;
@@ -608,7 +642,6 @@ impl<'i> Discovery<'i, '_> {
                 }
                 unread.push(seed);
             }
-            seeds.clear();
         }
         self.bodies.retain(|&start, body| body.end > start);
     }
@@ -762,13 +795,12 @@ impl<'i> Discovery<'i, '_> {
 
     /// Whether a jump leads right behind its own body, where nothing is: what
     /// compilers make of code that is never reached, where they do not optimise.
-    fn leads_to_padding(&self, edge: &Edge) -> bool {
-        let target = edge.target;
+    fn leads_to_padding(&self, from: u64, target: u64) -> bool {
         let ends = |body: &Body| body.bounded && body.end == target;
         let padding = self
             .image
             .bytes_in(target, target.saturating_add(MAX_PADDING));
-        self.bodies.get(&edge.from).is_some_and(ends)
+        self.bodies.get(&from).is_some_and(ends)
             && step::after_padding(self.image, padding, target) != Some(target)
     }
 
@@ -785,12 +817,12 @@ impl<'i> Discovery<'i, '_> {
 
     /// Where a body ends that goes on behind its end, as far as the target of one
     /// of its own jumps: the code between is led to by exceptions alone.
-    fn left_out(&self, edge: &Edge) -> Option<u64> {
+    fn left_out(&self, from: u64, edge: &Edge) -> Option<u64> {
         if edge.how != Reference::Jump || !self.unbounded {
             return None;
         }
         let (&start, body) = self.bodies.range(..edge.target).next_back()?;
-        let own = start == edge.from && body.end < edge.target;
+        let own = start == from && body.end < edge.target;
         (own && self.goes_on_at(body.end)).then_some(body.end)
     }
 
@@ -1049,19 +1081,22 @@ impl<'i> Discovery<'i, '_> {
     /// Notes what bodies refer to outside of themselves. Threads share them, and
     /// what they find is put together in the order of the bodies.
     fn read(&mut self, bodies: &[(u64, u64)]) {
-        let (image, no_return) = (self.image, &self.no_return);
+        let (reader, no_return) = (&self.reader, &self.no_return);
         let read = |bodies: &[(u64, u64)]| {
-            let mut found = Findings::default();
+            let mut found = Findings::with_room(bodies);
             for &(start, end) in bodies {
-                found.read(image, no_return, start, end);
+                found.read(reader, no_return, start, end);
             }
             found
         };
         let code: u64 = bodies.iter().map(|(start, end)| end - start).sum();
         let threads = self.threads.min((code / WORTH_A_THREAD) as usize);
         if threads < 2 {
+            if self.found.edges.is_empty() {
+                self.found.edges = Findings::with_room(bodies).edges;
+            }
             for &(start, end) in bodies {
-                self.found.read(image, no_return, start, end);
+                self.found.read(reader, no_return, start, end);
             }
             return;
         }
@@ -1087,8 +1122,8 @@ impl<'i> Discovery<'i, '_> {
     /// Follows jump tables to parts of a function that nothing else leads to.
     /// A table holds distances from itself in position-independent code, and
     /// addresses otherwise; it ends where an entry leads to neither the function
-    /// nor the start of another body.
-    fn jump_tables(&mut self) {
+    /// nor the start of another body, of which `starts` are all.
+    fn jump_tables(&mut self, starts: &Sorted) {
         let mut tables = std::mem::take(&mut self.found.tables);
         tables.sort_unstable();
         tables.dedup();
@@ -1100,12 +1135,10 @@ impl<'i> Discovery<'i, '_> {
             let relative = bytes
                 .chunks_exact(4)
                 .map(|entry| table.wrapping_add_signed(self.image.arch.signed(entry)));
-            let size = self.image.arch.pointer_size();
-            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
-            let absolute = slots.map_while(|slot| self.image.pointer(slot));
+            let absolute = self.image.pointers_from(table).take(MAX_TABLE);
             let mut entries: Vec<u64> = Vec::new();
             let inside = |target: u64| (from..end).contains(&target);
-            let wanted = |target: &u64| inside(*target) || self.bodies.contains_key(target);
+            let wanted = |target: &u64| inside(*target) || starts.find(*target).is_some();
             entries.extend(relative.take(MAX_TABLE).take_while(wanted));
             entries.extend(absolute.take_while(wanted));
             // Many references could lead to one long table.
@@ -1114,10 +1147,13 @@ impl<'i> Discovery<'i, '_> {
             }
             self.budget -= entries.len() as u64;
             let outside = entries.into_iter().filter(|&target| !inside(target));
+            let body = self.found.bodies.len() as u32;
+            self.found.bodies.push(from);
             self.found.edges.extend(outside.map(|target| Edge {
-                from,
                 target,
+                from: body,
                 how: Reference::Branch,
+                times: 1,
             }));
         }
     }
@@ -1235,61 +1271,76 @@ impl<'i> Discovery<'i, '_> {
 
     /// Parts of functions that the compiler moved away because they rarely run,
     /// each with the function that it belongs to. They have unwind entries of
-    /// their own, but are reached only by jumps from one other function.
-    fn cold_parts(&self) -> AddressMap<u64> {
-        #[derive(Default)]
+    /// their own, but are reached only by jumps from one other function. `starts`
+    /// are those of the bodies.
+    fn cold_parts(&self, starts: &Sorted, joined: &Joined) -> AddressMap<u64> {
+        #[derive(Default, Clone)]
         struct Seen {
             parent: Option<u64>,
             other_parents: bool,
             taken: bool,
             /// By a jump on a condition, as to a part more often than to a function.
             branched: bool,
+            /// A jump leads back into the middle of the parent.
+            returns: bool,
         }
         let edges = &self.found.edges;
-        let mut incoming: AddressMap<Seen> = AddressMap::default();
-        incoming.reserve(self.bodies.len() / 2);
-        let jumps = |how| matches!(how, Reference::Jump | Reference::Branch);
-        for edge in edges.iter().filter(|edge| jumps(edge.how)) {
-            let seen = incoming.entry(edge.target).or_default();
-            seen.branched |= edge.how == Reference::Branch;
-            match seen.parent {
-                None => seen.parent = Some(edge.from),
-                Some(parent) => seen.other_parents |= parent != edge.from,
+        let mut incoming = vec![Seen::default(); self.bodies.len()];
+        for (edge, &to) in edges.iter().zip(&joined.to) {
+            let Some(seen) = incoming.get_mut(to as usize) else {
+                continue;
+            };
+            match edge.how {
+                Reference::Call | Reference::Address => seen.taken = true,
+                Reference::Jump | Reference::Branch => {
+                    let from = self.found.from(edge);
+                    seen.branched |= edge.how == Reference::Branch;
+                    seen.other_parents |= seen.parent.is_some_and(|parent| parent != from);
+                    seen.parent.get_or_insert(from);
+                }
+                Reference::Through => {}
             }
         }
-        // What is not jumped to is no part, and need not be known to be taken.
-        let taken = |edge: &&Edge| matches!(edge.how, Reference::Call | Reference::Address);
-        let taken = edges.iter().filter(taken).map(|edge| edge.target);
-        let stored = self.image.pointers.iter().map(|&(_, target)| target);
-        for target in taken.chain(stored) {
-            if let Some(seen) = incoming.get_mut(&target) {
-                seen.taken = true;
+        let stored = self.image.pointers.iter();
+        for at in stored.filter_map(|&(_, target)| starts.find(target)) {
+            incoming[at].taken = true;
+        }
+        // Where the names say that a body is a part.
+        let whole = |body: &Body<'i>| {
+            // Few names have a dot at all.
+            let name = body.name.filter(|name| name.contains('.'))?;
+            Some(name.split_once(COLD)?.0)
+        };
+        if self.bodies.values().any(|body| whole(body).is_some()) {
+            let names: HashMap<&str, u64> = self
+                .bodies
+                .iter()
+                .filter_map(|(&start, b)| Some((b.name?, start)))
+                .collect();
+            for (seen, body) in incoming.iter_mut().zip(self.bodies.values()) {
+                let named = || names.get(whole(body)?).copied();
+                seen.parent = seen.parent.or_else(named);
             }
         }
-        // A jump into the middle of the parent is a way back.
-        let mut returns: HashSet<(u64, u64), ByAddress> = HashSet::default();
-        let bodies: Vec<_> = self.bodies.iter().map(|(&at, b)| (at, b.end)).collect();
-        let starts = Sorted::new(bodies.iter().map(|body| body.0).collect());
-        for edge in edges {
-            if jumps(edge.how)
-                && let Some(at) = starts.last_up_to(edge.target)
-                && let (start, end) = bodies[at]
-                && (start + 1..end).contains(&edge.target)
-            {
-                returns.insert((edge.from, start));
+        // The body that an edge is of, and the parent of that.
+        let (mut from, mut part) = (NONE, None);
+        let jumps = |edge: &&Edge| matches!(edge.how, Reference::Jump | Reference::Branch);
+        for edge in edges.iter().filter(jumps) {
+            if from != edge.from {
+                from = edge.from;
+                let at = joined.from[from as usize] as usize;
+                let parent = incoming.get(at).and_then(|seen| seen.parent);
+                part = parent.and_then(|parent| Some((at, parent, self.bodies.get(&parent)?.end)));
+            }
+            if let Some((at, parent, end)) = part {
+                incoming[at].returns |= parent < edge.target && edge.target < end;
             }
         }
         // Compilers align functions but not their cold parts, except where they
         // save space and align nothing.
         let alignment_tells = self.are_aligned();
-        let names: HashMap<&str, u64> = self
-            .bodies
-            .iter()
-            .filter_map(|(&start, b)| Some((b.name?, start)))
-            .collect();
-        let unseen = Seen::default();
         let mut parts = AddressMap::default();
-        for (&start, body) in &self.bodies {
+        for ((&start, body), seen) in self.bodies.iter().zip(&incoming) {
             // Some files say so themselves.
             if let Some(&Some(parent)) = self.image.parts.get(&start)
                 && self.bodies.contains_key(&parent)
@@ -1297,23 +1348,17 @@ impl<'i> Discovery<'i, '_> {
                 parts.insert(start, parent);
                 continue;
             }
-            let named = body.name;
-            let whole = named
-                .and_then(|name| name.split_once(".cold"))
-                .map(|(whole, _)| whole);
-            let seen = incoming.get(&start);
-            let parent = seen.and_then(|seen| seen.parent);
-            let Some(parent) = parent.or_else(|| names.get(whole?).copied()) else {
+            let Some(parent) = seen.parent else {
                 continue;
             };
-            let (cold_name, seen) = (whole.is_some(), seen.unwrap_or(&unseen));
-            if !cold_name && (seen.taken || seen.other_parents || named.is_some()) {
+            let cold_name = whole(body).is_some();
+            if !cold_name && (seen.taken || seen.other_parents || body.name.is_some()) {
                 continue;
             }
             let unaligned = alignment_tells && start % ALIGNMENT != 0 && parent % ALIGNMENT == 0;
             let unwound = body.bounded && (body.mid_frame || unaligned);
             let unlisted = body.source == Source::Gap && (seen.branched || unaligned);
-            if cold_name || unwound || unlisted || returns.contains(&(start, parent)) {
+            if cold_name || unwound || unlisted || seen.returns {
                 parts.insert(start, parent);
             }
         }
@@ -1334,19 +1379,25 @@ impl<'i> Discovery<'i, '_> {
             }
             None
         };
-        let mut moved: AddressMap<Vec<Range<u64>>> = AddressMap::default();
+        let mut moved: Vec<(u64, Range<u64>)> = Vec::with_capacity(parts.len());
+        let mut whole = Vec::with_capacity(self.bodies.len());
         for (&start, body) in &self.bodies {
-            if let Some(owner) = owner(start) {
-                moved.entry(owner).or_default().push(start..body.end);
+            match owner(start) {
+                Some(owner) => moved.push((owner, start..body.end)),
+                None => whole.push((start, body)),
             }
         }
-        let mut functions = Vec::with_capacity(self.bodies.len());
-        for (&start, body) in &self.bodies {
-            if owner(start).is_some() {
-                continue;
-            }
-            let parts = moved.remove(&start).into_iter().flatten();
-            let ranges: Vec<_> = std::iter::once(start..body.end).chain(parts).collect();
+        // Those of one function keep their order.
+        moved.sort_by_key(|part| part.0);
+        let mut moved = moved.into_iter().peekable();
+        let mut functions = Vec::with_capacity(whole.len());
+        for (start, body) in whole {
+            // Of those of no function there are none, or they are passed over.
+            while moved.next_if(|part| part.0 < start).is_some() {}
+            let parts = std::iter::from_fn(|| moved.next_if(|part| part.0 == start));
+            let main = start..body.end;
+            let mut ranges = vec![main];
+            ranges.extend(parts.map(|part| part.1));
             functions.push(Function {
                 address: start,
                 rva: start.wrapping_sub(self.image.base),
@@ -1362,26 +1413,32 @@ impl<'i> Discovery<'i, '_> {
         functions
     }
 
-    /// Which of `functions` calls which, or jumps to it.
-    fn calls(&self, functions: &[Function]) -> Vec<(u32, u32)> {
-        let mut owners: Vec<(u64, u32)> = Vec::new();
-        for (index, function) in (0..).zip(functions) {
-            owners.extend(function.ranges.iter().map(|range| (range.start, index)));
+    /// Which of `functions` calls which, or jumps to it. `starts` are those of
+    /// the bodies.
+    fn calls(&self, functions: &[Function], starts: &Sorted, joined: &Joined) -> Vec<(u32, u32)> {
+        let mut owners = vec![None; self.bodies.len()];
+        for (index, function) in (0u32..).zip(functions) {
+            for range in &function.ranges {
+                if let Some(body) = starts.find(range.start) {
+                    owners[body] = Some(index);
+                }
+            }
         }
-        owners.sort_unstable();
-        let starts = Sorted::new(owners.iter().map(|owner| owner.0).collect());
-        let owner = |start: u64| Some(owners[starts.find(start)?].1);
-        let direct = self.found.edges.iter().filter(|edge| {
-            matches!(
+        let owner = |body: u32| *owners.get(body as usize)?;
+        let mut calls = Vec::with_capacity(self.found.edges.len());
+        for (edge, &to) in self.found.edges.iter().zip(&joined.to) {
+            if matches!(
                 edge.how,
                 Reference::Call | Reference::Jump | Reference::Branch
-            )
-        });
-        let mut calls: Vec<(u32, u32)> = direct
-            .filter_map(|edge| Some((owner(edge.from)?, owner(edge.target)?)))
-            .filter(|(from, to)| from != to)
-            .collect();
-        calls.sort_unstable_by_key(as_number);
+            ) && let Some(to) = owner(to)
+                && let Some(from) = owner(joined.from[edge.from as usize])
+                && from != to
+            {
+                calls.push((from, to));
+            }
+        }
+        let by_callee = turned(&calls, functions.len());
+        let mut calls = turned(&by_callee, functions.len());
         calls.dedup();
         calls
     }
@@ -1394,6 +1451,12 @@ impl<'i> Discovery<'i, '_> {
             .image
             .bytes_in(start, end.min(start.saturating_add(32)));
         let bits = self.image.arch.bits();
+        // What refers to nothing need not be decoded.
+        let first = bytes.strip_prefix(&ENDBR64).unwrap_or(bytes).first_chunk();
+        if bits == 64 && first.is_some_and(|code| quiet_length(u64::from_le_bytes(*code)).is_some())
+        {
+            return Kind::Normal;
+        }
         for instruction in &mut Decoder::with_ip(bits, bytes, start, DecoderOptions::NONE) {
             match instruction.code() {
                 Code::Endbr64 | Code::Endbr32 => {}
@@ -1438,9 +1501,26 @@ impl<'i> Discovery<'i, '_> {
     }
 }
 
-/// A pair as a number of the same order, which sorts faster.
-pub(crate) fn as_number(pair: &(u32, u32)) -> u64 {
-    u64::from(pair.0) << 32 | u64::from(pair.1)
+/// Pairs of numbers below `count`, each the other way round, ascending by what
+/// then comes first; those that are alike in that keep their order.
+pub(crate) fn turned(pairs: &[(u32, u32)], count: usize) -> Vec<(u32, u32)> {
+    // Where those of each number go.
+    let mut places = vec![0u32; count + 1];
+    for pair in pairs {
+        places[pair.1 as usize + 1] += 1;
+    }
+    let mut sum = 0;
+    for place in &mut places {
+        sum += *place;
+        *place = sum;
+    }
+    let mut turned = vec![(0, 0); pairs.len()];
+    for &(first, second) in pairs {
+        let place = &mut places[second as usize];
+        turned[*place as usize] = (second, first);
+        *place += 1;
+    }
+    turned
 }
 
 /// `bodies` in parts of about so many bytes of code.
@@ -1492,4 +1572,19 @@ fn starts_mid_frame(
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_turned_and_keep_their_order() {
+        let pairs = [(3, 1), (0, 2), (2, 1), (3, 0)];
+        let by_second = turned(&pairs, 4);
+        assert_eq!(by_second, [(0, 3), (1, 3), (1, 2), (2, 0)]);
+        let sorted = turned(&by_second, 4);
+        assert_eq!(sorted, [(0, 2), (2, 1), (3, 0), (3, 1)]);
+        assert!(turned(&[], 0).is_empty());
+    }
 }

@@ -186,6 +186,14 @@ impl Arch {
 
     /// The number that `bytes` are, of which no more than eight are read.
     pub(crate) fn number(self, bytes: &[u8]) -> u64 {
+        // Nearly all are of these sizes.
+        match (self.is_big_endian(), bytes) {
+            (false, &[a, b, c, d]) => return u32::from_le_bytes([a, b, c, d]).into(),
+            (false, &[a, b, c, d, e, f, g, h]) => {
+                return u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+            }
+            _ => {}
+        }
         let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         let bytes = &bytes[..bytes.len().min(8)];
         if self.is_big_endian() {
@@ -439,8 +447,7 @@ impl<'d> Program<'d> {
     fn of(mut image: Image<'d>, size: usize, threads: usize) -> Program<'d> {
         let found = discover::functions(&mut image, threads);
         let functions = found.functions;
-        let mut callers: Vec<_> = found.calls.iter().map(|&(a, b)| (b, a)).collect();
-        callers.sort_unstable_by_key(discover::as_number);
+        let callers = discover::turned(&found.calls, functions.len());
         let info = BinaryInfo {
             format: image.format,
             kind: image.kind,

@@ -28,21 +28,21 @@ pub(crate) enum Refers {
 }
 
 /// Of a table: how many bytes a number has, where no prefix tells otherwise.
-const NUMBER: u8 = 7;
+pub(crate) const NUMBER: u8 = 7;
 /// An operand in a register or in memory.
-const OPERAND: u8 = 8;
+pub(crate) const OPERAND: u8 = 8;
 /// The instruction goes on elsewhere.
 const BRANCH: u8 = 16;
 /// The number has eight bytes in an instruction of 64 bits.
 const LONG: u8 = 32;
 /// There is a number only where the byte of the operands says so.
-const TEST: u8 = 64;
+pub(crate) const TEST: u8 = 64;
 /// The opcode is one of those that are told here.
-const KNOWN: u8 = 128;
+pub(crate) const KNOWN: u8 = 128;
 const BYTE: u8 = 1;
 const PAIR: u8 = 2;
 /// Two where a prefix says so.
-const FULL: u8 = 4;
+pub(crate) const FULL: u8 = 4;
 
 /// Opcodes of one byte.
 static ONE: [u8; 256] = one();
@@ -54,13 +54,13 @@ static TWO: [u8; 256] = two();
 static FORMS: [u8; 256] = forms();
 /// Of `FORMS`: it is a place that is counted from the code, or a second byte may
 /// tell of a distance.
-const UNUSUAL: u8 = 128;
+pub(crate) const UNUSUAL: u8 = 128;
 
 const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
     skip::fill(table, first, last, KNOWN | what);
 }
 
-const fn one() -> [u8; 256] {
+pub(crate) const fn one() -> [u8; 256] {
     let mut table = [0; 256];
     let mut row = 0;
     while row < 0x40 {
@@ -124,7 +124,7 @@ const fn quiet() -> [u8; 256] {
     table
 }
 
-const fn two() -> [u8; 256] {
+pub(crate) const fn two() -> [u8; 256] {
     let mut table = [0; 256];
     fill(&mut table, 0x05, 0x05, 0);
     fill(&mut table, 0x0b, 0x0b, 0);
@@ -158,7 +158,7 @@ const fn two() -> [u8; 256] {
     table
 }
 
-const fn forms() -> [u8; 256] {
+pub(crate) const fn forms() -> [u8; 256] {
     let mut table = [0; 256];
     let mut form = 0;
     while form < 256 {

@@ -1,7 +1,5 @@
 //! What discovery must know of an instruction, whatever the processor.
 
-use std::ops::Range;
-
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
@@ -10,7 +8,6 @@ use crate::address::AddressSet;
 use crate::image::Image;
 use crate::program::{Arch, Format};
 use crate::risc::{Codes, isa};
-use crate::shape::quiet_length;
 use crate::skip::{self, Lead};
 
 /// One instruction, as far as it leads elsewhere.
@@ -61,7 +58,6 @@ pub(crate) enum Reference {
 
 /// The same for what only asks where an instruction leads.
 pub(crate) struct Short {
-    pub(crate) address: u64,
     pub(crate) invalid: bool,
     pub(crate) ends: bool,
     pub(crate) traps: bool,
@@ -70,14 +66,31 @@ pub(crate) struct Short {
     pub(crate) reference: Option<(u64, Reference)>,
 }
 
-/// Where an instruction leads that was not decoded.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Passed {
-    To(u64, Reference),
-    /// It reads a pointer there.
-    Reads(u64),
-    /// It takes this for an address, or for a number.
-    Takes(u64),
+/// What a walk comes to.
+pub(crate) enum Walked {
+    To(Short),
+    /// An instruction that was not agreed to.
+    Refused,
+    End,
+}
+
+impl Short {
+    /// Of an instruction before `next` that leads somewhere.
+    fn told(next: u64, lead: Lead) -> Short {
+        let reference = match lead {
+            Lead::To(how, by) => Some((next.wrapping_add_signed(by), how)),
+            Lead::Takes(number) => Some((number, Reference::Address)),
+            Lead::Reads(_) | Lead::ReadsAt(_) | Lead::Returns => None,
+        };
+        let jumps = matches!(reference, Some((_, Reference::Jump)));
+        Short {
+            invalid: false,
+            ends: jumps || lead == Lead::Returns,
+            traps: false,
+            jumps,
+            reference,
+        }
+    }
 }
 
 impl Step {
@@ -105,6 +118,7 @@ impl Step {
 pub(crate) enum Steps<'b> {
     X86 {
         decoder: Decoder<'b>,
+        /// What it decodes.
         bytes: &'b [u8],
         absolute: bool,
         /// Where 32-bit code counts its data from.
@@ -142,119 +156,58 @@ impl<'b> Steps<'b> {
         }
     }
 
-    /// The next one, of which only so much is asked. `ahead` are the bytes at the
-    /// first one and behind it.
-    pub(crate) fn next_short(&mut self, ahead: &[u8]) -> Option<Short> {
-        if let Some(short) = self.undecoded(ahead) {
-            return Some(short);
+    /// The one that lies so many bytes behind the first, decoded.
+    pub(crate) fn at(&mut self, offset: usize) -> Option<Step> {
+        if let Steps::X86 { decoder, .. } = self {
+            let behind = (offset as u64).wrapping_sub(decoder.position() as u64);
+            decoder.set_position(offset).ok()?;
+            decoder.set_ip(decoder.ip().wrapping_add(behind));
         }
-        let step = self.next()?;
-        Some(Short {
-            address: step.address,
-            invalid: step.invalid,
-            ends: step.ends,
-            traps: step.traps,
-            jumps: step.is_jump(),
-            reference: step.reference,
-        })
+        self.next()
     }
 
-    /// The next one, where it need not be decoded.
-    fn undecoded(&mut self, ahead: &[u8]) -> Option<Short> {
-        const RETURN: u8 = 0xc3;
-        let Steps::X86 {
+    /// Goes on to the next one that leads elsewhere, or that must be decoded to
+    /// tell, as long as `each` agrees to the address of the next one. `ahead` are
+    /// the bytes at the first one and behind it.
+    pub(crate) fn walk(&mut self, ahead: &[u8], mut each: impl FnMut(u64) -> bool) -> Walked {
+        if let Steps::X86 {
             decoder,
             bytes,
             absolute,
             ..
         } = self
-        else {
-            return None;
-        };
-        let (at, address) = (decoder.position(), decoder.ip());
-        if decoder.bitness() != 64 || at >= bytes.len() {
-            return None;
-        }
-        let code = ahead.get(at..)?;
-        let (length, lead) = skip::length(code, *absolute)?;
-        let next = at + length;
-        if next > bytes.len() || decoder.set_position(next).is_err() {
-            return None;
-        }
-        let behind = address.wrapping_add(length as u64);
-        decoder.set_ip(behind);
-        let reference = match lead {
-            Some(Lead::To(how, by)) => Some((behind.wrapping_add_signed(by), how)),
-            Some(Lead::Takes(number)) => Some((number, Reference::Address)),
-            Some(Lead::Reads(_)) | None => None,
-        };
-        let jumps = matches!(reference, Some((_, Reference::Jump)));
-        Some(Short {
-            address,
-            invalid: false,
-            ends: jumps || code.first() == Some(&RETURN),
-            traps: false,
-            jumps,
-            reference,
-        })
-    }
-
-    /// Passes those by that refer to nothing outside of `body`, and one that does
-    /// if it need not be decoded. Returns how many, and where that one leads.
-    /// `ahead` are the bytes at the body and behind it.
-    pub(crate) fn pass(&mut self, ahead: &[u8], body: &Range<u64>) -> (usize, Option<Passed>) {
-        let Steps::X86 {
-            decoder,
-            bytes,
-            absolute,
-            ..
-        } = self
-        else {
-            return (0, None);
-        };
-        if decoder.bitness() != 64 {
-            return (0, None);
-        }
-        let (first, start) = (decoder.position(), decoder.ip());
-        let (mut at, mut count, mut found) = (first, 0, None);
-        while at < bytes.len()
-            && let Some(ahead) = ahead.get(at..)
+            && decoder.bitness() == 64
         {
-            let code = ahead.first_chunk().map(|code| u64::from_le_bytes(*code));
-            if let Some(length) = code.and_then(quiet_length)
-                && at + length <= bytes.len()
-            {
-                (at, count) = (at + length, count + 1);
-                continue;
+            let (first, start) = (decoder.position(), decoder.ip());
+            let place = |at: usize| start.wrapping_add((at - first) as u64);
+            let mut agreed = true;
+            let (next, lead) = skip::pass(ahead, first, bytes.len(), *absolute, |at| {
+                agreed = each(place(at));
+                agreed
+            });
+            if !agreed {
+                return Walked::Refused;
             }
-            let Some((length, lead)) = skip::length(ahead, *absolute) else {
-                break;
-            };
-            let next = at + length;
-            if next > bytes.len() {
-                break;
+            // The position is one inside of the bytes.
+            if decoder.set_position(next.min(bytes.len())).is_err() {
+                return Walked::End;
             }
-            let address = start.wrapping_add((next - first) as u64);
-            found = match lead {
-                Some(Lead::To(how, by)) => Some(Passed::To(address.wrapping_add_signed(by), how)),
-                Some(Lead::Reads(by)) => Some(Passed::Reads(address.wrapping_add_signed(by))),
-                Some(Lead::Takes(number)) => Some(Passed::Takes(number)),
-                None => None,
-            };
-            let inside = |to: &u64| body.contains(to);
-            found = found.filter(
-                |lead| !matches!(lead, Passed::To(to, _) | Passed::Takes(to) if inside(to)),
-            );
-            (at, count) = (next, count + 1);
-            if found.is_some() {
-                break;
+            decoder.set_ip(place(next));
+            if let Some(lead) = lead {
+                return Walked::To(Short::told(place(next), lead));
             }
         }
-        // The position is one inside of the bytes.
-        if count > 0 && decoder.set_position(at).is_ok() {
-            decoder.set_ip(start.wrapping_add((at - first) as u64));
+        match self.next() {
+            Some(step) if !each(step.address) => Walked::Refused,
+            Some(step) => Walked::To(Short {
+                invalid: step.invalid,
+                ends: step.ends,
+                traps: step.traps,
+                jumps: step.is_jump(),
+                reference: step.reference,
+            }),
+            None => Walked::End,
         }
-        (count, found)
     }
 }
 
@@ -370,15 +323,23 @@ pub(crate) fn x86(instruction: &Instruction, absolute: bool) -> Step {
             _ => false,
         },
         saves: false,
-        // Code that is not optimised compares by taking away.
-        compares: (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
-            && is_immediate(instruction.op1_kind())
-            && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
-        .then(|| instruction.immediate(1)),
-        entry: 4,
+        compares: compared(instruction),
+        entry: X86_ENTRY,
         offset: 0,
         adds_signed: false,
     }
+}
+
+/// Bytes of an entry of a table that code of x86 counts from.
+pub(crate) const X86_ENTRY: u64 = 4;
+
+/// The number that something is compared with. Code that is not optimised
+/// compares by taking away.
+pub(crate) fn compared(instruction: &Instruction) -> Option<u64> {
+    (matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Sub)
+        && is_immediate(instruction.op1_kind())
+        && !matches!(instruction.op0_register(), Register::RSP | Register::ESP))
+    .then(|| instruction.immediate(1))
 }
 
 fn is_immediate(kind: OpKind) -> bool {
@@ -454,7 +415,7 @@ pub(crate) fn reference(instruction: &Instruction, absolute: bool) -> Option<(u6
 
 /// The constant data that an instruction refers to and that may be a jump
 /// table: `lea rdx, table` or `jmp table[rax*8]`.
-fn jump_table(instruction: &Instruction) -> Option<u64> {
+pub(crate) fn jump_table(instruction: &Instruction) -> Option<u64> {
     match instruction.code() {
         Code::Lea_r64_m if instruction.is_ip_rel_memory_operand() => {
             Some(instruction.ip_rel_memory_address())
@@ -582,5 +543,41 @@ pub(crate) fn is_prologue(image: &Image<'_>, bytes: &[u8], address: u64) -> bool
         Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Push => true,
         Mnemonic::Sub => matches!(instruction.op0_register(), Register::RSP | Register::ESP),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A walk tells where instructions begin, and stops at those that lead
+    /// elsewhere, be they decoded or not.
+    #[test]
+    fn a_walk_stops_at_what_leads_elsewhere() {
+        let image = Image::default();
+        // `nop`, `call $+5`, `nop`, `jmp rax`, `ret`.
+        let mut code = [0x90; 20];
+        code[1..6].copy_from_slice(&[0xe8, 0, 0, 0, 0]);
+        code[7..9].copy_from_slice(&[0xff, 0xe0]);
+        code[9] = 0xc3;
+        let mut steps = Steps::new(&image, &code[..10], 0x1000, 0);
+        let mut met = Vec::new();
+        let mut next = |most: u64| {
+            steps.walk(&code, |address| {
+                met.push(address - 0x1000);
+                address <= 0x1000 + most
+            })
+        };
+        let reference = |walked: Walked| match walked {
+            Walked::To(step) => (step.reference, step.ends),
+            _ => panic!("it stopped elsewhere"),
+        };
+        let call = Some((0x1006, Reference::Call));
+        assert_eq!(reference(next(9)), (call, false));
+        assert_eq!(reference(next(9)), (None, true));
+        assert!(matches!(next(8), Walked::Refused));
+        assert_eq!(reference(next(9)), (None, true));
+        assert!(matches!(next(9), Walked::End));
+        assert_eq!(met, [0, 1, 6, 7, 9, 9]);
     }
 }

@@ -5,59 +5,62 @@
 //! known by name; a function none of whose paths leads back is found by
 //! following it, and then those that call it are looked at again.
 
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
 use super::{Discovery, MAX_INSTRUCTIONS};
-use crate::address::{AddressSet, ByAddress};
+use crate::address::{AddressMap, AddressSet, ByAddress};
 use crate::image::Image;
 use crate::program::Arch;
 use crate::skip::{self, Lead};
-use crate::step::Reference;
+use crate::step::{Reference, Walked};
 
-/// Functions of the systems' libraries that never return; sorted.
+/// Functions of the systems' libraries that never return; sorted by length, which
+/// takes less to compare, and then by text.
 const NEVER_RETURN: [&str; 35] = [
-    "?terminate@@YAXXZ",
-    "ExRaiseStatus",
-    "ExitProcess",
-    "ExitThread",
-    "FreeLibraryAndExitThread",
-    "KeBugCheck",
-    "KeBugCheckEx",
-    "RaiseFailFastException",
-    "RtlExitUserProcess",
-    "RtlExitUserThread",
-    "_CxxThrowException",
+    "exit",
     "_Exit",
+    "_exit",
+    "abort",
+    "longjmp",
+    "terminate",
+    "ExitThread",
+    "KeBugCheck",
+    "__chk_fail",
+    "__fastfail",
+    "quick_exit",
+    "ExitProcess",
+    "__cxa_throw",
+    "KeBugCheckEx",
+    "__assert_rtn",
+    "ExRaiseStatus",
+    "__assert_fail",
+    "__cxa_rethrow",
+    "__longjmp_chk",
     "_Unwind_Resume",
+    "__fortify_fail",
+    "_invoke_watson",
+    "_ZSt9terminatev",
+    "__std_terminate",
+    "__stack_chk_fail",
+    "?terminate@@YAXXZ",
+    "RtlExitUserThread",
+    "RtlExitUserProcess",
+    "_CxxThrowException",
+    "RaiseFailFastException",
+    "FreeLibraryAndExitThread",
     "_ZSt17__throw_bad_allocv",
     "_ZSt19__throw_logic_errorPKc",
     "_ZSt20__throw_length_errorPKc",
     "_ZSt24__throw_out_of_range_fmtPKcz",
-    "_ZSt9terminatev",
-    "__assert_fail",
-    "__assert_rtn",
-    "__chk_fail",
-    "__cxa_rethrow",
-    "__cxa_throw",
-    "__fastfail",
-    "__fortify_fail",
-    "__longjmp_chk",
-    "__stack_chk_fail",
-    "__std_terminate",
-    "_exit",
-    "_invoke_watson",
-    "abort",
-    "exit",
-    "longjmp",
-    "quick_exit",
-    "terminate",
 ];
 
 /// Whether a function of this name never returns.
 pub(crate) fn by_name(name: &str) -> bool {
-    let never = |name: &str| NEVER_RETURN.binary_search(&name).is_ok();
+    let never = |name: &str| {
+        let order = |held: &&str| (held.len(), *held).cmp(&(name.len(), name));
+        NEVER_RETURN.binary_search_by(order).is_ok()
+    };
     never(name) || name.split_once('@').is_some_and(|(plain, _)| never(plain))
 }
 
@@ -80,8 +83,8 @@ impl Discovery<'_, '_> {
     /// Returns whether there were such.
     pub(super) fn spread_no_return(&mut self) -> bool {
         // The first edge that leads to a target of one kind, and the next one of
-        // each; kinds are so many that most have one target.
-        let kinds = self.found.edges.len().next_power_of_two();
+        // each; kinds are so many that most have few targets.
+        let kinds = (self.found.edges.len() / 4).next_power_of_two();
         let hash = ByAddress::default();
         let kind = |target: u64| hash.hash_one(target) as usize & (kinds - 1);
         let mut first = vec![NO_EDGE; kinds];
@@ -98,8 +101,9 @@ impl Discovery<'_, '_> {
         let before = self.no_return.len();
         let mut open: Vec<u64> = self.no_return.iter().copied().collect();
         open.sort_unstable();
-        // How often a function is looked at: it may call many that never return.
-        let mut looks: BTreeMap<u64, u8> = BTreeMap::new();
+        // How often a function is looked at, for it may call many that never
+        // return, and how many of those were known then.
+        let mut looks: AddressMap<(u8, usize)> = AddressMap::default();
         while let Some(target) = open.pop() {
             let mut number = first[kind(target)];
             while let Some(&edge) = self.found.edges.get(number as usize) {
@@ -107,13 +111,14 @@ impl Discovery<'_, '_> {
                 if edge.target != target {
                     continue;
                 }
-                let from = edge.from;
-                let looks = looks.entry(from).or_default();
+                let from = self.found.from(&edge);
+                let (looks, known) = looks.entry(from).or_default();
                 if *looks == MAX_LOOKS || self.no_return.contains(&from) {
                     continue;
                 }
-                *looks += 1;
-                if self.never_returns(from) {
+                *looks = looks.saturating_add(edge.times).min(MAX_LOOKS);
+                let learned = std::mem::replace(known, self.no_return.len()) < *known;
+                if learned && self.never_returns(from) {
                     self.no_return.insert(from);
                     open.push(from);
                 }
@@ -129,7 +134,10 @@ impl Discovery<'_, '_> {
             matches!(edge.how, Reference::Call)
                 && self.no_return.contains(&edge.target)
                 && !self.declared.contains(&edge.target)
-                && self.bodies.get(&edge.from).is_some_and(|b| !b.bounded)
+                && self
+                    .bodies
+                    .get(&self.found.from(edge))
+                    .is_some_and(|b| !b.bounded)
         })
     }
 
@@ -149,14 +157,20 @@ impl Discovery<'_, '_> {
             let mut falls = !seen.contains(at);
             let ahead = self.image.bytes_at(at).unwrap_or(&[]);
             let mut steps = self.part_steps(at, end, copies);
-            while let Some(step) = steps.next_short(ahead) {
-                if !seen.insert(step.address) {
-                    falls = false;
-                    break;
-                }
-                if step.invalid || seen.count > MAX_INSTRUCTIONS / 16 {
+            loop {
+                let walked = steps.walk(ahead, |address| seen.insert(address));
+                if seen.count > MAX_INSTRUCTIONS / 16 {
                     return false;
                 }
+                let step = match walked {
+                    Walked::To(step) if step.invalid => return false,
+                    Walked::To(step) => step,
+                    Walked::Refused => {
+                        falls = false;
+                        break;
+                    }
+                    Walked::End => break,
+                };
                 match step.reference {
                     Some((target, Reference::Call | Reference::Through))
                         if self.no_return.contains(&target) =>
@@ -193,30 +207,28 @@ impl Discovery<'_, '_> {
     /// Whether the code at `start` comes to a return if no jump is taken, as far
     /// as that is told without decoding it.
     fn plainly_returns(&self, start: u64, end: u64) -> bool {
-        const RETURN: u8 = 0xc3;
+        if self.image.arch != Arch::X86_64 {
+            return false;
+        }
         let bytes = self.image.bytes_at(start).unwrap_or(&[]);
+        let (end, absolute) = ((end - start) as usize, self.image.absolute);
         let mut at = 0;
-        while self.image.arch == Arch::X86_64
-            && (at as u64) < end - start
-            && let Some(code) = bytes.get(at..)
-            && let Some((length, lead)) = skip::length(code, self.image.absolute)
-        {
-            if bytes[at] == RETURN {
-                return true;
-            }
-            at += length;
-            let next = start.wrapping_add(at as u64);
+        loop {
+            let (next, lead) = skip::pass(bytes, at, end, absolute, |_| true);
+            at = next;
             match lead {
-                Some(Lead::To(Reference::Jump, _)) => return false,
+                Some(Lead::Returns) => return true,
+                None | Some(Lead::To(Reference::Jump, _)) => return false,
                 Some(Lead::To(Reference::Call, by))
-                    if self.no_return.contains(&next.wrapping_add_signed(by)) =>
+                    if self
+                        .no_return
+                        .contains(&start.wrapping_add(at as u64).wrapping_add_signed(by)) =>
                 {
                     return false;
                 }
-                _ => {}
+                Some(_) => {}
             }
         }
-        false
     }
 }
 
@@ -272,7 +284,7 @@ mod tests {
 
     #[test]
     fn names_are_in_the_order_that_the_search_needs() {
-        assert!(NEVER_RETURN.is_sorted());
+        assert!(NEVER_RETURN.is_sorted_by_key(|name| (name.len(), *name)));
         assert!(by_name("abort") && by_name("exit@GLIBC_2.2.5") && !by_name("atexit"));
     }
 }

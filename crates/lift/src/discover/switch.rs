@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use iced_x86::{Instruction, Mnemonic};
+use iced_x86::{FlowControl, Instruction, Mnemonic};
 
 use super::{MAX_INSTRUCTIONS, MAX_TABLE, MAX_TABLES};
 use crate::address::AddressMap;
@@ -33,15 +33,25 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn follow(&mut self, step: &Step) {
-        if step.compares.is_some() {
-            self.most = step.compares;
-            self.before = self.tables.len();
-        }
+        self.compare(step.compares);
         if step.entry > 0 {
             (self.entry, self.signed, self.offset) = (step.entry, false, step.offset);
         }
         self.signed |= step.adds_signed;
-        if let Some(table) = step.table {
+        self.name(step.table);
+    }
+
+    /// Takes in what is compared with a number.
+    fn compare(&mut self, most: Option<u64>) {
+        if most.is_some() {
+            self.most = most;
+            self.before = self.tables.len();
+        }
+    }
+
+    /// Takes in what may be a table.
+    fn name(&mut self, table: Option<u64>) {
+        if let Some(table) = table {
             if let Some(known) = self.tables.iter().position(|&known| known == table) {
                 self.tables.remove(known);
                 self.before -= usize::from(known < self.before);
@@ -87,16 +97,29 @@ pub(crate) fn targets_x86(
         let inside = rest.iter().take_while(|i| range.contains(&i.ip())).count();
         let (code, behind) = rest.split_at(inside);
         rest = behind;
-        let mut named = Named::default();
-        let told = |i: &&Instruction| {
-            matches!(
-                i.mnemonic(),
-                Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp
-            )
+        let mut named = Named {
+            entry: step::X86_ENTRY,
+            ..Named::default()
         };
-        for instruction in code.iter().filter(told) {
-            let step = step::x86(instruction, image.absolute);
-            follow(image, &step, range, &mut named, &mut budget, &mut found);
+        for instruction in code {
+            match instruction.mnemonic() {
+                Mnemonic::Cmp | Mnemonic::Sub => named.compare(step::compared(instruction)),
+                Mnemonic::Lea | Mnemonic::Mov => named.name(step::jump_table(instruction)),
+                Mnemonic::Jmp => {
+                    named.name(step::jump_table(instruction));
+                    if instruction.flow_control() == FlowControl::IndirectBranch {
+                        jump(
+                            image,
+                            instruction.ip(),
+                            range,
+                            &named,
+                            &mut budget,
+                            &mut found,
+                        );
+                    }
+                }
+                _ => {}
+            }
         }
     }
     found
@@ -113,11 +136,25 @@ fn follow(
     found: &mut AddressMap<Vec<u64>>,
 ) {
     named.follow(step);
-    if step.indirect && *budget > 0 {
+    if step.indirect {
+        jump(image, step.address, range, named, budget, found);
+    }
+}
+
+/// The same for a jump at `address` by one of the tables `named`.
+fn jump(
+    image: &Image<'_>,
+    address: u64,
+    range: &Range<u64>,
+    named: &Named,
+    budget: &mut u64,
+    found: &mut AddressMap<Vec<u64>>,
+) {
+    if *budget > 0 {
         let mut places = cases(image, budget, named, range, |_| u64::MAX);
         places.sort_unstable();
         places.dedup();
-        found.insert(step.address, places);
+        found.insert(address, places);
     }
 }
 
@@ -170,10 +207,9 @@ pub(super) fn cases(
             let size = image.arch.pointer_size();
             // Whole addresses vouch for themselves, and a comparison before a
             // jump that threads an interpreter is of something else.
-            let slots = (0..MAX_TABLE as u64).map(|entry| table.wrapping_add(entry * size));
-            let next = next_table(table);
-            let slots = slots.take_while(|&slot| slot < next);
-            let targets = slots.map_while(|slot| image.pointer(slot));
+            let room = next_table(table).saturating_sub(table).div_ceil(size);
+            let most = room.min(MAX_TABLE as u64) as usize;
+            let targets = image.pointers_from(table).take(most);
             found.extend(targets.take_while(|target| within.contains(target)));
             // Two pointers in a row into one function may be chance.
             if found.len() < before + 3 {

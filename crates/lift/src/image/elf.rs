@@ -334,7 +334,9 @@ impl<'d> Image<'d> {
             self.read_mips_slots::<H>(table);
         }
         self.settle_objects();
-        self.pointers.sort_unstable();
+        // Linkers sort the relocations of each kind, which a stable sort makes
+        // use of.
+        self.pointers.sort();
         self.pointers.dedup_by_key(|p| p.0);
         self.read_roots(sections, table);
         self.global = isa(self.arch).and_then(|isa| isa.global_value(self));

@@ -286,15 +286,17 @@ fn is_mark(name: &str) -> bool {
 /// Bytes that are searched for a magic number at a time.
 const BLOCK: usize = 256;
 
-/// Whether a word has the two bytes in its middle that all magic numbers have:
-/// all are looked at, which takes less time than to stop at the first.
+/// Whether a word may be a magic number, in either order of bytes: all words are
+/// looked at, which takes less time than to stop at the first.
 fn may_have_magic(bytes: &[u8]) -> bool {
-    const MIDDLE: u32 = 0x00ff_ff00;
     let words = bytes.chunks_exact(4).map(|word| match word.first_chunk() {
         Some(word) => u32::from_le_bytes(*word),
         None => 0,
     });
-    words.fold(false, |found, word| found | (word & MIDDLE == MIDDLE))
+    // What the lowest or the highest byte is all of them have in common.
+    let magic =
+        |word: u32| (word & 0xffff_fff4 == 0xffff_fff0) | (word & 0xf4ff_ffff == 0xf0ff_ffff);
+    words.fold(false, |found, word| found | magic(word))
 }
 
 /// The layout that a magic number stands for, and whether the first byte of
@@ -332,6 +334,17 @@ mod tests {
     use super::*;
     use crate::image::Region;
     use crate::program::Arch;
+
+    #[test]
+    fn no_magic_number_is_passed_over() {
+        for word in 0..=0xffff_u32 {
+            for word in [word << 16 | 0xffff, 0xffff_0000 | word] {
+                let bytes = word.to_le_bytes();
+                assert!(version(&bytes).is_none() || may_have_magic(&bytes));
+            }
+        }
+        assert!(!may_have_magic(&[0xff, 0xff, 0xff, 0xff]));
+    }
 
     /// Both byte orders and both sizes of pointers, for two functions of 8 bytes.
     #[test]

@@ -326,6 +326,35 @@ impl<'d> Image<'d> {
         self.region(value).map(|_| self.code_address(value))
     }
 
+    /// The addresses that the pointers from `slot` on will hold, as far as each
+    /// holds one of this file.
+    pub(crate) fn pointers_from(&self, slot: u64) -> impl Iterator<Item = u64> {
+        let size = self.arch.pointer_size();
+        let bytes = self.bytes_at(slot).unwrap_or(&[]);
+        let next = self.pointers.partition_point(|p| p.0 < slot);
+        let mut filled = self.pointers[next..].iter().peekable();
+        // Nearly all lead to where the one before does.
+        let mut around = 0..0;
+        let slots = (0..).map_while(move |index: u64| slot.checked_add(index.checked_mul(size)?));
+        slots.map_while(move |at| {
+            while filled.next_if(|pointer| pointer.0 < at).is_some() {}
+            if let Some(&&(_, target)) = filled.peek().filter(|pointer| pointer.0 == at) {
+                return Some(target);
+            }
+            let raw = bytes.get((at - slot) as usize..);
+            let Some(raw) = raw.and_then(|raw| raw.get(..size as usize)) else {
+                // Another region may follow.
+                return self.pointer(at);
+            };
+            let value = self.arch.number(raw);
+            if !around.contains(&value) {
+                let region = self.region(value)?;
+                around = region.start..region.end;
+            }
+            Some(self.code_address(value))
+        })
+    }
+
     /// The data symbol that covers `address`, and how far inside it is.
     pub(crate) fn object(&self, address: u64) -> Option<(&DataSymbol, u64)> {
         let at = self
@@ -387,5 +416,43 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         "text"
     } else {
         "data of an unknown kind"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pointers as they lie in the file, as the loader makes them, and on in the
+    /// region behind, up to a number that is no address.
+    #[test]
+    fn pointers_in_a_row() {
+        let region = |start: u64, words: &[u64]| {
+            let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            Region {
+                start,
+                end: start + data.len() as u64,
+                data: Cow::Owned(data),
+                executable: false,
+                writable: false,
+                plt: false,
+                section: 1,
+            }
+        };
+        let image = Image {
+            regions: vec![
+                region(0x1000, &[0x1008, 0, 0x1010]),
+                region(0x1018, &[0x1018, 0x1007, 0x2000, 0x1000]),
+            ],
+            pointers: vec![(0x1004, 0x1001), (0x1008, 0x1002)],
+            ..Image::default()
+        };
+        let from = |slot| image.pointers_from(slot).collect::<Vec<_>>();
+        assert_eq!(from(0x1000), [0x1008, 0x1002, 0x1010, 0x1018, 0x1007]);
+        assert_eq!(from(0x1030), [0x1000]);
+        assert!(from(0x1028).is_empty() && from(u64::MAX).is_empty());
+        for slot in 0x1000..0x1040 {
+            assert_eq!(image.pointers_from(slot).next(), image.pointer(slot));
+        }
     }
 }
