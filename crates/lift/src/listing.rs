@@ -18,10 +18,10 @@ use crate::address::{AddressMap, ByAddress};
 use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Block, Flow, Scratch};
-use crate::frame::{self, Frame, Slot};
+use crate::frame::{self, Frame, Pointer, Slot};
 use crate::masm::{Masm, Place};
-use crate::memo::{Head, Key, Memo};
-use crate::pen::{Pen, Sink, Word, decimal, hex, number, push_all};
+use crate::memo::{Access, Gap, Head, Memo, Site};
+use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::stdcall;
@@ -213,14 +213,13 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let flow = flow(program, function, &desk, &mut scratch);
     desk.flow = scratch;
     let mut writer = Writer::new(program, &mut desk);
-    let mut places = Vec::with_capacity(writer.code.len());
-    for at in 0..writer.code.len() {
-        places.push(writer.line(at));
-    }
+    let places: Vec<Spot> = (0..writer.code.sites.len())
+        .map(|at| writer.line(at))
+        .collect();
     let mut facts = std::mem::take(&mut writer.facts);
     facts.instructions = places.len();
     let mut listing = Listing {
-        text: desk.pen.finish(),
+        text: desk.pen.finish_lines(),
         places,
         flow: Flow::default(),
         facts,
@@ -236,12 +235,7 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
 struct Desk {
     masm: Masm,
     pen: Pen,
-    code: Vec<Instruction>,
-    /// What each instruction does to the stack and to the flow.
-    marks: Vec<u8>,
-    /// Of those whose bytes tell all of their line, or how it begins.
-    keys: Vec<Key>,
-    memo: Memo,
+    code: Instructions,
     /// The instructions that may go on elsewhere than at the next, ascending.
     exits: Vec<u32>,
     /// The first byte of each range and its place among the bytes of all.
@@ -250,18 +244,47 @@ struct Desk {
     starts: Vec<u64>,
     /// How many there are before each number of those.
     ranks: Vec<u32>,
-    /// Index of the instruction that each jumps to, or [`OUTSIDE`].
-    jumps: Vec<u32>,
     frame: Frame,
     flow: Scratch,
     widths: Widths,
     called: Called,
 }
 
-const OUTSIDE: u32 = u32::MAX;
-
 thread_local! {
     static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) };
+}
+
+/// The instructions of a function.
+#[derive(Default)]
+struct Instructions {
+    sites: Vec<Site>,
+    memo: Memo,
+    /// Those that are not kept. Of 32-bit code that is all.
+    unkept: Vec<Instruction>,
+}
+
+impl Instructions {
+    /// The instruction at an index.
+    fn get(&self, program: &Program<'_>, at: usize) -> Instruction {
+        let site = &self.sites[at];
+        match site.target() {
+            Err(number) => self.unkept[number],
+            Ok(_) => self.memo.instruction(site).unwrap_or_else(|| {
+                // It was driven out meanwhile.
+                let image = &program.image;
+                let bytes = image.bytes_in(site.address, site.next());
+                let bits = image.arch.bits();
+                Decoder::with_ip(bits, bytes, site.address, DecoderOptions::NONE).decode()
+            }),
+        }
+    }
+
+    /// Where the direct jump or call at an index leads.
+    #[inline]
+    fn target(&self, at: usize) -> u64 {
+        let target = self.sites[at].target();
+        target.unwrap_or_else(|number| self.unkept[number].near_branch_target())
+    }
 }
 
 impl Desk {
@@ -269,15 +292,17 @@ impl Desk {
     /// was taken for code, and [`Program::diagnostics`] says so.
     fn decode(&mut self, program: &Program<'_>, function: &Function) {
         let bits = program.image.arch.bits();
-        self.code.clear();
-        self.marks.clear();
-        self.keys.clear();
+        let Instructions {
+            sites,
+            memo,
+            unkept,
+        } = &mut self.code;
+        sites.clear();
+        unkept.clear();
         self.exits.clear();
         self.starts.clear();
         self.ranges.clear();
         let mut bytes_left = MAX_BYTES;
-        // Only relocations tell which numbers are addresses.
-        let moved = !program.image.absolute && !program.image.address_fields.is_empty();
         for range in &function.ranges {
             let end = range.end.min(range.start.saturating_add(bytes_left));
             bytes_left -= end - range.start;
@@ -293,31 +318,26 @@ impl Desk {
             };
             let mut place = 0;
             while place < bytes.len() {
-                let at = self.code.len();
+                let at = sites.len();
                 if at == MAX_INSTRUCTIONS {
                     break;
                 }
                 let address = range.start.wrapping_add(place as u64);
-                let mut head = Head::of(ahead.get(place..).unwrap_or(&[]));
-                head.filter(bytes.len() - place);
-                let (length, mark) = match self.memo.decoded(&head) {
-                    Some(kept) => {
-                        self.code.push(kept.at(&head, address));
-                        self.keys.push(kept.line);
-                        (head.length as usize, kept.marks)
+                let head = Head::of(ahead.get(place..).unwrap_or(&[]), bytes.len() - place);
+                let site = memo.site(&head, address).unwrap_or_else(|| {
+                    // The position is one inside of the bytes.
+                    if decoder.set_position(place).is_ok() {
+                        decoder.set_ip(address);
                     }
-                    None => self.decode_new(&mut decoder, place, address, &head),
-                };
-                if mark & frame::EXIT != 0 {
+                    decode_new(&mut decoder, &head, memo, unkept)
+                });
+                if site.marks & frame::EXIT != 0 {
                     self.exits.push(at as u32);
                 }
-                self.marks.push(mark);
                 self.starts[(first + place) / 64] |= 1 << (place % 64);
-                place += length;
+                place += usize::from(site.length);
+                sites.push(site);
             }
-        }
-        if moved {
-            self.keys.fill(Key::NONE);
         }
         self.ranks.clear();
         let mut rank = 0;
@@ -327,51 +347,64 @@ impl Desk {
         }
     }
 
-    /// Adds an instruction that is not kept. Returns its length and its marks.
-    #[inline(never)]
-    fn decode_new(
-        &mut self,
-        decoder: &mut Decoder<'_>,
-        place: usize,
-        address: u64,
-        head: &Head,
-    ) -> (usize, u8) {
-        // The position is one inside of the bytes.
-        if decoder.set_position(place).is_ok() {
-            decoder.set_ip(address);
-        }
-        let at = self.code.len();
-        self.code.push(Instruction::default());
-        let instruction = &mut self.code[at];
-        decoder.decode_out(instruction);
-        let (mark, tells_all) = (mark(instruction), tells_all(instruction));
-        let key = self.memo.keep_decoded(head, instruction, mark, tells_all);
-        self.keys.push(key);
-        (instruction.len(), mark)
-    }
-
     fn find_jumps(&mut self, program: &Program<'_>) {
-        self.jumps.clear();
-        self.jumps.resize(self.code.len(), OUTSIDE);
-        for &at in &self.exits {
-            let at = at as usize;
-            let instruction = &self.code[at];
-            if let Some(target) = jump_target(instruction) {
-                self.jumps[at] = self.find(target).unwrap_or(OUTSIDE);
-            } else if is_call(instruction) && !comes_back(program, instruction) {
-                self.marks[at] |= frame::LEAVES;
+        for exit in 0..self.exits.len() {
+            let at = self.exits[exit] as usize;
+            let site = &self.code.sites[at];
+            let near = site.marks & LEADS != 0;
+            match site.flow {
+                FlowControl::UnconditionalBranch
+                | FlowControl::ConditionalBranch
+                | FlowControl::XbeginXabortXend
+                    if near =>
+                {
+                    if let Some(index) = self.find(self.code.target(at)) {
+                        self.code.sites[at].set_jump(index);
+                    }
+                }
+                FlowControl::Call | FlowControl::IndirectCall => {
+                    let callee = match near {
+                        true => Some(self.code.target(at)),
+                        false => absolute_operand(&self.code.get(program, at)),
+                    };
+                    let asks = near && callee == Some(site.next());
+                    let leaves = callee.is_some_and(|to| program.no_return.contains(&to));
+                    let mark = |told: bool, mark: u8| if told { mark } else { 0 };
+                    self.code.sites[at].marks |=
+                        mark(asks, frame::ASKS) | mark(leaves, frame::LEAVES);
+                }
+                _ => {}
             }
         }
     }
 
     /// Index of the instruction at an address.
-    fn find(&self, address: u64) -> Option<u32> {
+    fn find(&self, address: u64) -> Option<usize> {
         let (range, first) = self.ranges.iter().find(|(r, _)| r.contains(&address))?;
         let place = first + (address - range.start) as usize;
         let (starts, bit) = (*self.starts.get(place / 64)?, 1 << (place % 64));
         let before = (starts & (bit - 1)).count_ones();
-        (starts & bit != 0).then(|| self.ranks[place / 64] + before)
+        (starts & bit != 0).then(|| (self.ranks[place / 64] + before) as usize)
     }
+}
+
+/// Decodes an instruction that is not kept, and keeps it if it can be.
+#[inline(never)]
+fn decode_new(
+    decoder: &mut Decoder<'_>,
+    head: &Head,
+    memo: &mut Memo,
+    unkept: &mut Vec<Instruction>,
+) -> Site {
+    let instruction = decoder.decode();
+    let mark = mark(&instruction);
+    if memo.keep(head, &instruction, mark)
+        && let Some(site) = memo.site(head, instruction.ip())
+    {
+        return site;
+    }
+    unkept.push(instruction);
+    Site::unkept(unkept.len() - 1, &instruction, mark)
 }
 
 /// What an instruction does to the stack and to the flow.
@@ -387,63 +420,86 @@ fn mark(instruction: &Instruction) -> u8 {
 /// Mark of a jump or a call whose line ends with where it leads.
 const LEADS: u8 = 8;
 
-/// Whether the bytes of an instruction tell its line, wherever it is, or how it
-/// begins if it leads somewhere.
-fn tells_all(instruction: &Instruction) -> bool {
+/// What the bytes of an instruction do not tell of its line, wherever it is;
+/// `None` if it is more than one place.
+fn gap(instruction: &Instruction) -> Option<Gap> {
     // Not an address, nor a constant that is noted or named.
     let small = |number: u64| number < 0x10000;
-    (0..instruction.op_count()).all(|operand| match instruction.op_kind(operand) {
-        OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
-            small(instruction.immediate(operand))
+    let mut gap = Gap::Nothing;
+    for operand in 0..instruction.op_count() {
+        match instruction.op_kind(operand) {
+            OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
+                if !small(instruction.immediate(operand)) {
+                    return None;
+                }
+            }
+            OpKind::Memory => {
+                let narrow = instruction.memory_displ_size() < 4;
+                if instruction.memory_base() == Register::RIP {
+                    gap = Gap::Global(Access::of(instruction));
+                } else if let Some(pointer) = Pointer::of(instruction) {
+                    if instruction.memory_index() != Register::None {
+                        return None;
+                    }
+                    gap = Gap::Stack(Access::of(instruction), pointer);
+                } else if instruction.is_ip_rel_memory_operand()
+                    || !(narrow || small(instruction.memory_displacement64()))
+                {
+                    return None;
+                }
+            }
+            OpKind::FarBranch16 | OpKind::FarBranch32 => return None,
+            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => gap = Gap::Code,
+            _ => {}
         }
-        OpKind::Memory => {
-            let variable = matches!(
-                instruction.memory_base(),
-                Register::RBP | Register::RSP | Register::EBP | Register::ESP
-            );
-            let narrow = instruction.memory_displ_size() < 4;
-            !variable
-                && !instruction.is_ip_rel_memory_operand()
-                && (narrow || small(instruction.memory_displacement64()))
+    }
+    Some(gap)
+}
+
+impl Access {
+    fn of(instruction: &Instruction) -> Access {
+        Access {
+            lea: is_lea(instruction),
+            width: instruction.memory_size().size() as u16,
         }
-        OpKind::FarBranch16 | OpKind::FarBranch32 => false,
-        _ => true,
-    })
+    }
 }
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
-    let Desk {
-        code, exits, jumps, ..
-    } = desk;
+    let Desk { code, exits, .. } = desk;
     let exits = exits.iter().map(|&at| at as usize);
     let by_table = exits
         .clone()
-        .any(|at| code[at].flow_control() == FlowControl::IndirectBranch);
+        .any(|at| code.sites[at].flow == FlowControl::IndirectBranch);
     let tables = match by_table {
-        true => discover::targets_x86(&program.image, function, code),
+        true => {
+            let all = (0..code.sites.len()).map(|at| code.get(program, at));
+            discover::targets_x86(&program.image, function, &all.collect::<Vec<_>>())
+        }
         false => AddressMap::default(),
     };
     let exit = |at: usize, found: &mut Vec<u32>| {
-        let instruction = &code[at];
-        let falls = match instruction.flow_control() {
+        let site = &code.sites[at];
+        let falls = match site.flow {
             FlowControl::ConditionalBranch => true,
             // A transaction goes on, or begins again elsewhere.
-            FlowControl::XbeginXabortXend if near(instruction) => true,
-            _ if desk.marks[at] & frame::LEAVES != 0 => false,
-            _ if ends_block(instruction) => false,
+            FlowControl::XbeginXabortXend if site.marks & LEADS != 0 => true,
+            _ if site.marks & frame::LEAVES != 0 => false,
+            flow if ends_block(flow) => false,
             _ => return None,
         };
-        if jumps[at] != OUTSIDE {
-            found.push(jumps[at]);
-        }
-        if let Some(table) = tables.get(&instruction.ip()) {
-            found.extend(table.iter().filter_map(|&target| desk.find(target)));
+        found.extend(site.jump().map(|to| to as u32));
+        if site.flow == FlowControl::IndirectBranch
+            && let Some(table) = tables.get(&site.address)
+        {
+            let lines = table.iter().filter_map(|&target| desk.find(target));
+            found.extend(lines.map(|line| line as u32));
         }
         Some(falls)
     };
-    let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
-    Flow::new(scratch, code.len(), exits, exit, fills)
+    let fills = |at: usize| code.sites[at].marks & frame::FILLS != 0;
+    Flow::new(scratch, code.sites.len(), exits, exit, fills)
 }
 
 /// Functions that are known to be among the facts: most are called again soon.
@@ -520,12 +576,11 @@ struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     masm: &'a mut Masm,
     out: &'a mut Pen,
-    code: &'a [Instruction],
-    marks: &'a [u8],
-    keys: &'a [Key],
-    memo: &'a mut Memo,
-    jumps: &'a [u32],
+    code: &'a mut Instructions,
     frame: &'a Frame,
+    /// Lines may be kept, and those that are kept are right. Not where only
+    /// relocations tell which numbers are addresses.
+    keeps: bool,
     /// In 32-bit position-independent code, the registers that hold the address
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
@@ -538,6 +593,8 @@ struct Writer<'a, 'd> {
     comment: Option<String>,
     /// What an operand of the line leads to or is, where that is well known.
     known: Option<&'static str>,
+    /// The part of the line that the bytes of the instruction do not tell.
+    gap: Option<Range<usize>>,
     windows: bool,
 }
 
@@ -547,10 +604,6 @@ impl<'a, 'd> Writer<'a, 'd> {
             masm,
             pen,
             code,
-            marks,
-            keys,
-            memo,
-            jumps,
             frame,
             widths,
             called,
@@ -558,68 +611,126 @@ impl<'a, 'd> Writer<'a, 'd> {
         } = desk;
         widths.clear();
         called.clear();
-        let target = |at: usize| (jumps[at] != OUTSIDE).then_some(jumps[at] as usize);
-        let word = program.image.arch.pointer_size() as i64;
-        let purges = |at: usize| stdcall::purged(program, code, at);
-        frame.follow(code, marks, word, target, purges);
+        let image = &program.image;
+        let word = image.arch.pointer_size() as i64;
+        let narrow = image.arch == Arch::X86;
+        let purges = |at: usize| match narrow {
+            true => stdcall::purged(program, &code.unkept, at),
+            false => 0,
+        };
+        frame.follow(&code.sites, word, |at| code.get(program, at), purges);
         Writer {
             program,
             masm,
             out: pen,
+            got: narrow.then(|| got_registers(program, &code.unkept)).flatten(),
             code,
-            marks,
-            keys,
-            memo,
-            jumps,
             frame,
-            got: got_registers(program, code),
+            keeps: image.absolute || image.address_fields.is_empty(),
             widths,
             held: Vec::new(),
             called,
             facts: Facts::default(),
             comment: None,
             known: None,
-            windows: program.image.is_windows(),
+            gap: None,
+            windows: image.is_windows(),
         }
     }
 
-    /// Writes the instruction at an index.
+    /// Writes the instruction at an index, with a line feed.
     #[inline]
     fn line(&mut self, at: usize) -> Spot {
-        if at > 0 {
-            self.out.line_feed();
+        let site = self.code.sites[at];
+        let start = self.out.len();
+        let kept = match self.keeps {
+            true => self.code.memo.write(&site, self.out),
+            false => None,
+        };
+        match kept {
+            Some(Gap::Nothing) => {}
+            Some(gap) if self.fill(at, &site, gap) => {}
+            _ => {
+                self.out.truncate(start);
+                self.new_line(at, &site);
+            }
         }
-        let (instruction, key) = (&self.code[at], self.keys[at]);
-        if !self.memo.write(key, self.out) {
-            self.new_line(at, instruction, key);
-        } else if self.marks[at] & LEADS != 0 {
-            self.target(at, instruction);
-        }
-        if self.windows && !instruction.is_invalid() {
-            self.through_register(instruction);
+        if self.windows {
+            self.through_register(at);
         }
         Spot {
-            address: instruction.ip(),
-            end: self.out.len() as u32,
-            len: instruction.len() as u8,
+            address: site.address,
+            end: self.out.len() as u32 - 1,
+            len: site.length,
         }
+    }
+
+    /// Writes what is in the gap of a line that is kept, and what is behind.
+    /// Returns false where it is not to be written so.
+    fn fill(&mut self, at: usize, site: &Site, gap: Gap) -> bool {
+        match gap {
+            Gap::Nothing => {}
+            Gap::Code => self.target(at, site),
+            Gap::Global(access) => {
+                let address = site.target().unwrap_or_default();
+                self.global(site.flow, access, address, "cs:");
+            }
+            Gap::Stack(access, pointer) => {
+                let Some((slot, distance)) = self.frame.slot(at, pointer) else {
+                    return false;
+                };
+                self.stack(access, slot, distance, None);
+            }
+        }
+        self.code.memo.write_tail(site, self.out);
+        self.remarks();
+        true
     }
 
     /// Writes an instruction whose line is not kept.
-    fn new_line(&mut self, at: usize, instruction: &Instruction, key: Key) {
+    fn new_line(&mut self, at: usize, site: &Site) {
+        let instruction = self.code.get(self.program, at);
         let start = self.out.len();
+        self.gap = None;
         if instruction.is_invalid() {
-            self.bytes(instruction);
-        } else if self.marks[at] & LEADS != 0 && key != Key::NONE {
-            let form = self.masm.form(instruction);
-            self.masm.mnemonic(form, instruction, self.out);
-            self.distance(instruction);
-            self.memo.keep_written(key, self.out.since(start));
-            self.target(at, instruction);
+            self.bytes(&instruction);
         } else {
-            self.write(at, instruction);
-            self.memo.keep_written(key, self.out.since(start));
+            self.write(at, &instruction);
         }
+        self.out.word(&LINE_FEED);
+        if self.keeps
+            && !instruction.is_invalid()
+            && let Some(gap) = gap(&instruction)
+            && (gap == Gap::Nothing) == self.gap.is_none()
+        {
+            let filled = self.gap.take().unwrap_or(self.out.len()..self.out.len());
+            let head = &self.out.since(start)[..filled.start - start];
+            let tail = self.out.since(filled.end);
+            self.code.memo.keep_line(site, gap, head, tail);
+        }
+        self.remarks();
+    }
+
+    /// Writes what is said behind the instruction.
+    #[inline]
+    fn remarks(&mut self) {
+        if self.comment.is_some() || self.known.is_some() {
+            self.write_remarks();
+        }
+    }
+
+    #[inline(never)]
+    fn write_remarks(&mut self) {
+        self.out.truncate(self.out.len() - 1);
+        if let Some(text) = self.comment.take() {
+            self.out.push_str("; ");
+            strings::quote(self.out, &text);
+            remember(&mut self.facts.strings, text);
+        }
+        if let Some(name) = self.known.take() {
+            push_all(self.out, ["; ", name]);
+        }
+        self.out.word(&LINE_FEED);
     }
 
     fn bytes(&mut self, instruction: &Instruction) {
@@ -649,10 +760,16 @@ impl<'a, 'd> Writer<'a, 'd> {
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.distance(instruction);
-                    self.target(at, instruction);
+                    let start = self.out.len();
+                    let site = self.code.sites[at];
+                    self.target(at, &site);
+                    self.gap = Some(start..self.out.len());
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, place);
+                    let start = self.out.len();
+                    if self.memory(at, instruction, place) {
+                        self.gap = Some(start..self.out.len());
+                    }
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
@@ -661,19 +778,15 @@ impl<'a, 'd> Writer<'a, 'd> {
                 _ => self.masm.operand(instruction, place, self.out),
             }
         }
-        if let Some(text) = self.comment.take() {
-            self.out.push_str("; ");
-            strings::quote(self.out, &text);
-            remember(&mut self.facts.strings, text);
-        }
-        if let Some(name) = self.known.take() {
-            push_all(self.out, ["; ", name]);
-        }
     }
 
     /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
     /// Windows do that where they call one twice.
-    fn through_register(&mut self, instruction: &Instruction) {
+    fn through_register(&mut self, at: usize) {
+        let instruction = &self.code.get(self.program, at);
+        if instruction.is_invalid() {
+            return;
+        }
         let flow = instruction.flow_control();
         let register = (instruction.op0_kind() == OpKind::Register)
             .then(|| instruction.op0_register().full_register());
@@ -681,7 +794,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             FlowControl::IndirectCall | FlowControl::IndirectBranch => {
                 let held = self.held.iter().find(|(held, _)| Some(*held) == register);
                 if let Some((_, name)) = held {
-                    push_all(self.out, [" ; ", name]);
+                    self.out.truncate(self.out.len() - 1);
+                    push_all(self.out, [" ; ", name, "\n"]);
                     self.facts.calls_import(name);
                 }
             }
@@ -729,39 +843,40 @@ impl<'a, 'd> Writer<'a, 'd> {
     }
 
     /// Writes where a jump or a call leads.
-    fn target(&mut self, at: usize, instruction: &Instruction) {
-        if self.jumps[at] != OUTSIDE {
+    fn target(&mut self, at: usize, site: &Site) {
+        if let Some(index) = site.jump() {
             self.out.word(&const { Word::of("INSTR") });
-            decimal(self.out, u64::from(self.jumps[at]) + 1);
+            decimal(self.out, index as u64 + 1);
             return;
         }
-        let target = instruction.near_branch_target();
-        let call = instruction.flow_control() == FlowControl::Call;
-        if call && target == instruction.next_ip() {
+        if site.marks & frame::ASKS != 0 {
             // No call: it only asks where the code is.
             self.out.push_str("$+");
-            decimal(self.out, instruction.len() as u64);
+            decimal(self.out, site.length.into());
             return;
         }
+        let target = self.code.target(at);
+        let call = site.flow == FlowControl::Call;
         let noted = self.called.add(target);
         let facts = (!noted).then_some(&mut self.facts);
         self.program.code_name(target, call, facts, self.out);
     }
 
-    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) {
+    /// Writes an operand in memory. Returns whether that is the gap of the line.
+    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> bool {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
-            self.global(instruction, instruction.ip_rel_memory_address(), "cs:");
-            return;
+            let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+            self.global(flow, access, instruction.ip_rel_memory_address(), "cs:");
+            return true;
         }
-        if matches!(
-            base,
-            Register::RBP | Register::RSP | Register::EBP | Register::ESP
-        ) && let Some((slot, distance)) = self.frame.slot(at, instruction)
+        if let Some(pointer) = Pointer::of(instruction)
+            && let Some((slot, distance)) = self.frame.slot(at, pointer)
         {
-            self.stack(instruction, slot, distance);
-            return;
+            let indexed = (index != Register::None).then_some(instruction);
+            self.stack(Access::of(instruction), slot, distance, indexed);
+            return true;
         }
         let displacement = instruction.memory_displacement64();
         if let Some((registers, got)) = &self.got
@@ -779,7 +894,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             let far = instruction.memory_displ_size() == 4;
             if slot || (far && image.region(address).is_some()) {
                 self.counted_from_got(instruction, address, got);
-                return;
+                return false;
             }
         }
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);
@@ -791,7 +906,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             } else {
                 self.segment(instruction, displacement)
             };
-            self.global(instruction, displacement, segment);
+            let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+            self.global(flow, access, displacement, segment);
             if based || index != Register::None {
                 self.out.push_str("[");
                 if based {
@@ -803,7 +919,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 }
                 self.out.push_str("]");
             }
-            return;
+            return false;
         }
         if is_lea(instruction) && instruction.memory_displ_size() >= 4 {
             // `lea eax, [rbx+rax+5A827999h]` adds three numbers at once.
@@ -821,6 +937,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.out.truncate(self.out.len() - 1);
             self.out.push_str("+0]");
         }
+        false
     }
 
     /// IDA writes `fs:28h`, where others put the number between brackets.
@@ -837,7 +954,8 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// address, which IDA subtracts again.
     fn counted_from_got(&mut self, instruction: &Instruction, address: u64, got: u64) {
         let start = self.out.len();
-        self.global(instruction, address, "");
+        let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+        self.global(flow, access, address, "");
         let name = self.out.split_off(start);
         let width = name.rfind(' ').map_or(0, |space| space + 1);
         self.out.push_str(&name[..width]);
@@ -871,15 +989,14 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     /// Operands in memory that are reached by address: `cs:stderr`, and after
     /// `lea` just the name.
-    fn global(&mut self, instruction: &Instruction, address: u64, segment: &str) {
+    fn global(&mut self, flow: FlowControl, access: Access, address: u64, segment: &str) {
         self.table(address);
-        if is_lea(instruction) {
+        if access.lea {
             self.program
                 .address_name(address, self.out, &mut self.comment);
             return;
         }
-        let width = instruction.memory_size().size();
-        let flow = instruction.flow_control();
+        let width = usize::from(access.width);
         let indirect = matches!(
             flow,
             FlowControl::IndirectBranch | FlowControl::IndirectCall
@@ -933,13 +1050,16 @@ impl<'a, 'd> Writer<'a, 'd> {
         hex(self.out, address);
     }
 
-    fn stack(&mut self, instruction: &Instruction, slot: Slot, distance: Option<u64>) {
-        let width = instruction.memory_size().size();
-        if !is_lea(instruction) {
-            let known = self.widths.of(slot, width as u16);
-            if usize::from(known) != width {
-                self.out.push_str(width_name(width));
-            }
+    /// Writes a variable on the stack, with the index of `indexed`.
+    fn stack(
+        &mut self,
+        access: Access,
+        slot: Slot,
+        distance: Option<u64>,
+        indexed: Option<&Instruction>,
+    ) {
+        if !access.lea && self.widths.of(slot, access.width) != access.width {
+            self.out.push_str(width_name(access.width.into()));
         }
         let (pointer, frame) = match self.program.image.arch {
             Arch::X86 => const { (Word::of("[esp"), Word::of("[ebp")) },
@@ -949,7 +1069,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             Some(_) => &pointer,
             None => &frame,
         });
-        if instruction.memory_index() != Register::None {
+        if let Some(instruction) = indexed {
             self.out.push_str("+");
             self.scaled_index(instruction);
         }
@@ -1165,34 +1285,6 @@ pub(crate) fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// Whether what follows a call is reached from it.
-fn comes_back(program: &Program<'_>, instruction: &Instruction) -> bool {
-    let callee = match near(instruction) {
-        true => Some(instruction.near_branch_target()),
-        false => absolute_operand(instruction),
-    };
-    !callee.is_some_and(|callee| program.no_return.contains(&callee))
-}
-
-/// The target of a direct jump.
-fn jump_target(instruction: &Instruction) -> Option<u64> {
-    match instruction.flow_control() {
-        FlowControl::UnconditionalBranch
-        | FlowControl::ConditionalBranch
-        | FlowControl::XbeginXabortXend => {
-            near(instruction).then(|| instruction.near_branch_target())
-        }
-        _ => None,
-    }
-}
-
-fn is_call(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.flow_control(),
-        FlowControl::Call | FlowControl::IndirectCall
-    )
-}
-
 pub(crate) fn near(instruction: &Instruction) -> bool {
     let kind = instruction.op0_kind();
     matches!(
@@ -1209,9 +1301,9 @@ fn is_short(instruction: &Instruction) -> bool {
         || instruction.is_loopcc()
 }
 
-fn ends_block(instruction: &Instruction) -> bool {
+fn ends_block(flow: FlowControl) -> bool {
     !matches!(
-        instruction.flow_control(),
+        flow,
         FlowControl::Next
             | FlowControl::Call
             | FlowControl::IndirectCall

@@ -11,6 +11,9 @@ const BLOCK: usize = 16;
 /// Room that a pen keeps from one text to the next.
 const MAX_KEPT: usize = 1 << 20;
 
+/// What ends a line.
+pub(crate) const LINE_FEED: Word = Word::of("\n");
+
 /// A word of up to 16 bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Word {
@@ -117,6 +120,14 @@ impl Pen {
         self.length = self.length.min(length);
     }
 
+    /// All of the text, without the line feed at its end; begins another.
+    pub(crate) fn finish_lines(&mut self) -> String {
+        if self.since(0).ends_with(b"\n") {
+            self.truncate(self.len() - 1);
+        }
+        self.finish()
+    }
+
     /// All of the text; begins another.
     pub(crate) fn finish(&mut self) -> String {
         let text = self.since(0).to_vec();
@@ -128,22 +139,17 @@ impl Pen {
         String::from_utf8(text).unwrap_or_default()
     }
 
-    #[inline]
-    pub(crate) fn line_feed(&mut self) {
-        if self.bytes.len() == self.length {
-            self.grow(1);
-        }
-        self.bytes[self.length] = b'\n';
-        self.length += 1;
-    }
-
     /// Appends the first `length` bytes of `block`, which are text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
-        if self.bytes.len() - self.length < N {
-            self.grow(N);
+        let rest = self.bytes.get_mut(self.length..);
+        match rest.and_then(|rest| rest.first_chunk_mut()) {
+            Some(room) => *room = *block,
+            None => {
+                self.grow(N);
+                self.bytes[self.length..self.length + N].copy_from_slice(block);
+            }
         }
-        self.bytes[self.length..self.length + N].copy_from_slice(block);
         self.length += length.min(N);
     }
 
@@ -167,11 +173,7 @@ impl Sink for Pen {
 
     #[inline]
     fn word(&mut self, word: &Word) {
-        if self.bytes.len() - self.length < BLOCK {
-            self.grow(BLOCK);
-        }
-        self.bytes[self.length..self.length + BLOCK].copy_from_slice(&word.block);
-        self.length += usize::from(word.length);
+        self.block(&word.block, word.length.into());
     }
 }
 
