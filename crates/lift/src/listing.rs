@@ -21,6 +21,7 @@ use crate::flow::{Block, Flow, Scratch};
 use crate::frame::{self, Frame, Pointer, Slot};
 use crate::masm::{Masm, Place};
 use crate::memo::{Access, Gap, Head, Memo, Site};
+use crate::shape::{Shape, plain_length};
 use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
@@ -323,13 +324,20 @@ impl Desk {
                     break;
                 }
                 let address = range.start.wrapping_add(place as u64);
-                let head = Head::of(ahead.get(place..).unwrap_or(&[]), bytes.len() - place);
-                let site = memo.site(&head, address).unwrap_or_else(|| {
+                let code = ahead.get(place..).and_then(|ahead| ahead.first_chunk());
+                let code = code.map_or(0, |code| u64::from_le_bytes(*code));
+                let left = bytes.len() - place;
+                // Most are plain: what is constant in their heads costs nothing.
+                let kept = match plain_length(code) {
+                    Some(length) => memo.site(Head::with(code, left, Shape::plain(length)), address),
+                    None => memo.site(Head::not_plain(code, left), address),
+                };
+                let site = kept.unwrap_or_else(|| {
                     // The position is one inside of the bytes.
                     if decoder.set_position(place).is_ok() {
                         decoder.set_ip(address);
                     }
-                    decode_new(&mut decoder, &head, memo, unkept)
+                    decode_new(&mut decoder, Head::of(code, left), memo, unkept)
                 });
                 if site.marks & frame::EXIT != 0 {
                     self.exits.push(at as u32);
@@ -392,13 +400,13 @@ impl Desk {
 #[inline(never)]
 fn decode_new(
     decoder: &mut Decoder<'_>,
-    head: &Head,
+    head: Head,
     memo: &mut Memo,
     unkept: &mut Vec<Instruction>,
 ) -> Site {
     let instruction = decoder.decode();
     let mark = mark(&instruction);
-    if memo.keep(head, &instruction, mark)
+    if memo.keep(&head, &instruction, mark)
         && let Some(site) = memo.site(head, instruction.ip())
     {
         return site;
@@ -419,51 +427,6 @@ fn mark(instruction: &Instruction) -> u8 {
 
 /// Mark of a jump or a call whose line ends with where it leads.
 const LEADS: u8 = 8;
-
-/// What the bytes of an instruction do not tell of its line, wherever it is;
-/// `None` if it is more than one place.
-fn gap(instruction: &Instruction) -> Option<Gap> {
-    // Not an address, nor a constant that is noted or named.
-    let small = |number: u64| number < 0x10000;
-    let mut gap = Gap::Nothing;
-    for operand in 0..instruction.op_count() {
-        match instruction.op_kind(operand) {
-            OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
-                if !small(instruction.immediate(operand)) {
-                    return None;
-                }
-            }
-            OpKind::Memory => {
-                let narrow = instruction.memory_displ_size() < 4;
-                if instruction.memory_base() == Register::RIP {
-                    gap = Gap::Global(Access::of(instruction));
-                } else if let Some(pointer) = Pointer::of(instruction) {
-                    if instruction.memory_index() != Register::None {
-                        return None;
-                    }
-                    gap = Gap::Stack(Access::of(instruction), pointer);
-                } else if instruction.is_ip_rel_memory_operand()
-                    || !(narrow || small(instruction.memory_displacement64()))
-                {
-                    return None;
-                }
-            }
-            OpKind::FarBranch16 | OpKind::FarBranch32 => return None,
-            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => gap = Gap::Code,
-            _ => {}
-        }
-    }
-    Some(gap)
-}
-
-impl Access {
-    fn of(instruction: &Instruction) -> Access {
-        Access {
-            lea: is_lea(instruction),
-            width: instruction.memory_size().size() as u16,
-        }
-    }
-}
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
@@ -593,8 +556,6 @@ struct Writer<'a, 'd> {
     comment: Option<String>,
     /// What an operand of the line leads to or is, where that is well known.
     known: Option<&'static str>,
-    /// The part of the line that the bytes of the instruction do not tell.
-    gap: Option<Range<usize>>,
     windows: bool,
 }
 
@@ -633,7 +594,6 @@ impl<'a, 'd> Writer<'a, 'd> {
             facts: Facts::default(),
             comment: None,
             known: None,
-            gap: None,
             windows: image.is_windows(),
         }
     }
@@ -675,11 +635,11 @@ impl<'a, 'd> Writer<'a, 'd> {
                 let address = site.target().unwrap_or_default();
                 self.global(site.flow, access, address, "cs:");
             }
-            Gap::Stack(access, pointer) => {
-                let Some((slot, distance)) = self.frame.slot(at, pointer) else {
-                    return false;
-                };
-                self.stack(access, slot, distance, None);
+            Gap::Stack(access, offset) => {
+                return self.fill_stack(at, site, access, Pointer::Stack(offset));
+            }
+            Gap::Frame(access, offset) => {
+                return self.fill_stack(at, site, access, Pointer::Frame(offset));
             }
         }
         self.code.memo.write_tail(site, self.out);
@@ -687,26 +647,34 @@ impl<'a, 'd> Writer<'a, 'd> {
         true
     }
 
-    /// Writes an instruction whose line is not kept.
+    fn fill_stack(&mut self, at: usize, site: &Site, access: Access, pointer: Pointer) -> bool {
+        let slot = self.frame.slot(at, pointer);
+        if let Some((slot, distance)) = slot {
+            self.stack(access, slot, distance, None);
+            self.code.memo.write_tail(site, self.out);
+        }
+        slot.is_some()
+    }
+
+    /// Writes an instruction whose line is not kept, and keeps it if that can be.
     fn new_line(&mut self, at: usize, site: &Site) {
         let instruction = self.code.get(self.program, at);
         let start = self.out.len();
-        self.gap = None;
-        if instruction.is_invalid() {
-            self.bytes(&instruction);
-        } else {
-            self.write(at, &instruction);
-        }
+        let kept = match instruction.is_invalid() {
+            true => {
+                self.bytes(&instruction);
+                None
+            }
+            false => self.write(at, &instruction),
+        };
         self.out.word(&LINE_FEED);
-        if self.keeps
-            && !instruction.is_invalid()
-            && let Some(gap) = gap(&instruction)
-            && (gap == Gap::Nothing) == self.gap.is_none()
-        {
-            let filled = self.gap.take().unwrap_or(self.out.len()..self.out.len());
-            let head = &self.out.since(start)[..filled.start - start];
-            let tail = self.out.since(filled.end);
-            self.code.memo.keep_line(site, gap, head, tail);
+        if let Some((gap, filled)) = kept.filter(|_| self.keeps) {
+            let filled = match gap {
+                Gap::Nothing => self.out.len()..self.out.len(),
+                _ => filled,
+            };
+            let memo = &mut self.code.memo;
+            memo.keep_line(site, gap, self.out, start, filled);
         }
         self.remarks();
     }
@@ -743,10 +711,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn write(&mut self, at: usize, instruction: &Instruction) {
+    /// Writes an instruction. Returns what its bytes do not tell of the line, and
+    /// where that is; `None` if it is more than one place.
+    fn write(&mut self, at: usize, instruction: &Instruction) -> Option<(Gap, Range<usize>)> {
         const COMMA: Word = Word::of(", ");
         let form = self.masm.form(instruction);
         let count = self.masm.mnemonic(form, instruction, self.out);
+        let (mut gap, mut filled) = (Some(Gap::Nothing), 0..0);
         for operand in 0..count {
             if operand > 0 {
                 self.out.word(&COMMA);
@@ -763,21 +734,28 @@ impl<'a, 'd> Writer<'a, 'd> {
                     let start = self.out.len();
                     let site = self.code.sites[at];
                     self.target(at, &site);
-                    self.gap = Some(start..self.out.len());
+                    filled = start..self.out.len();
+                    gap = gap.and(Some(Gap::Code));
                 }
                 Some(OpKind::Memory) => {
                     let start = self.out.len();
-                    if self.memory(at, instruction, place) {
-                        self.gap = Some(start..self.out.len());
-                    }
+                    let told = self.memory(at, instruction, place);
+                    filled = start..self.out.len();
+                    gap = gap.and(told);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
                     self.immediate(instruction, place, value);
+                    gap = gap.filter(|_| is_small(value));
                 }
-                _ => self.masm.operand(instruction, place, self.out),
+                kind => {
+                    self.masm.operand(instruction, place, self.out);
+                    let far = matches!(kind, Some(OpKind::FarBranch16 | OpKind::FarBranch32));
+                    gap = gap.filter(|_| !far);
+                }
             }
         }
+        Some((gap?, filled))
     }
 
     /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
@@ -862,21 +840,28 @@ impl<'a, 'd> Writer<'a, 'd> {
         self.program.code_name(target, call, facts, self.out);
     }
 
-    /// Writes an operand in memory. Returns whether that is the gap of the line.
-    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> bool {
+    /// Writes an operand in memory. Returns what the bytes of the instruction do not
+    /// tell of it.
+    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> Option<Gap> {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
             let (flow, access) = (instruction.flow_control(), Access::of(instruction));
             self.global(flow, access, instruction.ip_rel_memory_address(), "cs:");
-            return true;
+            return Some(Gap::Global(access));
         }
-        if let Some(pointer) = Pointer::of(instruction)
+        let pointer = Pointer::of(instruction);
+        if let Some(pointer) = pointer
             && let Some((slot, distance)) = self.frame.slot(at, pointer)
         {
+            let access = Access::of(instruction);
             let indexed = (index != Register::None).then_some(instruction);
-            self.stack(Access::of(instruction), slot, distance, indexed);
-            return true;
+            self.stack(access, slot, distance, indexed);
+            return match pointer {
+                _ if indexed.is_some() => None,
+                Pointer::Stack(offset) => Some(Gap::Stack(access, offset)),
+                Pointer::Frame(offset) => Some(Gap::Frame(access, offset)),
+            };
         }
         let displacement = instruction.memory_displacement64();
         if let Some((registers, got)) = &self.got
@@ -894,7 +879,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             let far = instruction.memory_displ_size() == 4;
             if slot || (far && image.region(address).is_some()) {
                 self.counted_from_got(instruction, address, got);
-                return false;
+                return None;
             }
         }
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);
@@ -919,7 +904,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 }
                 self.out.push_str("]");
             }
-            return false;
+            return None;
         }
         if is_lea(instruction) && instruction.memory_displ_size() >= 4 {
             // `lea eax, [rbx+rax+5A827999h]` adds three numbers at once.
@@ -937,7 +922,11 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.out.truncate(self.out.len() - 1);
             self.out.push_str("+0]");
         }
-        false
+        let narrow = instruction.memory_displ_size() < 4;
+        let told = pointer.is_none()
+            && !instruction.is_ip_rel_memory_operand()
+            && (narrow || is_small(displacement));
+        told.then_some(Gap::Nothing)
     }
 
     /// IDA writes `fs:28h`, where others put the number between brackets.
@@ -991,12 +980,12 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// `lea` just the name.
     fn global(&mut self, flow: FlowControl, access: Access, address: u64, segment: &str) {
         self.table(address);
-        if access.lea {
+        if access.is_lea() {
             self.program
                 .address_name(address, self.out, &mut self.comment);
             return;
         }
-        let width = usize::from(access.width);
+        let width = access.width();
         let indirect = matches!(
             flow,
             FlowControl::IndirectBranch | FlowControl::IndirectCall
@@ -1058,8 +1047,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         distance: Option<u64>,
         indexed: Option<&Instruction>,
     ) {
-        if !access.lea && self.widths.of(slot, access.width) != access.width {
-            self.out.push_str(width_name(access.width.into()));
+        let width = access.width();
+        if !access.is_lea() && usize::from(self.widths.of(slot, width as u16)) != width {
+            self.out.push_str(width_name(width));
         }
         let (pointer, frame) = match self.program.image.arch {
             Arch::X86 => const { (Word::of("[esp"), Word::of("[ebp")) },
@@ -1159,6 +1149,11 @@ impl<'a, 'd> Writer<'a, 'd> {
         );
         (moved || !immediate) && value >= 0x10000 && image.region(value).is_some()
     }
+}
+
+/// Whether a number is no address, nor a constant that is noted or named.
+fn is_small(number: u64) -> bool {
+    number < 0x10000
 }
 
 fn is_lea(instruction: &Instruction) -> bool {

@@ -8,18 +8,19 @@
 //! The tables are of a fixed size, and what is new drives out what was there: a
 //! file whose instructions all differ costs one comparison for each.
 
-use iced_x86::{FlowControl, Instruction, OpKind, Register};
+use std::ops::Range;
 
-use crate::frame::Pointer;
+use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
+
 use crate::pen::Pen;
-use crate::shape::{Refers, Shape};
+use crate::shape::{Refers, Shape, plain_length};
 
 /// Instructions that are kept; a power of two.
-const KEPT: usize = 1 << 12;
+const KEPT: usize = 1 << 13;
 /// Bytes of the longest line that is kept.
-const LINE: usize = 48;
+const LINE: usize = 46;
 /// Where a line goes on behind its gap.
-const TAIL: usize = 32;
+const TAIL: usize = 30;
 
 /// What was decoded and written lately. What is at one place of each table is of
 /// one instruction.
@@ -78,17 +79,37 @@ pub(crate) enum Gap {
     Code,
     /// The place in memory that it refers to.
     Global(Access),
-    /// The variable on the stack.
-    Stack(Access, Pointer),
+    /// The variable at a distance from the stack pointer.
+    Stack(Access, i32),
+    /// The same from the frame pointer.
+    Frame(Access, i32),
 }
 
-/// How an instruction uses its operand in memory.
+/// How an instruction uses its operand in memory: so many bytes of it, or only
+/// its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Access {
-    /// It only takes the address.
-    pub(crate) lea: bool,
-    /// Bytes of it.
-    pub(crate) width: u16,
+pub(crate) struct Access(u16);
+
+impl Access {
+    const ADDRESS: Access = Access(u16::MAX);
+
+    pub(crate) fn of(instruction: &Instruction) -> Access {
+        match instruction.code() {
+            Code::Lea_r64_m | Code::Lea_r32_m => Access::ADDRESS,
+            // None reads as much as 64 KB.
+            _ => Access(instruction.memory_size().size() as u16),
+        }
+    }
+
+    /// Whether it only takes the address.
+    pub(crate) fn is_lea(self) -> bool {
+        self == Access::ADDRESS
+    }
+
+    /// Bytes that are read or written.
+    pub(crate) fn width(self) -> usize {
+        self.0.into()
+    }
 }
 
 /// A line: what is before the gap, and from [`TAIL`] what is behind.
@@ -145,26 +166,35 @@ impl Key {
 }
 
 impl Head {
-    /// Of the instruction that begins at `ahead`, of which so many bytes are
-    /// `left`.
+    /// Of the instruction that begins with the eight bytes of `code`, the first one
+    /// lowest, of which so many are `left`.
     #[inline(always)]
-    pub(crate) fn of(ahead: &[u8], left: usize) -> Head {
-        let code = ahead
-            .first_chunk()
-            .map_or(0, |code| u64::from_le_bytes(*code));
-        match Shape::of(code) {
-            Some(shape) if shape.length as usize <= left.min(8) => Head {
-                key: Key(code & u64::MAX >> (64 - 8 * shape.length) & !shape.field),
-                length: shape.length,
-                refers: shape.refers,
-                distance: shape.distance,
-            },
-            _ => Head {
-                key: Key::NONE,
-                length: 0,
-                refers: Refers::Not,
-                distance: 0,
-            },
+    pub(crate) fn of(code: u64, left: usize) -> Head {
+        match plain_length(code) {
+            Some(length) => Head::with(code, left, Shape::plain(length)),
+            None => Head::not_plain(code, left),
+        }
+    }
+
+    /// The same of one that has no [`plain_length`].
+    #[inline(always)]
+    pub(crate) fn not_plain(code: u64, left: usize) -> Head {
+        let nothing = Shape::plain(u32::MAX);
+        Head::with(code, left, Shape::not_plain(code).unwrap_or(nothing))
+    }
+
+    /// The same of one of a shape.
+    #[inline(always)]
+    pub(crate) fn with(code: u64, left: usize, shape: Shape) -> Head {
+        let key = match shape.length as usize <= left.min(8) {
+            true => Key(code & u64::MAX >> (64 - 8 * shape.length) & !shape.field),
+            false => Key::NONE,
+        };
+        Head {
+            key,
+            length: shape.length,
+            refers: shape.refers,
+            distance: shape.distance,
         }
     }
 
@@ -229,7 +259,7 @@ impl Site {
 impl Memo {
     /// The instruction at `address` that begins so, if that is kept.
     #[inline(always)]
-    pub(crate) fn site(&self, head: &Head, address: u64) -> Option<Site> {
+    pub(crate) fn site(&self, head: Head, address: u64) -> Option<Site> {
         let known = &self.known[head.key.place()];
         let next = address.wrapping_add(head.length.into());
         (known.key == head.key).then(|| Site {
@@ -297,17 +327,30 @@ impl Memo {
         }
     }
 
-    /// Keeps the line of a site: what is before its gap and what is behind.
-    pub(crate) fn keep_line(&mut self, site: &Site, gap: Gap, head: &[u8], tail: &[u8]) {
-        let room = if tail.is_empty() { LINE } else { TAIL };
-        if site.key == Key::NONE || head.len() > room || tail.len() > LINE - TAIL {
+    /// Keeps the line of a site: that from `start` to the end of `text`, without
+    /// what fills its gap.
+    pub(crate) fn keep_line(
+        &mut self,
+        site: &Site,
+        gap: Gap,
+        text: &mut Pen,
+        start: usize,
+        filled: Range<usize>,
+    ) {
+        let (head, tail) = (filled.start - start, text.len() - filled.end);
+        let room = if tail == 0 { LINE } else { TAIL };
+        if site.key == Key::NONE || head > room || tail > LINE - TAIL {
             return;
         }
         let line = &mut self.lines[site.key.place()];
+        line.text = text.block_at(start);
+        if let Some(behind) = line.text.last_chunk_mut::<{ LINE - TAIL }>()
+            && tail > 0
+        {
+            *behind = text.block_at(filled.end);
+        }
         (line.key, line.gap) = (site.key, gap);
-        (line.head, line.tail) = (head.len() as u8, tail.len() as u8);
-        line.text[..head.len()].copy_from_slice(head);
-        line.text[TAIL..TAIL + tail.len()].copy_from_slice(tail);
+        (line.head, line.tail) = (head as u8, tail as u8);
     }
 }
 
@@ -353,7 +396,11 @@ mod tests {
                 }
                 let start = [prefix, second, &number.to_be_bytes()].concat();
                 code[..start.len()].copy_from_slice(&start);
-                let head = Head::of(&code, code.len());
+                let bytes = |code: &[u8; 24]| {
+                    code.first_chunk()
+                        .map_or(0, |code| u64::from_le_bytes(*code))
+                };
+                let head = Head::of(bytes(&code), code.len());
                 memo.keep(&head, &decode(&code, 0x1000), 0);
                 // The same instruction elsewhere, with another distance.
                 if head.refers != Refers::Not {
@@ -362,8 +409,8 @@ mod tests {
                     moved += 1;
                 }
                 let address = random() >> 8;
-                let again = Head::of(&code, code.len());
-                let Some(site) = memo.site(&again, address) else {
+                let again = Head::of(bytes(&code), code.len());
+                let Some(site) = memo.site(again, address) else {
                     continue;
                 };
                 kept += 1;

@@ -153,6 +153,16 @@ impl Pen {
         self.length += length.min(N);
     }
 
+    /// What lies at `start`: text, and behind its end anything.
+    pub(crate) fn block_at<const N: usize>(&mut self, start: usize) -> [u8; N] {
+        if self.bytes.len() < start + N {
+            self.grow(N);
+        }
+        let rest = self.bytes.get(start..);
+        let block = rest.and_then(|rest| rest.first_chunk());
+        *block.unwrap_or(&[0; N])
+    }
+
     #[cold]
     fn grow(&mut self, more: usize) {
         let size = (self.length + more).max(2 * self.bytes.len()).max(4096);
