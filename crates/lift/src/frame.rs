@@ -125,20 +125,26 @@ impl Frame {
         // table's, is the best guess for code that nothing else leads to; then
         // that of most of the code.
         let mut guess = UNKNOWN;
-        let mut first_unseen = 0;
+        let (mut first_unseen, mut seen) = (0, 0);
         loop {
             let (mut at, mut depth) = match self.open.pop() {
                 Some(next) => next,
                 None => {
-                    // What only fills the space behind a jump tells nothing.
-                    let unseen = |(depth, site): (&i64, &Site)| {
-                        *depth == UNSEEN && site.marks != FILLS
+                    let unseen = |depth: &i64| *depth == UNSEEN;
+                    let rest = depths.get(first_unseen..).unwrap_or(&[]);
+                    let next = match seen == sites.len() {
+                        true => None,
+                        false => rest.iter().position(unseen),
                     };
-                    let mut rest = depths[first_unseen..].iter().zip(&sites[first_unseen..]);
-                    let Some(next) = rest.position(unseen) else {
+                    let Some(next) = next else {
                         break;
                     };
                     first_unseen += next;
+                    // What only fills the space behind a jump tells nothing.
+                    if sites[first_unseen].marks == FILLS {
+                        first_unseen += 1;
+                        continue;
+                    }
                     if guess == UNKNOWN {
                         guess = most_common(&depths);
                     }
@@ -150,6 +156,7 @@ impl Frame {
                     break;
                 }
                 *held = depth;
+                seen += 1;
                 let mark = site.marks;
                 if mark & (EXIT | STACK) == 0 {
                     if mark & (PUSHES | POPS) != 0 && depth != UNKNOWN {

@@ -21,8 +21,8 @@ use crate::flow::{Block, Flow, Scratch};
 use crate::frame::{self, Frame, Pointer, Slot};
 use crate::masm::{Masm, Place};
 use crate::memo::{Access, Gap, Head, Memo, Site};
-use crate::shape::{Shape, plain_length};
-use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, push_all};
+use crate::shape::plain_length;
+use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, numbered, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
 use crate::stdcall;
@@ -237,6 +237,7 @@ struct Desk {
     masm: Masm,
     pen: Pen,
     code: Instructions,
+    memo: Memo,
     /// The instructions that may go on elsewhere than at the next, ascending.
     exits: Vec<u32>,
     /// The first byte of each range and its place among the bytes of all.
@@ -259,18 +260,66 @@ thread_local! {
 #[derive(Default)]
 struct Instructions {
     sites: Vec<Site>,
-    memo: Memo,
     /// Those that are not kept. Of 32-bit code that is all.
     unkept: Vec<Instruction>,
 }
 
 impl Instructions {
+    /// Adds those of a range that begins with `ahead`; notes which are exits, and
+    /// at which bytes they begin.
+    fn decode(
+        &mut self,
+        memo: &mut Memo,
+        ahead: &[u8],
+        mut decoder: Decoder<'_>,
+        exits: &mut Vec<u32>,
+        starts: &mut [u64],
+    ) {
+        let Instructions { sites, unkept } = self;
+        let (size, start) = (decoder.max_position(), decoder.ip());
+        let mut place = 0;
+        while place < size {
+            let at = sites.len();
+            if at == MAX_INSTRUCTIONS {
+                break;
+            }
+            let address = start.wrapping_add(place as u64);
+            let code = ahead.get(place..).and_then(|ahead| ahead.first_chunk());
+            let code = code.map_or(0, |code| u64::from_le_bytes(*code));
+            let left = size - place;
+            // Each on its own, because nothing is to be worked out for most.
+            let kept = match plain_length(code) {
+                Some(length) => memo.add_site(Head::plain(code, length), address, left, sites),
+                None => memo.add_site(Head::not_plain(code), address, left, sites),
+            };
+            let (length, marks) = match kept {
+                Some(kept) => kept,
+                None => {
+                    // The position is one inside of the bytes.
+                    if decoder.set_position(place).is_ok() {
+                        decoder.set_ip(address);
+                    }
+                    let site = decode_new(&mut decoder, code, memo, unkept);
+                    sites.push(site);
+                    (usize::from(site.length), site.marks)
+                }
+            };
+            if marks & frame::EXIT != 0 {
+                exits.push(at as u32);
+            }
+            if let Some(starts) = starts.get_mut(place / 64) {
+                *starts |= 1 << (place % 64);
+            }
+            place += length;
+        }
+    }
+
     /// The instruction at an index.
-    fn get(&self, program: &Program<'_>, at: usize) -> Instruction {
+    fn get(&self, memo: &Memo, program: &Program<'_>, at: usize) -> Instruction {
         let site = &self.sites[at];
         match site.target() {
             Err(number) => self.unkept[number],
-            Ok(_) => self.memo.instruction(site).unwrap_or_else(|| {
+            Ok(_) => memo.instruction(site).unwrap_or_else(|| {
                 // It was driven out meanwhile.
                 let image = &program.image;
                 let bytes = image.bytes_in(site.address, site.next());
@@ -293,13 +342,8 @@ impl Desk {
     /// was taken for code, and [`Program::diagnostics`] says so.
     fn decode(&mut self, program: &Program<'_>, function: &Function) {
         let bits = program.image.arch.bits();
-        let Instructions {
-            sites,
-            memo,
-            unkept,
-        } = &mut self.code;
-        sites.clear();
-        unkept.clear();
+        self.code.sites.clear();
+        self.code.unkept.clear();
         self.exits.clear();
         self.starts.clear();
         self.ranges.clear();
@@ -312,40 +356,15 @@ impl Desk {
             let last = range.start + bytes.len() as u64;
             self.ranges.push((range.start..last, first));
             self.starts.resize((first + bytes.len()).div_ceil(64), 0);
-            let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
+            let decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
+            // Only those of 64 bits are kept.
             let ahead = match bits {
                 64 => program.image.bytes_at(range.start).unwrap_or(&[]),
                 _ => &[],
             };
-            let mut place = 0;
-            while place < bytes.len() {
-                let at = sites.len();
-                if at == MAX_INSTRUCTIONS {
-                    break;
-                }
-                let address = range.start.wrapping_add(place as u64);
-                let code = ahead.get(place..).and_then(|ahead| ahead.first_chunk());
-                let code = code.map_or(0, |code| u64::from_le_bytes(*code));
-                let left = bytes.len() - place;
-                // Most are plain: what is constant in their heads costs nothing.
-                let kept = match plain_length(code) {
-                    Some(length) => memo.site(Head::with(code, left, Shape::plain(length)), address),
-                    None => memo.site(Head::not_plain(code, left), address),
-                };
-                let site = kept.unwrap_or_else(|| {
-                    // The position is one inside of the bytes.
-                    if decoder.set_position(place).is_ok() {
-                        decoder.set_ip(address);
-                    }
-                    decode_new(&mut decoder, Head::of(code, left), memo, unkept)
-                });
-                if site.marks & frame::EXIT != 0 {
-                    self.exits.push(at as u32);
-                }
-                self.starts[(first + place) / 64] |= 1 << (place % 64);
-                place += usize::from(site.length);
-                sites.push(site);
-            }
+            let starts = &mut self.starts[first / 64..];
+            let (memo, exits) = (&mut self.memo, &mut self.exits);
+            self.code.decode(memo, ahead, decoder, exits, starts);
         }
         self.ranks.clear();
         let mut rank = 0;
@@ -373,7 +392,7 @@ impl Desk {
                 FlowControl::Call | FlowControl::IndirectCall => {
                     let callee = match near {
                         true => Some(self.code.target(at)),
-                        false => absolute_operand(&self.code.get(program, at)),
+                        false => absolute_operand(&self.code.get(&self.memo, program, at)),
                     };
                     let asks = near && callee == Some(site.next());
                     let leaves = callee.is_some_and(|to| program.no_return.contains(&to));
@@ -400,19 +419,17 @@ impl Desk {
 #[inline(never)]
 fn decode_new(
     decoder: &mut Decoder<'_>,
-    head: Head,
+    code: u64,
     memo: &mut Memo,
     unkept: &mut Vec<Instruction>,
 ) -> Site {
     let instruction = decoder.decode();
     let mark = mark(&instruction);
-    if memo.keep(&head, &instruction, mark)
-        && let Some(site) = memo.site(head, instruction.ip())
-    {
-        return site;
-    }
-    unkept.push(instruction);
-    Site::unkept(unkept.len() - 1, &instruction, mark)
+    memo.keep(Head::of(code), &instruction, mark)
+        .unwrap_or_else(|| {
+            unkept.push(instruction);
+            Site::unkept(unkept.len() - 1, &instruction, mark)
+        })
 }
 
 /// What an instruction does to the stack and to the flow.
@@ -430,15 +447,19 @@ const LEADS: u8 = 8;
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
-    let Desk { code, exits, .. } = desk;
+    let Desk {
+        code, memo, exits, ..
+    } = desk;
     let exits = exits.iter().map(|&at| at as usize);
     let by_table = exits
         .clone()
         .any(|at| code.sites[at].flow == FlowControl::IndirectBranch);
     let tables = match by_table {
         true => {
-            let all = (0..code.sites.len()).map(|at| code.get(program, at));
-            discover::targets_x86(&program.image, function, &all.collect::<Vec<_>>())
+            let told = |at: &usize| memo.may_tell_of_table(&code.sites[*at]);
+            let told = (0..code.sites.len()).filter(told);
+            let told: Vec<_> = told.map(|at| code.get(memo, program, at)).collect();
+            discover::targets_x86(&program.image, function, &told)
         }
         false => AddressMap::default(),
     };
@@ -539,7 +560,8 @@ struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     masm: &'a mut Masm,
     out: &'a mut Pen,
-    code: &'a mut Instructions,
+    code: &'a Instructions,
+    memo: &'a mut Memo,
     frame: &'a Frame,
     /// Lines may be kept, and those that are kept are right. Not where only
     /// relocations tell which numbers are addresses.
@@ -565,6 +587,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             masm,
             pen,
             code,
+            memo,
             frame,
             widths,
             called,
@@ -579,13 +602,15 @@ impl<'a, 'd> Writer<'a, 'd> {
             true => stdcall::purged(program, &code.unkept, at),
             false => 0,
         };
-        frame.follow(&code.sites, word, |at| code.get(program, at), purges);
+        let instruction = |at: usize| code.get(memo, program, at);
+        frame.follow(&code.sites, word, instruction, purges);
         Writer {
             program,
             masm,
             out: pen,
             got: narrow.then(|| got_registers(program, &code.unkept)).flatten(),
             code,
+            memo,
             frame,
             keeps: image.absolute || image.address_fields.is_empty(),
             widths,
@@ -601,19 +626,16 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// Writes the instruction at an index, with a line feed.
     #[inline]
     fn line(&mut self, at: usize) -> Spot {
-        let site = self.code.sites[at];
+        let code = self.code;
+        let site = &code.sites[at];
         let start = self.out.len();
         let kept = match self.keeps {
-            true => self.code.memo.write(&site, self.out),
+            true => self.memo.write(site, self.out),
             false => None,
         };
-        match kept {
-            Some(Gap::Nothing) => {}
-            Some(gap) if self.fill(at, &site, gap) => {}
-            _ => {
-                self.out.truncate(start);
-                self.new_line(at, &site);
-            }
+        if kept != Some(false) && !(kept.is_some() && self.fill(at, site)) {
+            self.out.truncate(start);
+            self.new_line(at, site);
         }
         if self.windows {
             self.through_register(at);
@@ -627,8 +649,8 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     /// Writes what is in the gap of a line that is kept, and what is behind.
     /// Returns false where it is not to be written so.
-    fn fill(&mut self, at: usize, site: &Site, gap: Gap) -> bool {
-        match gap {
+    fn fill(&mut self, at: usize, site: &Site) -> bool {
+        match self.memo.gap(site) {
             Gap::Nothing => {}
             Gap::Code => self.target(at, site),
             Gap::Global(access) => {
@@ -642,7 +664,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 return self.fill_stack(at, site, access, Pointer::Frame(offset));
             }
         }
-        self.code.memo.write_tail(site, self.out);
+        self.memo.write_tail(site, self.out);
         self.remarks();
         true
     }
@@ -651,14 +673,14 @@ impl<'a, 'd> Writer<'a, 'd> {
         let slot = self.frame.slot(at, pointer);
         if let Some((slot, distance)) = slot {
             self.stack(access, slot, distance, None);
-            self.code.memo.write_tail(site, self.out);
+            self.memo.write_tail(site, self.out);
         }
         slot.is_some()
     }
 
     /// Writes an instruction whose line is not kept, and keeps it if that can be.
     fn new_line(&mut self, at: usize, site: &Site) {
-        let instruction = self.code.get(self.program, at);
+        let instruction = self.code.get(self.memo, self.program, at);
         let start = self.out.len();
         let kept = match instruction.is_invalid() {
             true => {
@@ -673,8 +695,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 Gap::Nothing => self.out.len()..self.out.len(),
                 _ => filled,
             };
-            let memo = &mut self.code.memo;
-            memo.keep_line(site, gap, self.out, start, filled);
+            self.memo.keep_line(site, gap, self.out, start, filled);
         }
         self.remarks();
     }
@@ -761,7 +782,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
     /// Windows do that where they call one twice.
     fn through_register(&mut self, at: usize) {
-        let instruction = &self.code.get(self.program, at);
+        let instruction = &self.code.get(self.memo, self.program, at);
         if instruction.is_invalid() {
             return;
         }
@@ -823,8 +844,7 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// Writes where a jump or a call leads.
     fn target(&mut self, at: usize, site: &Site) {
         if let Some(index) = site.jump() {
-            self.out.word(&const { Word::of("INSTR") });
-            decimal(self.out, index as u64 + 1);
+            numbered(self.out, index as u32 + 1);
             return;
         }
         if site.marks & frame::ASKS != 0 {

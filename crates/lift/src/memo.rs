@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use crate::pen::Pen;
 use crate::shape::{Refers, Shape, plain_length};
@@ -167,28 +167,31 @@ impl Key {
 
 impl Head {
     /// Of the instruction that begins with the eight bytes of `code`, the first one
-    /// lowest, of which so many are `left`.
-    #[inline(always)]
-    pub(crate) fn of(code: u64, left: usize) -> Head {
+    /// lowest.
+    pub(crate) fn of(code: u64) -> Head {
         match plain_length(code) {
-            Some(length) => Head::with(code, left, Shape::plain(length)),
-            None => Head::not_plain(code, left),
+            Some(length) => Head::plain(code, length),
+            None => Head::not_plain(code),
         }
     }
 
-    /// The same of one that has no [`plain_length`].
+    /// The same of one that has this [`plain_length`].
     #[inline(always)]
-    pub(crate) fn not_plain(code: u64, left: usize) -> Head {
-        let nothing = Shape::plain(u32::MAX);
-        Head::with(code, left, Shape::not_plain(code).unwrap_or(nothing))
+    pub(crate) fn plain(code: u64, length: u32) -> Head {
+        Head::with(code, Shape::plain(length))
     }
 
-    /// The same of one of a shape.
+    /// The same of one that has none.
     #[inline(always)]
-    pub(crate) fn with(code: u64, left: usize, shape: Shape) -> Head {
-        let key = match shape.length as usize <= left.min(8) {
-            true => Key(code & u64::MAX >> (64 - 8 * shape.length) & !shape.field),
-            false => Key::NONE,
+    pub(crate) fn not_plain(code: u64) -> Head {
+        Head::with(code, Shape::not_plain(code).unwrap_or(Shape::plain(u32::MAX)))
+    }
+
+    #[inline(always)]
+    fn with(code: u64, shape: Shape) -> Head {
+        let key = match shape.length {
+            1..=8 => Key(code & u64::MAX >> (64 - 8 * shape.length) & !shape.field),
+            _ => Key::NONE,
         };
         Head {
             key,
@@ -257,12 +260,23 @@ impl Site {
 }
 
 impl Memo {
-    /// The instruction at `address` that begins so, if that is kept.
+    /// Adds the instruction at `address` that begins so to `sites`, if it is kept
+    /// and no longer than the bytes that are `left`. Returns its length and marks.
     #[inline(always)]
-    pub(crate) fn site(&self, head: Head, address: u64) -> Option<Site> {
+    pub(crate) fn add_site(
+        &self,
+        head: Head,
+        address: u64,
+        left: usize,
+        sites: &mut Vec<Site>,
+    ) -> Option<(usize, u8)> {
         let known = &self.known[head.key.place()];
+        let length = head.length as usize;
+        if known.key != head.key || length > left {
+            return None;
+        }
         let next = address.wrapping_add(head.length.into());
-        (known.key == head.key).then(|| Site {
+        sites.push(Site {
             address,
             key: head.key,
             target: next.wrapping_add_signed(head.distance),
@@ -270,24 +284,49 @@ impl Memo {
             length: head.length as u8,
             marks: known.marks,
             flow: known.flow,
-        })
+        });
+        Some((length, known.marks))
     }
 
-    /// Keeps what was decoded where that is what `head` says. Returns whether it
-    /// is kept.
-    pub(crate) fn keep(&mut self, head: &Head, instruction: &Instruction, marks: u8) -> bool {
+    /// Keeps what was decoded where that is what `head` says.
+    pub(crate) fn keep(
+        &mut self,
+        head: Head,
+        instruction: &Instruction,
+        marks: u8,
+    ) -> Option<Site> {
         if head.key == Key::NONE || !head.fits(instruction) {
-            return false;
+            return None;
         }
-        let place = head.key.place();
+        let (place, flow) = (head.key.place(), instruction.flow_control());
         self.instructions[place] = *instruction;
         self.known[place] = Known {
             key: head.key,
             marks,
-            flow: instruction.flow_control(),
+            flow,
             refers: head.refers,
         };
-        true
+        Some(Site {
+            address: instruction.ip(),
+            key: head.key,
+            target: instruction.next_ip().wrapping_add_signed(head.distance),
+            jump: OUTSIDE,
+            length: head.length as u8,
+            marks,
+            flow,
+        })
+    }
+
+    /// Whether the instruction at a site may be one of those that a jump by a table
+    /// is told from.
+    pub(crate) fn may_tell_of_table(&self, site: &Site) -> bool {
+        let place = site.key.place();
+        let other = self.known[place].key != site.key;
+        other
+            || matches!(
+                self.instructions[place].mnemonic(),
+                Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp
+            )
     }
 
     /// What was decoded at a site, if it is still kept.
@@ -307,15 +346,21 @@ impl Memo {
         Some(instruction)
     }
 
-    /// Writes the line of a site up to its gap, if it is kept, and tells what that
-    /// is.
+    /// Writes the line of a site up to its gap, if it is kept, and tells whether it
+    /// has one.
     #[inline(always)]
-    pub(crate) fn write(&self, site: &Site, out: &mut Pen) -> Option<Gap> {
+    pub(crate) fn write(&self, site: &Site, out: &mut Pen) -> Option<bool> {
         let line = &self.lines[site.key.place()];
-        (line.key == site.key).then(|| {
-            out.block(&line.text, line.head.into());
-            line.gap
-        })
+        if line.key != site.key {
+            return None;
+        }
+        out.block(&line.text, line.head.into());
+        Some(line.gap != Gap::Nothing)
+    }
+
+    /// The gap of a line that was just written.
+    pub(crate) fn gap(&self, site: &Site) -> Gap {
+        self.lines[site.key.place()].gap
     }
 
     /// Writes what is behind the gap.
@@ -400,8 +445,8 @@ mod tests {
                     code.first_chunk()
                         .map_or(0, |code| u64::from_le_bytes(*code))
                 };
-                let head = Head::of(bytes(&code), code.len());
-                memo.keep(&head, &decode(&code, 0x1000), 0);
+                let head = Head::of(bytes(&code));
+                memo.keep(head, &decode(&code, 0x1000), 0);
                 // The same instruction elsewhere, with another distance.
                 if head.refers != Refers::Not {
                     let end = head.length as usize;
@@ -409,13 +454,14 @@ mod tests {
                     moved += 1;
                 }
                 let address = random() >> 8;
-                let again = Head::of(bytes(&code), code.len());
-                let Some(site) = memo.site(again, address) else {
+                let mut sites = Vec::new();
+                memo.add_site(Head::of(bytes(&code)), address, code.len(), &mut sites);
+                let Some(site) = sites.first() else {
                     continue;
                 };
                 kept += 1;
                 let expected = decode(&code, address);
-                let found = memo.instruction(&site);
+                let found = memo.instruction(site);
                 assert!(
                     found.is_some_and(|found| found.eq_all_bits(&expected)),
                     "{code:02x?}"

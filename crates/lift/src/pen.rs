@@ -203,6 +203,22 @@ pub(crate) fn hex(out: &mut impl Sink, value: u64) {
     out.word(&Word::hex(value));
 }
 
+/// Appends `INSTR` and a number to the base 10.
+#[inline]
+pub(crate) fn numbered(out: &mut impl Sink, number: u32) {
+    let mut block = *b"INSTR0\0\0\0\0\0\0\0\0\0\0";
+    let length = 6 + number.checked_ilog10().unwrap_or(0) as usize;
+    let mut rest = number;
+    for place in block[5..length].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.word(&Word {
+        block,
+        length: length as u8,
+    });
+}
+
 /// Digits of a number to the base 10.
 pub(crate) fn decimal(out: &mut impl Sink, mut value: u64) {
     // The largest has 20.
