@@ -104,12 +104,13 @@ impl Pointer {
 }
 
 impl Frame {
-    /// Follows the stack pointer through `sites`; `instruction` gives the one at an
-    /// index, and `purges` how many bytes of arguments the call at an index takes
-    /// off the stack.
+    /// Follows the stack pointer through `sites`, of which those that may go on
+    /// elsewhere are `exits`, ascending; `instruction` gives the one at an index, and
+    /// `purges` how many bytes of arguments the call at an index takes off the stack.
     pub(crate) fn follow(
         &mut self,
         sites: &[Site],
+        exits: &[u32],
         word: i64,
         instruction: impl Fn(usize) -> Instruction,
         purges: impl Fn(usize) -> i64,
@@ -125,47 +126,45 @@ impl Frame {
         // table's, is the best guess for code that nothing else leads to; then
         // that of most of the code.
         let mut guess = UNKNOWN;
-        let (mut first_unseen, mut seen) = (0, 0);
+        // Such code lies behind an exit.
+        let mut behind = exits.iter().map(|&exit| exit as usize + 1).peekable();
         loop {
             let (mut at, mut depth) = match self.open.pop() {
                 Some(next) => next,
                 None => {
-                    let unseen = |depth: &i64| *depth == UNSEEN;
-                    let rest = depths.get(first_unseen..).unwrap_or(&[]);
-                    let next = match seen == sites.len() {
-                        true => None,
-                        false => rest.iter().position(unseen),
-                    };
-                    let Some(next) = next else {
+                    let Some(&exit) = behind.peek() else {
                         break;
                     };
-                    first_unseen += next;
-                    // What only fills the space behind a jump tells nothing.
-                    if sites[first_unseen].marks == FILLS {
-                        first_unseen += 1;
+                    let Some(next) = first_unseen(sites, &depths, exit) else {
+                        behind.next();
                         continue;
-                    }
+                    };
                     if guess == UNKNOWN {
                         guess = most_common(&depths);
                     }
-                    (first_unseen, guess)
+                    (next, guess)
                 }
             };
-            for (site, held) in sites[at..].iter().zip(&mut depths[at..]) {
+            while let (Some(site), Some(held)) = (sites.get(at), depths.get_mut(at)) {
                 if *held != UNSEEN {
                     break;
                 }
                 *held = depth;
-                seen += 1;
                 let mark = site.marks;
+                if mark & (EXIT | STACK | PUSHES | POPS) == 0 {
+                    at += 1;
+                    continue;
+                }
                 if mark & (EXIT | STACK) == 0 {
-                    if mark & (PUSHES | POPS) != 0 && depth != UNKNOWN {
+                    if depth != UNKNOWN {
                         depth += if mark & PUSHES != 0 { word } else { -word };
                     }
                     at += 1;
                     continue;
                 }
-                if let Some(target) = site.jump() {
+                if let Some(target) = site.jump()
+                    && depths.get(target) == Some(&UNSEEN)
+                {
                     self.open.push((target, depth));
                 }
                 match site.flow {
@@ -332,6 +331,14 @@ impl Frame {
         };
         Some((slot, distance))
     }
+}
+
+/// The first instruction from an index on that nothing has led to yet, if only such
+/// lie before it that fill the space behind a jump: those tell nothing.
+fn first_unseen(sites: &[Site], depths: &[i64], from: usize) -> Option<usize> {
+    let rest = sites.iter().zip(depths).enumerate().skip(from);
+    let mut unseen = rest.take_while(|(_, (_, depth))| **depth == UNSEEN);
+    unseen.find_map(|(at, (site, _))| (site.marks != FILLS).then_some(at))
 }
 
 /// The depth of most instructions; of several the deepest.

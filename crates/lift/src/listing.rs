@@ -267,6 +267,7 @@ struct Instructions {
 impl Instructions {
     /// Adds those of a range that begins with `ahead`; notes which are exits, and
     /// at which bytes they begin.
+    #[inline(never)]
     fn decode(
         &mut self,
         memo: &mut Memo,
@@ -588,6 +589,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             pen,
             code,
             memo,
+            exits,
             frame,
             widths,
             called,
@@ -603,7 +605,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             false => 0,
         };
         let instruction = |at: usize| code.get(memo, program, at);
-        frame.follow(&code.sites, word, instruction, purges);
+        frame.follow(&code.sites, exits, word, instruction, purges);
         Writer {
             program,
             masm,
