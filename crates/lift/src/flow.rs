@@ -119,7 +119,7 @@ impl Flow {
             if let Some(last) = last {
                 for &to in &jumps[first_jump..last.jumps] {
                     let to = numbers[to as usize];
-                    if !flow.edges[first..].contains(&to) {
+                    if !holds(&flow.edges[first..], to) {
                         flow.edges.push(to);
                     }
                 }
@@ -145,6 +145,16 @@ impl Flow {
                 next: &self.edges[first as usize..block.1 as usize],
             }
         })
+    }
+}
+
+/// Whether an edge is among others, which most often are one or none.
+#[inline]
+fn holds(edges: &[u32], to: u32) -> bool {
+    match edges {
+        [] => false,
+        [one] => *one == to,
+        many => many.contains(&to),
     }
 }
 

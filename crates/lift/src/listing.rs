@@ -214,9 +214,7 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let flow = flow(program, function, &desk, &mut scratch);
     desk.flow = scratch;
     let mut writer = Writer::new(program, &mut desk);
-    let places: Vec<Spot> = (0..writer.code.sites.len())
-        .map(|at| writer.line(at))
-        .collect();
+    let places = writer.lines();
     let mut facts = std::mem::take(&mut writer.facts);
     facts.instructions = places.len();
     let mut listing = Listing {
@@ -240,12 +238,8 @@ struct Desk {
     memo: Memo,
     /// The instructions that may go on elsewhere than at the next, ascending.
     exits: Vec<u32>,
-    /// The first byte of each range and its place among the bytes of all.
-    ranges: Vec<(Range<u64>, usize)>,
-    /// The bytes of the function at which instructions begin, a bit each.
-    starts: Vec<u64>,
-    /// How many there are before each number of those.
-    ranks: Vec<u32>,
+    /// The addresses of each range, and its instructions.
+    ranges: Vec<(Range<u64>, Range<usize>)>,
     frame: Frame,
     flow: Scratch,
     widths: Widths,
@@ -265,8 +259,7 @@ struct Instructions {
 }
 
 impl Instructions {
-    /// Adds those of a range that begins with `ahead`; notes which are exits, and
-    /// at which bytes they begin.
+    /// Adds those of a range that begins with `ahead`; notes which are exits.
     #[inline(never)]
     fn decode(
         &mut self,
@@ -274,7 +267,6 @@ impl Instructions {
         ahead: &[u8],
         mut decoder: Decoder<'_>,
         exits: &mut Vec<u32>,
-        starts: &mut [u64],
     ) {
         let Instructions { sites, unkept } = self;
         let (size, start) = (decoder.max_position(), decoder.ip());
@@ -289,9 +281,15 @@ impl Instructions {
             let code = code.map_or(0, |code| u64::from_le_bytes(*code));
             let left = size - place;
             // Each on its own, because nothing is to be worked out for most.
-            let kept = match plain_length(code) {
-                Some(length) => memo.add_site(Head::plain(code, length), address, left, sites),
-                None => memo.add_site(Head::not_plain(code), address, left, sites),
+            let (head, kept) = match plain_length(code) {
+                Some(length) => {
+                    let head = Head::plain(code, length);
+                    (head, memo.add_site(head, address, left, sites))
+                }
+                None => {
+                    let head = Head::not_plain(code);
+                    (head, memo.add_site(head, address, left, sites))
+                }
             };
             let (length, marks) = match kept {
                 Some(kept) => kept,
@@ -300,16 +298,13 @@ impl Instructions {
                     if decoder.set_position(place).is_ok() {
                         decoder.set_ip(address);
                     }
-                    let site = decode_new(&mut decoder, code, memo, unkept);
+                    let site = decode_new(&mut decoder, head, memo, unkept);
                     sites.push(site);
                     (usize::from(site.length), site.marks)
                 }
             };
             if marks & frame::EXIT != 0 {
                 exits.push(at as u32);
-            }
-            if let Some(starts) = starts.get_mut(place / 64) {
-                *starts |= 1 << (place % 64);
             }
             place += length;
         }
@@ -346,32 +341,24 @@ impl Desk {
         self.code.sites.clear();
         self.code.unkept.clear();
         self.exits.clear();
-        self.starts.clear();
         self.ranges.clear();
         let mut bytes_left = MAX_BYTES;
         for range in &function.ranges {
             let end = range.end.min(range.start.saturating_add(bytes_left));
             bytes_left -= end - range.start;
             let bytes = program.image.bytes_in(range.start, end);
-            let first = self.starts.len() * 64;
-            let last = range.start + bytes.len() as u64;
-            self.ranges.push((range.start..last, first));
-            self.starts.resize((first + bytes.len()).div_ceil(64), 0);
             let decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
             // Only those of 64 bits are kept.
             let ahead = match bits {
                 64 => program.image.bytes_at(range.start).unwrap_or(&[]),
                 _ => &[],
             };
-            let starts = &mut self.starts[first / 64..];
             let (memo, exits) = (&mut self.memo, &mut self.exits);
-            self.code.decode(memo, ahead, decoder, exits, starts);
-        }
-        self.ranks.clear();
-        let mut rank = 0;
-        for starts in &self.starts {
-            self.ranks.push(rank);
-            rank += starts.count_ones();
+            let first = self.code.sites.len();
+            self.code.decode(memo, ahead, decoder, exits);
+            let last = range.start.saturating_add(bytes.len() as u64);
+            let added = first..self.code.sites.len();
+            self.ranges.push((range.start..last, added));
         }
     }
 
@@ -408,11 +395,11 @@ impl Desk {
 
     /// Index of the instruction at an address.
     fn find(&self, address: u64) -> Option<usize> {
-        let (range, first) = self.ranges.iter().find(|(r, _)| r.contains(&address))?;
-        let place = first + (address - range.start) as usize;
-        let (starts, bit) = (*self.starts.get(place / 64)?, 1 << (place % 64));
-        let before = (starts & (bit - 1)).count_ones();
-        (starts & bit != 0).then(|| (self.ranks[place / 64] + before) as usize)
+        let holds = |(range, _): &&(Range<u64>, _)| range.contains(&address);
+        let (_, sites) = self.ranges.iter().find(holds)?;
+        let (first, sites) = (sites.start, &self.code.sites[sites.clone()]);
+        let found = sites.binary_search_by_key(&address, |site| site.address);
+        found.ok().map(|at| first + at)
     }
 }
 
@@ -420,13 +407,13 @@ impl Desk {
 #[inline(never)]
 fn decode_new(
     decoder: &mut Decoder<'_>,
-    code: u64,
+    head: Head,
     memo: &mut Memo,
     unkept: &mut Vec<Instruction>,
 ) -> Site {
     let instruction = decoder.decode();
     let mark = mark(&instruction);
-    memo.keep(Head::of(code), &instruction, mark)
+    memo.keep(head, &instruction, mark)
         .unwrap_or_else(|| {
             unkept.push(instruction);
             Site::unkept(unkept.len() - 1, &instruction, mark)
@@ -625,59 +612,74 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    /// Writes the instruction at an index, with a line feed.
-    #[inline]
-    fn line(&mut self, at: usize) -> Spot {
-        let code = self.code;
-        let site = &code.sites[at];
-        let start = self.out.len();
-        let kept = match self.keeps {
-            true => self.memo.write(site, self.out),
-            false => None,
-        };
-        if kept != Some(false) && !(kept.is_some() && self.fill(at, site)) {
-            self.out.truncate(start);
-            self.new_line(at, site);
-        }
-        if self.windows {
-            self.through_register(at);
-        }
-        Spot {
-            address: site.address,
-            end: self.out.len() as u32 - 1,
-            len: site.length,
-        }
+    /// Writes all instructions, each with a line feed.
+    fn lines(&mut self) -> Vec<Spot> {
+        let sites = self.code.sites.iter().enumerate();
+        let lines = sites.map(|(at, site)| {
+            let start = self.out.len();
+            let kept = match self.keeps {
+                true => self.memo.write(site, self.out),
+                false => None,
+            };
+            match kept {
+                Some(Gap::Nothing) => {}
+                Some(gap) => self.fill(at, site, gap, start),
+                None => self.new_line(at, site),
+            }
+            if self.windows {
+                self.through_register(at);
+            }
+            Spot {
+                address: site.address,
+                end: self.out.len() as u32 - 1,
+                len: site.length,
+            }
+        });
+        lines.collect()
     }
 
-    /// Writes what is in the gap of a line that is kept, and what is behind.
-    /// Returns false where it is not to be written so.
-    fn fill(&mut self, at: usize, site: &Site) -> bool {
-        match self.memo.gap(site) {
+    /// Writes what is in the gap of a line that is kept, which begins at `start`, and
+    /// what is behind.
+    fn fill(&mut self, at: usize, site: &Site, gap: Gap, start: usize) {
+        match gap {
             Gap::Nothing => {}
-            Gap::Code => self.target(at, site),
+            Gap::Code => {
+                self.target(at, site);
+                self.out.word(&LINE_FEED);
+            }
             Gap::Global(access) => {
                 let address = site.target().unwrap_or_default();
                 self.global(site.flow, access, address, "cs:");
+                self.memo.write_tail(site, self.out);
+                self.remarks();
             }
             Gap::Stack(access, offset) => {
-                return self.fill_stack(at, site, access, Pointer::Stack(offset));
+                self.fill_stack(at, site, access, Pointer::Stack(offset), start);
             }
             Gap::Frame(access, offset) => {
-                return self.fill_stack(at, site, access, Pointer::Frame(offset));
+                self.fill_stack(at, site, access, Pointer::Frame(offset), start);
             }
         }
-        self.memo.write_tail(site, self.out);
-        self.remarks();
-        true
     }
 
-    fn fill_stack(&mut self, at: usize, site: &Site, access: Access, pointer: Pointer) -> bool {
-        let slot = self.frame.slot(at, pointer);
-        if let Some((slot, distance)) = slot {
-            self.stack(access, slot, distance, None);
-            self.memo.write_tail(site, self.out);
+    fn fill_stack(
+        &mut self,
+        at: usize,
+        site: &Site,
+        access: Access,
+        pointer: Pointer,
+        start: usize,
+    ) {
+        match self.frame.slot(at, pointer) {
+            Some((slot, distance)) => {
+                self.stack(access, slot, distance, None);
+                self.memo.write_tail(site, self.out);
+            }
+            None => {
+                self.out.truncate(start);
+                self.new_line(at, site);
+            }
         }
-        slot.is_some()
     }
 
     /// Writes an instruction whose line is not kept, and keeps it if that can be.
@@ -864,6 +866,7 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     /// Writes an operand in memory. Returns what the bytes of the instruction do not
     /// tell of it.
+    #[inline(never)]
     fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> Option<Gap> {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
@@ -1106,6 +1109,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
+    #[inline(never)]
     fn immediate(&mut self, instruction: &Instruction, place: Place, value: u64) {
         if self.is_address(instruction, value, true) {
             self.out.push_str("offset ");

@@ -346,21 +346,16 @@ impl Memo {
         Some(instruction)
     }
 
-    /// Writes the line of a site up to its gap, if it is kept, and tells whether it
-    /// has one.
+    /// Writes the line of a site up to its gap, if it is kept, and tells what that
+    /// is.
     #[inline(always)]
-    pub(crate) fn write(&self, site: &Site, out: &mut Pen) -> Option<bool> {
+    pub(crate) fn write(&self, site: &Site, out: &mut Pen) -> Option<Gap> {
         let line = &self.lines[site.key.place()];
         if line.key != site.key {
             return None;
         }
         out.block(&line.text, line.head.into());
-        Some(line.gap != Gap::Nothing)
-    }
-
-    /// The gap of a line that was just written.
-    pub(crate) fn gap(&self, site: &Site) -> Gap {
-        self.lines[site.key.place()].gap
+        Some(line.gap)
     }
 
     /// Writes what is behind the gap.

@@ -94,19 +94,17 @@ impl Sink for String {
 /// Text in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Pen {
-    /// The text and room behind it.
     bytes: Vec<u8>,
-    length: usize,
 }
 
 impl Pen {
     pub(crate) fn len(&self) -> usize {
-        self.length
+        self.bytes.len()
     }
 
     /// The text behind the first `start` bytes.
     pub(crate) fn since(&self, start: usize) -> &[u8] {
-        self.bytes.get(start..self.length).unwrap_or(&[])
+        self.bytes.get(start..).unwrap_or(&[])
     }
 
     /// The same as a text of its own, which is taken off.
@@ -117,22 +115,22 @@ impl Pen {
     }
 
     pub(crate) fn truncate(&mut self, length: usize) {
-        self.length = self.length.min(length);
+        self.bytes.truncate(length);
     }
 
     /// All of the text, without the line feed at its end; begins another.
     pub(crate) fn finish_lines(&mut self) -> String {
-        if self.since(0).ends_with(b"\n") {
-            self.truncate(self.len() - 1);
+        if self.bytes.ends_with(b"\n") {
+            self.bytes.pop();
         }
         self.finish()
     }
 
     /// All of the text; begins another.
     pub(crate) fn finish(&mut self) -> String {
-        let text = self.since(0).to_vec();
-        self.length = 0;
-        if self.bytes.len() > MAX_KEPT {
+        let text = self.bytes.as_slice().to_vec();
+        self.bytes.clear();
+        if self.bytes.capacity() > MAX_KEPT {
             self.bytes = Vec::new();
         }
         // Only text was appended.
@@ -142,43 +140,27 @@ impl Pen {
     /// Appends the first `length` bytes of `block`, which are text.
     #[inline(always)]
     pub(crate) fn block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
-        let rest = self.bytes.get_mut(self.length..);
-        match rest.and_then(|rest| rest.first_chunk_mut()) {
-            Some(room) => *room = *block,
-            None => {
-                self.grow(N);
-                self.bytes[self.length..self.length + N].copy_from_slice(block);
-            }
-        }
-        self.length += length.min(N);
+        let end = self.bytes.len() + length;
+        self.bytes.extend_from_slice(block);
+        self.bytes.truncate(end);
     }
 
-    /// What lies at `start`: text, and behind its end anything.
+    /// What lies at `start`, with 0 behind the end of the text.
     pub(crate) fn block_at<const N: usize>(&mut self, start: usize) -> [u8; N] {
-        if self.bytes.len() < start + N {
-            self.grow(N);
-        }
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; N]);
         let rest = self.bytes.get(start..);
         let block = rest.and_then(|rest| rest.first_chunk());
-        *block.unwrap_or(&[0; N])
-    }
-
-    #[cold]
-    fn grow(&mut self, more: usize) {
-        let size = (self.length + more).max(2 * self.bytes.len()).max(4096);
-        self.bytes.resize(size, 0);
+        let block = *block.unwrap_or(&[0; N]);
+        self.bytes.truncate(end);
+        block
     }
 }
 
 impl Sink for Pen {
     #[inline]
     fn push_str(&mut self, text: &str) {
-        if self.bytes.len() - self.length < text.len() {
-            self.grow(text.len());
-        }
-        let end = self.length + text.len();
-        self.bytes[self.length..end].copy_from_slice(text.as_bytes());
-        self.length = end;
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     #[inline]
