@@ -10,22 +10,24 @@ use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use crate::memo::Site;
 
 /// Mark of an instruction that may go on elsewhere than at the next.
-pub(crate) const EXIT: u8 = 1;
+pub(crate) const EXIT: u16 = 1;
 /// Mark of a call that does not come back.
-pub(crate) const LEAVES: u8 = 2;
+pub(crate) const LEAVES: u16 = 2;
 /// Mark of an instruction that may move the stack pointer or tell of it.
-const STACK: u8 = 4;
+const STACK: u16 = 4;
 
 /// Marks of those that move it by a word and do nothing else to it.
-const PUSHES: u8 = 16;
-const POPS: u8 = 32;
+const PUSHES: u16 = 16;
+const POPS: u16 = 32;
 /// Mark of an instruction that does nothing.
-pub(crate) const FILLS: u8 = 64;
+pub(crate) const FILLS: u16 = 64;
 /// Mark of a call of what follows it, which only asks where the code is.
-pub(crate) const ASKS: u8 = 128;
+pub(crate) const ASKS: u16 = 128;
+/// Mark of an instruction whose operand may be a variable on the stack.
+pub(crate) const VARIABLE: u16 = 256;
 
 /// Whether an instruction matters to the stack.
-pub(crate) fn mark(instruction: &Instruction) -> u8 {
+pub(crate) fn mark(instruction: &Instruction) -> u16 {
     let pointer = |register| matches!(register, Register::RSP | Register::ESP);
     let frame = |register| matches!(register, Register::RBP | Register::EBP);
     // An instruction without operands has the register "none".
@@ -38,10 +40,9 @@ pub(crate) fn mark(instruction: &Instruction) -> u8 {
         Code::Pop_r64 | Code::Pop_r32 if !pointer(first) => return POPS,
         _ => {}
     }
-    let takes = matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m) && {
-        let base = instruction.memory_base();
-        pointer(base) || frame(base)
-    };
+    let base = instruction.memory_base();
+    let takes = matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
+        && (pointer(base) || frame(base));
     let copies = frame(first) && instruction.mnemonic() == Mnemonic::Mov;
     let stack = match pointer(first) || takes || copies || instruction.is_stack_instruction() {
         true => STACK,
@@ -51,7 +52,11 @@ pub(crate) fn mark(instruction: &Instruction) -> u8 {
         Mnemonic::Nop => FILLS,
         _ => 0,
     };
-    stack | fills
+    let variable = match pointer(base) || frame(base) {
+        true => VARIABLE,
+        false => 0,
+    };
+    stack | fills | variable
 }
 
 /// How the stack lies at each instruction of a function.

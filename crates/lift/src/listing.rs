@@ -215,8 +215,15 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     desk.flow = scratch;
     let mut writer = Writer::new(program, &mut desk);
     let places = writer.lines();
-    let mut facts = std::mem::take(&mut writer.facts);
-    facts.instructions = places.len();
+    let facts = Facts {
+        instructions: places.len(),
+        // Room for no more than there are.
+        calls: writer.facts.calls.drain(..).collect(),
+        strings: writer.facts.strings.drain(..).collect(),
+        constants: writer.facts.constants.drain(..).collect(),
+        tables: writer.facts.tables.drain(..).collect(),
+        ..Facts::default()
+    };
     let mut listing = Listing {
         text: desk.pen.finish_lines(),
         places,
@@ -244,6 +251,8 @@ struct Desk {
     flow: Scratch,
     widths: Widths,
     called: Called,
+    /// Those of the listing in the making.
+    facts: Facts,
 }
 
 thread_local! {
@@ -256,6 +265,8 @@ struct Instructions {
     sites: Vec<Site>,
     /// Those that are not kept. Of 32-bit code that is all.
     unkept: Vec<Instruction>,
+    /// What any of them does to the stack and to the flow.
+    marks: u16,
 }
 
 impl Instructions {
@@ -268,7 +279,8 @@ impl Instructions {
         mut decoder: Decoder<'_>,
         exits: &mut Vec<u32>,
     ) {
-        let Instructions { sites, unkept } = self;
+        let Instructions { sites, unkept, .. } = self;
+        let mut all_marks = 0;
         let (size, start) = (decoder.max_position(), decoder.ip());
         let mut place = 0;
         while place < size {
@@ -306,8 +318,10 @@ impl Instructions {
             if marks & frame::EXIT != 0 {
                 exits.push(at as u32);
             }
+            all_marks |= marks;
             place += length;
         }
+        self.marks |= all_marks;
     }
 
     /// The instruction at an index.
@@ -340,6 +354,7 @@ impl Desk {
         let bits = program.image.arch.bits();
         self.code.sites.clear();
         self.code.unkept.clear();
+        self.code.marks = 0;
         self.exits.clear();
         self.ranges.clear();
         let mut bytes_left = MAX_BYTES;
@@ -384,7 +399,7 @@ impl Desk {
                     };
                     let asks = near && callee == Some(site.next());
                     let leaves = callee.is_some_and(|to| program.no_return.contains(&to));
-                    let mark = |told: bool, mark: u8| if told { mark } else { 0 };
+                    let mark = |told: bool, mark: u16| if told { mark } else { 0 };
                     self.code.sites[at].marks |=
                         mark(asks, frame::ASKS) | mark(leaves, frame::LEAVES);
                 }
@@ -421,17 +436,32 @@ fn decode_new(
 }
 
 /// What an instruction does to the stack and to the flow.
-fn mark(instruction: &Instruction) -> u8 {
+fn mark(instruction: &Instruction) -> u16 {
     let leads = match instruction.flow_control() {
         FlowControl::Next => 0,
+        FlowControl::IndirectBranch => frame::EXIT | BY_TABLE,
         _ if near(instruction) => frame::EXIT | LEADS,
         _ => frame::EXIT,
     };
-    frame::mark(instruction) | leads
+    let tells = match instruction.mnemonic() {
+        Mnemonic::Lea => instruction.is_ip_rel_memory_operand(),
+        Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp => true,
+        Mnemonic::Mov => {
+            instruction.memory_index() != Register::None
+                && instruction.memory_base() == Register::None
+        }
+        _ => false,
+    };
+    frame::mark(instruction) | leads | if tells { TELLS_TABLE } else { 0 }
 }
 
 /// Mark of a jump or a call whose line ends with where it leads.
-const LEADS: u8 = 8;
+const LEADS: u16 = 8;
+/// Mark of a jump that may be by a table.
+const BY_TABLE: u16 = 512;
+/// Mark of an instruction that may tell where such a table is, or how long, as
+/// [`discover::targets_x86`] reads them.
+const TELLS_TABLE: u16 = 1024;
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
@@ -439,12 +469,9 @@ fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut S
         code, memo, exits, ..
     } = desk;
     let exits = exits.iter().map(|&at| at as usize);
-    let by_table = exits
-        .clone()
-        .any(|at| code.sites[at].flow == FlowControl::IndirectBranch);
-    let tables = match by_table {
+    let tables = match code.marks & BY_TABLE != 0 {
         true => {
-            let told = |at: &usize| memo.may_tell_of_table(&code.sites[*at]);
+            let told = |at: &usize| code.sites[*at].marks & TELLS_TABLE != 0;
             let told = (0..code.sites.len()).filter(told);
             let told: Vec<_> = told.map(|at| code.get(memo, program, at)).collect();
             discover::targets_x86(&program.image, function, &told)
@@ -561,7 +588,7 @@ struct Writer<'a, 'd> {
     /// Registers that hold the address of an import.
     held: Vec<(Register, String)>,
     called: &'a mut Called,
-    facts: Facts,
+    facts: &'a mut Facts,
     /// The string that the instruction mentions.
     comment: Option<String>,
     /// What an operand of the line leads to or is, where that is well known.
@@ -577,9 +604,10 @@ impl<'a, 'd> Writer<'a, 'd> {
             code,
             memo,
             exits,
-            frame,
+            frame: stack,
             widths,
             called,
+            facts,
             ..
         } = desk;
         widths.clear();
@@ -592,7 +620,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             false => 0,
         };
         let instruction = |at: usize| code.get(memo, program, at);
-        frame.follow(&code.sites, exits, word, instruction, purges);
+        if code.marks & frame::VARIABLE != 0 {
+            stack.follow(&code.sites, exits, word, instruction, purges);
+        }
         Writer {
             program,
             masm,
@@ -600,12 +630,12 @@ impl<'a, 'd> Writer<'a, 'd> {
             got: narrow.then(|| got_registers(program, &code.unkept)).flatten(),
             code,
             memo,
-            frame,
+            frame: stack,
             keeps: image.absolute || image.address_fields.is_empty(),
             widths,
             held: Vec::new(),
             called,
-            facts: Facts::default(),
+            facts,
             comment: None,
             known: None,
             windows: image.is_windows(),
@@ -860,7 +890,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let target = self.code.target(at);
         let call = site.flow == FlowControl::Call;
         let noted = self.called.add(target);
-        let facts = (!noted).then_some(&mut self.facts);
+        let facts = (!noted).then_some(&mut *self.facts);
         self.program.code_name(target, call, facts, self.out);
     }
 

@@ -10,13 +10,13 @@
 
 use std::ops::Range;
 
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
 use crate::pen::Pen;
-use crate::shape::{Refers, Shape, plain_length};
+use crate::shape::{Refers, Shape};
 
 /// Instructions that are kept; a power of two.
-const KEPT: usize = 1 << 13;
+const KEPT: usize = 1 << 12;
 /// Bytes of the longest line that is kept.
 const LINE: usize = 46;
 /// Where a line goes on behind its gap.
@@ -56,7 +56,7 @@ pub(crate) struct Site {
     jump: u32,
     pub(crate) length: u8,
     /// What it does to the stack and to the flow.
-    pub(crate) marks: u8,
+    pub(crate) marks: u16,
     pub(crate) flow: FlowControl,
 }
 
@@ -66,7 +66,7 @@ const OUTSIDE: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Known {
     key: Key,
-    marks: u8,
+    marks: u16,
     flow: FlowControl,
     refers: Refers,
 }
@@ -167,15 +167,7 @@ impl Key {
 
 impl Head {
     /// Of the instruction that begins with the eight bytes of `code`, the first one
-    /// lowest.
-    pub(crate) fn of(code: u64) -> Head {
-        match plain_length(code) {
-            Some(length) => Head::plain(code, length),
-            None => Head::not_plain(code),
-        }
-    }
-
-    /// The same of one that has this [`plain_length`].
+    /// lowest, which has this [`plain_length`].
     #[inline(always)]
     pub(crate) fn plain(code: u64, length: u32) -> Head {
         Head::with(code, Shape::plain(length))
@@ -222,7 +214,7 @@ impl Head {
 
 impl Site {
     /// Of the instruction that is the `number`th of those that are not kept.
-    pub(crate) fn unkept(number: usize, instruction: &Instruction, marks: u8) -> Site {
+    pub(crate) fn unkept(number: usize, instruction: &Instruction, marks: u16) -> Site {
         Site {
             address: instruction.ip(),
             key: Key::NONE,
@@ -269,7 +261,7 @@ impl Memo {
         address: u64,
         left: usize,
         sites: &mut Vec<Site>,
-    ) -> Option<(usize, u8)> {
+    ) -> Option<(usize, u16)> {
         let known = &self.known[head.key.place()];
         let length = head.length as usize;
         if known.key != head.key || length > left {
@@ -293,7 +285,7 @@ impl Memo {
         &mut self,
         head: Head,
         instruction: &Instruction,
-        marks: u8,
+        marks: u16,
     ) -> Option<Site> {
         if head.key == Key::NONE || !head.fits(instruction) {
             return None;
@@ -315,18 +307,6 @@ impl Memo {
             marks,
             flow,
         })
-    }
-
-    /// Whether the instruction at a site may be one of those that a jump by a table
-    /// is told from.
-    pub(crate) fn may_tell_of_table(&self, site: &Site) -> bool {
-        let place = site.key.place();
-        let other = self.known[place].key != site.key;
-        other
-            || matches!(
-                self.instructions[place].mnemonic(),
-                Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp
-            )
     }
 
     /// What was decoded at a site, if it is still kept.
@@ -397,7 +377,7 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::random;
+    use crate::shape::{plain_length, random};
     use iced_x86::{Decoder, DecoderOptions};
 
     /// An instruction that is met again is what the decoder says there, whatever
@@ -436,21 +416,25 @@ mod tests {
                 }
                 let start = [prefix, second, &number.to_be_bytes()].concat();
                 code[..start.len()].copy_from_slice(&start);
-                let bytes = |code: &[u8; 24]| {
-                    code.first_chunk()
-                        .map_or(0, |code| u64::from_le_bytes(*code))
+                let head = |code: &[u8; 24]| {
+                    let code = code.first_chunk();
+                    let code = code.map_or(0, |code| u64::from_le_bytes(*code));
+                    plain_length(code).map_or_else(
+                        || Head::not_plain(code),
+                        |length| Head::plain(code, length),
+                    )
                 };
-                let head = Head::of(bytes(&code));
-                memo.keep(head, &decode(&code, 0x1000), 0);
+                let first = head(&code);
+                memo.keep(first, &decode(&code, 0x1000), 0);
                 // The same instruction elsewhere, with another distance.
-                if head.refers != Refers::Not {
-                    let end = head.length as usize;
+                if first.refers != Refers::Not {
+                    let end = first.length as usize;
                     code[end - 1] ^= 0x55;
                     moved += 1;
                 }
                 let address = random() >> 8;
                 let mut sites = Vec::new();
-                memo.add_site(Head::of(bytes(&code)), address, code.len(), &mut sites);
+                memo.add_site(head(&code), address, code.len(), &mut sites);
                 let Some(site) = sites.first() else {
                     continue;
                 };
