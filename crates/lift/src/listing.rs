@@ -19,7 +19,7 @@ use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Block, Flow, Scratch};
 use crate::frame::{self, Frame, Pointer, Slot};
-use crate::masm::{self, Masm, Place};
+use crate::masm::{Masm, Place};
 use crate::memo::{Access, Gap, Head, Memo, Site};
 use crate::shape::plain_length;
 use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, numbered, push_all};
@@ -683,22 +683,10 @@ impl<'a, 'd> Writer<'a, 'd> {
                 self.memo.write_tail(site, self.out);
                 self.remarks();
             }
-            Gap::Offset { narrow } => {
-                let offset = site.offset().unwrap_or_default();
-                if narrow || is_small(offset as u64) {
-                    masm::offset(self.out, offset);
-                    self.memo.write_tail(site, self.out);
-                } else {
-                    self.out.truncate(start);
-                    self.new_line(at, site);
-                }
-            }
             Gap::Stack(access, offset) => {
-                let offset = site.offset().map_or(offset, |offset| offset as i32);
                 self.fill_stack(at, site, access, Pointer::Stack(offset), start);
             }
             Gap::Frame(access, offset) => {
-                let offset = site.offset().map_or(offset, |offset| offset as i32);
                 self.fill_stack(at, site, access, Pointer::Frame(offset), start);
             }
         }
@@ -807,8 +795,8 @@ impl<'a, 'd> Writer<'a, 'd> {
                 Some(OpKind::Memory) => {
                     let start = self.out.len();
                     let told = self.memory(at, instruction, place);
-                    gap = gap.and(told.as_ref().map(|told| told.0));
-                    filled = told.map_or(start..start, |told| told.1);
+                    filled = start..self.out.len();
+                    gap = gap.and(told);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
@@ -906,17 +894,16 @@ impl<'a, 'd> Writer<'a, 'd> {
         self.program.code_name(target, call, facts, self.out);
     }
 
-    /// Writes an operand in memory. Returns what is not kept of it for all instructions
-    /// of its kind, and where that is.
+    /// Writes an operand in memory. Returns what the bytes of the instruction do not
+    /// tell of it.
     #[inline(never)]
-    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> Option<(Gap, Range<usize>)> {
-        let start = self.out.len();
+    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> Option<Gap> {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
             let (flow, access) = (instruction.flow_control(), Access::of(instruction));
             self.global(flow, access, instruction.ip_rel_memory_address(), "cs:");
-            return Some((Gap::Global(access), start..self.out.len()));
+            return Some(Gap::Global(access));
         }
         let pointer = Pointer::of(instruction);
         if let Some(pointer) = pointer
@@ -925,11 +912,11 @@ impl<'a, 'd> Writer<'a, 'd> {
             let access = Access::of(instruction);
             let indexed = (index != Register::None).then_some(instruction);
             self.stack(access, slot, distance, indexed);
-            let gap = match pointer {
-                Pointer::Stack(offset) => Gap::Stack(access, offset),
-                Pointer::Frame(offset) => Gap::Frame(access, offset),
+            return match pointer {
+                _ if indexed.is_some() => None,
+                Pointer::Stack(offset) => Some(Gap::Stack(access, offset)),
+                Pointer::Frame(offset) => Some(Gap::Frame(access, offset)),
             };
-            return indexed.is_none().then(|| (gap, start..self.out.len()));
         }
         let displacement = instruction.memory_displacement64();
         if let Some((registers, got)) = &self.got
@@ -978,7 +965,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             // `lea eax, [rbx+rax+5A827999h]` adds three numbers at once.
             self.constant(instruction, displacement);
         }
-        let offset = self.masm.place(instruction, place, self.out);
+        let start = self.out.len();
+        self.masm.operand(instruction, place, self.out);
         if thread && base == Register::None && index == Register::None {
             self.without_brackets(start);
         } else if displacement == 0
@@ -993,11 +981,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let told = pointer.is_none()
             && !instruction.is_ip_rel_memory_operand()
             && (narrow || is_small(displacement));
-        match self.code.sites[at].offset() {
-            _ if !told => None,
-            None => Some((Gap::Nothing, start..start)),
-            Some(_) => offset.map(|offset| (Gap::Offset { narrow }, offset..self.out.len() - 1)),
-        }
+        told.then_some(Gap::Nothing)
     }
 
     /// IDA writes `fs:28h`, where others put the number between brackets.

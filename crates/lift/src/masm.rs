@@ -27,8 +27,6 @@ pub(crate) struct Masm {
     /// Names of registers by their numbers, empty where they are not always
     /// written alike.
     registers: Vec<Word>,
-    /// Where the last place in memory that was written here has its offset.
-    offset: Option<usize>,
 }
 
 /// How an opcode is written, as far as that is the same for all its
@@ -83,7 +81,6 @@ impl Default for Masm {
             // The first number is of none.
             forms: vec![Form::default()],
             registers: Vec::new(),
-            offset: None,
         };
         for register in Register::values() {
             let plain = register.is_gpr() || register.is_xmm() || register.is_ymm();
@@ -174,19 +171,6 @@ impl Masm {
         self.format(instruction, place.operand, out);
     }
 
-    /// Writes an operand in memory. Returns where its offset was written, if that is
-    /// all that another offset would change, and before a bracket.
-    pub(crate) fn place(
-        &mut self,
-        instruction: &Instruction,
-        place: Place,
-        out: &mut Pen,
-    ) -> Option<usize> {
-        self.offset = None;
-        self.operand(instruction, place, out);
-        self.offset
-    }
-
     fn format(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) {
         // What has no such operand writes nothing.
         let _ = self.formatter.format_operand(instruction, out, operand);
@@ -212,6 +196,8 @@ impl Masm {
         operand: u32,
         out: &mut Pen,
     ) -> bool {
+        const PLUS: Word = Word::of("+");
+        const MINUS: Word = Word::of("-");
         const END: Word = Word::of("]");
         let (base, index) = (instruction.memory_base(), instruction.memory_index());
         let wide = if base.is_gpr64() {
@@ -230,7 +216,7 @@ impl Masm {
         }
         out.word(&self.registers[base as usize]);
         if index != Register::None {
-            out.word(&const { Word::of("+") });
+            out.word(&PLUS);
             out.word(&self.registers[index as usize]);
             match instruction.memory_index_scale() {
                 2 => out.word(&const { Word::of("*2") }),
@@ -243,8 +229,10 @@ impl Masm {
             false => i64::from(instruction.memory_displacement32() as i32),
             true => instruction.memory_displacement64() as i64,
         };
-        self.offset = Some(out.len());
-        offset(out, displacement);
+        if displacement != 0 {
+            out.word(if displacement < 0 { &MINUS } else { &PLUS });
+            number(out, displacement.unsigned_abs());
+        }
         out.word(&END);
         true
     }
@@ -352,17 +340,6 @@ impl Masm {
             natives,
             width: None,
         })
-    }
-}
-
-/// Writes what is added to a register, if anything is.
-#[inline]
-pub(crate) fn offset(out: &mut Pen, offset: i64) {
-    const PLUS: Word = Word::of("+");
-    const MINUS: Word = Word::of("-");
-    if offset != 0 {
-        out.word(if offset < 0 { &MINUS } else { &PLUS });
-        number(out, offset.unsigned_abs());
     }
 }
 

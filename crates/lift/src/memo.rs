@@ -13,7 +13,7 @@ use std::ops::Range;
 use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
 use crate::pen::Pen;
-use crate::shape::{Refers, Shape, plain_offset};
+use crate::shape::{Refers, Shape};
 
 /// Instructions that are kept; a power of two.
 const KEPT: usize = 1 << 12;
@@ -30,9 +30,8 @@ pub(crate) struct Memo {
     lines: Box<[Line; KEPT]>,
 }
 
-/// The bytes of an instruction and 0 behind them, but 0 for a distance and the bits
-/// of -1 for an offset that is not 0. They are those of no other instruction, as
-/// none begins with all of another.
+/// The bytes of an instruction, but for a distance, and 0 behind them. They are
+/// those of no other instruction, as none begins with all of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Key(u64);
 
@@ -62,8 +61,6 @@ pub(crate) struct Site {
 }
 
 const OUTSIDE: u32 = u32::MAX;
-/// Mark of an instruction of which the same is kept for all offsets but 0.
-const OFFSET: u16 = 1 << 15;
 
 /// What all need to know of an instruction.
 #[derive(Clone, Copy)]
@@ -82,11 +79,6 @@ pub(crate) enum Gap {
     Code,
     /// The place in memory that it refers to.
     Global(Access),
-    /// What is added to a register, which may only be a small number unless it is
-    /// `narrow`.
-    Offset {
-        narrow: bool,
-    },
     /// The variable at a distance from the stack pointer.
     Stack(Access, i32),
     /// The same from the frame pointer.
@@ -178,20 +170,7 @@ impl Head {
     /// lowest, which has this [`plain_length`].
     #[inline(always)]
     pub(crate) fn plain(code: u64, length: u32) -> Head {
-        let (field, offset) = plain_offset(code);
-        let key = match length {
-            1..=8 => Key(code & u64::MAX >> (64 - 8 * length) | field),
-            _ => Key::NONE,
-        };
-        Head {
-            key,
-            length,
-            refers: match field {
-                0 => Refers::Not,
-                _ => Refers::ByOffset,
-            },
-            distance: offset,
-        }
+        Head::with(code, Shape::plain(length))
     }
 
     /// The same of one that has none.
@@ -229,9 +208,6 @@ impl Head {
                         && instruction.memory_displacement64() == to
                 }
                 Refers::ToCode => near && instruction.near_branch64() == to,
-                Refers::ByOffset => {
-                    !counted && instruction.memory_displacement64() == self.distance as u64
-                }
             }
     }
 }
@@ -262,14 +238,6 @@ impl Site {
             Key::NONE => Err(self.target as usize),
             _ => Ok(self.target),
         }
-    }
-
-    /// What it adds to a register to find its operand in memory, where the same
-    /// is kept of all that add something.
-    #[inline]
-    pub(crate) fn offset(&self) -> Option<i64> {
-        let offset = self.target.wrapping_sub(self.next()) as i64;
-        (self.marks & OFFSET != 0).then_some(offset)
     }
 
     /// Index of the instruction of the same function that it jumps to.
@@ -323,10 +291,6 @@ impl Memo {
             return None;
         }
         let (place, flow) = (head.key.place(), instruction.flow_control());
-        let marks = match head.refers {
-            Refers::ByOffset => marks | OFFSET,
-            _ => marks,
-        };
         self.instructions[place] = *instruction;
         self.known[place] = Known {
             key: head.key,
@@ -358,9 +322,6 @@ impl Memo {
             Refers::Not => {}
             Refers::ToMemory => instruction.set_memory_displacement64(site.target),
             Refers::ToCode => instruction.set_near_branch64(site.target),
-            Refers::ByOffset => {
-                instruction.set_memory_displacement64(site.target.wrapping_sub(site.next()));
-            }
         }
         Some(instruction)
     }

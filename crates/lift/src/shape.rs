@@ -25,8 +25,6 @@ pub(crate) enum Refers {
     ToMemory,
     /// It may go on there.
     ToCode,
-    /// Not to a place: the number is what it adds to a register.
-    ByOffset,
 }
 
 /// Of a table: how many bytes a number has, where no prefix tells otherwise.
@@ -59,40 +57,6 @@ static FORMS: [u8; 256] = forms();
 /// Of `FORMS`: it is a place that is counted from the code, or a second byte may
 /// tell of a distance.
 const UNUSUAL: u8 = 128;
-
-/// The offset of an operand in memory, by the first byte of the operands: its
-/// bits, counted from there.
-static OFFSETS: [Offset; 256] = offsets();
-
-#[derive(Clone, Copy)]
-struct Offset {
-    field: u64,
-    /// Bits above it.
-    above: u8,
-    /// Bits above it once it is shifted by those.
-    below: u8,
-}
-
-const fn offsets() -> [Offset; 256] {
-    let none = Offset {
-        field: 0,
-        above: 0,
-        below: 0,
-    };
-    let mut table = [none; 256];
-    let mut form = 0x40;
-    while form < 0xc0 {
-        let bits = if form < 0x80 { 8 } else { 32 };
-        let before = if form & 7 == 4 { 16 } else { 8 };
-        table[form] = Offset {
-            field: (u64::MAX >> (64 - bits)) << before,
-            above: 64 - bits - before,
-            below: 64 - bits,
-        };
-        form += 1;
-    }
-    table
-}
 
 const fn fill(table: &mut [u8; 256], first: usize, last: usize, what: u8) {
     skip::fill(table, first, last, KNOWN | what);
@@ -245,22 +209,6 @@ pub(crate) fn plain_length(code: u64) -> Option<u32> {
     let unlike = info & UNLIKE_MOST ^ KNOWN | operands & UNUSUAL;
     let plain = unlike == 0;
     plain.then(|| u32::from(rex) + 1 + u32::from(operands) + u32::from(info & NUMBER))
-}
-
-/// The offset of such an instruction, if it has one that is not 0: its bits, and
-/// what it is.
-#[inline(always)]
-pub(crate) fn plain_offset(code: u64) -> (u64, i64) {
-    let rex = code as u8 & 0xf0 == 0x40;
-    let rest = if rex { code >> 8 } else { code };
-    let operands = (ONE[usize::from(rest as u8)] / OPERAND & 1).wrapping_neg();
-    // Registers have none.
-    let form = (rest >> 8) as u8 | !operands;
-    let offset = &OFFSETS[usize::from(form)];
-    let rest = rest >> 8;
-    let value = ((rest << offset.above) as i64) >> offset.below;
-    let field = if rest & offset.field == 0 { 0 } else { offset.field };
-    (field << if rex { 16 } else { 8 }, value)
 }
 
 impl Shape {
