@@ -213,7 +213,10 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let mut scratch = std::mem::take(&mut desk.flow);
     let flow = flow(program, function, &desk, &mut scratch);
     desk.flow = scratch;
-    let mut writer = Writer::new(program, &mut desk);
+    /// Bytes of most lines, and some more.
+    const LINE: usize = 36;
+    let mut pen = Pen::with_capacity(LINE * desk.code.sites.len());
+    let mut writer = Writer::new(program, &mut desk, &mut pen);
     let places = writer.lines();
     let facts = Facts {
         instructions: places.len(),
@@ -225,7 +228,7 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
         ..Facts::default()
     };
     let mut listing = Listing {
-        text: desk.pen.finish_lines(),
+        text: pen.finish_lines(),
         places,
         flow: Flow::default(),
         facts,
@@ -240,7 +243,6 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
 #[derive(Default)]
 struct Desk {
     masm: Masm,
-    pen: Pen,
     code: Instructions,
     memo: Memo,
     /// The instructions that may go on elsewhere than at the next, ascending.
@@ -597,10 +599,9 @@ struct Writer<'a, 'd> {
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
-    fn new(program: &'a Program<'d>, desk: &'a mut Desk) -> Self {
+    fn new(program: &'a Program<'d>, desk: &'a mut Desk, out: &'a mut Pen) -> Self {
         let Desk {
             masm,
-            pen,
             code,
             memo,
             exits,
@@ -626,7 +627,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         Writer {
             program,
             masm,
-            out: pen,
+            out,
             got: narrow.then(|| got_registers(program, &code.unkept)).flatten(),
             code,
             memo,

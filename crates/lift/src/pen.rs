@@ -8,8 +8,6 @@ use iced_x86::{FormatterOutput, FormatterTextKind};
 
 /// Bytes of a block.
 const BLOCK: usize = 16;
-/// Room that a pen keeps from one text to the next.
-const MAX_KEPT: usize = 1 << 20;
 
 /// What ends a line.
 pub(crate) const LINE_FEED: Word = Word::of("\n");
@@ -118,23 +116,26 @@ impl Pen {
         self.bytes.truncate(length);
     }
 
-    /// All of the text, without the line feed at its end; begins another.
-    pub(crate) fn finish_lines(&mut self) -> String {
+    /// Begins a text that will have about so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Pen {
+        Pen {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
+    /// All of the text, without the line feed at its end.
+    pub(crate) fn finish_lines(mut self) -> String {
         if self.bytes.ends_with(b"\n") {
             self.bytes.pop();
         }
         self.finish()
     }
 
-    /// All of the text; begins another.
-    pub(crate) fn finish(&mut self) -> String {
-        let text = self.bytes.as_slice().to_vec();
-        self.bytes.clear();
-        if self.bytes.capacity() > MAX_KEPT {
-            self.bytes = Vec::new();
-        }
+    /// All of the text, with no room behind it.
+    pub(crate) fn finish(mut self) -> String {
+        self.bytes.shrink_to_fit();
         // Only text was appended.
-        String::from_utf8(text).unwrap_or_default()
+        String::from_utf8(self.bytes).unwrap_or_default()
     }
 
     /// Appends the first `length` bytes of `block`, which are text.
@@ -269,7 +270,8 @@ mod tests {
         }
         assert_eq!(pen.split_off(expected.len() - 2), "; ");
         expected.truncate(expected.len() - 2);
-        assert_eq!(pen.finish(), expected);
-        assert_eq!(pen.finish(), "");
+        assert_eq!(pen.block_at(expected.len() - 5), *b"block\0\0");
+        pen.word(&LINE_FEED);
+        assert_eq!(pen.finish_lines(), expected);
     }
 }
