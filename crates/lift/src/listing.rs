@@ -21,10 +21,10 @@ use crate::flow::{Block, Flow, Scratch};
 use crate::frame::{self, Frame, Pointer, Slot};
 use crate::masm::{Masm, Place};
 use crate::memo::{Access, Gap, Head, Memo, Site};
-use crate::shape::plain_length;
 use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, numbered, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
+use crate::shape::plain_length;
 use crate::stdcall;
 use crate::step::absolute_operand;
 use crate::strings;
@@ -430,11 +430,10 @@ fn decode_new(
 ) -> Site {
     let instruction = decoder.decode();
     let mark = mark(&instruction);
-    memo.keep(head, &instruction, mark)
-        .unwrap_or_else(|| {
-            unkept.push(instruction);
-            Site::unkept(unkept.len() - 1, &instruction, mark)
-        })
+    memo.keep(head, &instruction, mark).unwrap_or_else(|| {
+        unkept.push(instruction);
+        Site::unkept(unkept.len() - 1, &instruction, mark)
+    })
 }
 
 /// What an instruction does to the stack and to the flow.
@@ -628,7 +627,9 @@ impl<'a, 'd> Writer<'a, 'd> {
             program,
             masm,
             out,
-            got: narrow.then(|| got_registers(program, &code.unkept)).flatten(),
+            got: narrow
+                .then(|| got_registers(program, &code.unkept))
+                .flatten(),
             code,
             memo,
             frame: stack,
@@ -1362,4 +1363,69 @@ fn ends_block(flow: FlowControl) -> bool {
             | FlowControl::Interrupt
             | FlowControl::XbeginXabortXend
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::random;
+
+    /// What was listed before does not change a listing: each function is listed as
+    /// by a thread that has listed nothing.
+    #[test]
+    fn what_is_kept_changes_no_listing() {
+        const FUNCTIONS: u32 = 96;
+        const SIZE: u32 = 256;
+        let mut random = random();
+        let start = |function: u32| 1024 + function * SIZE;
+        // The first calls the others.
+        let mut code = Vec::new();
+        for function in 0..FUNCTIONS {
+            code.push(0xe8);
+            code.extend((start(function) - 5 * (function + 1)).to_le_bytes());
+        }
+        code.push(0xc3);
+        for function in 0..FUNCTIONS {
+            code.resize(start(function) as usize, 0xcc);
+            while code.len() < start(function + 1) as usize - 40 {
+                let bytes = random().to_le_bytes();
+                let [few, number, ..] = bytes;
+                let (near, next) = (few & 0x38, number & 1);
+                let instruction: &[u8] = match few % 16 {
+                    0 => &[0x48, 0x83, 0xec, near],
+                    1 => &[0x48, 0x83, 0xc4, near],
+                    2 => &[0x48, 0x8b, 0x44, 0x24, near],
+                    3 => &[0x89, 0x5c, 0x24, near],
+                    4 => &[0x48, 0x8d, 0x3d, number, next, 0, 0],
+                    5 => &[0x83, 0x3d, number, next, 0, 0, 7],
+                    6 => &[0x75, number & 0x1f],
+                    7 => &[0x0f, 0x84, number, 0, 0, 0],
+                    8 => &[0xe8, near, next, 0, 0],
+                    9 => &[0x55, 0x48, 0x89, 0xe5],
+                    10 => &[0x48, 0x89, 0x45, 0u8.wrapping_sub(near)],
+                    11 => &[0x48, 0x8b, 0x43, near],
+                    12 => &[0xf2, 0x0f, 0x10, 0x44, 0x24, near],
+                    13 => &[0xc7, 0x44, 0x24, near, 0x78, 0x56, number, 0x12],
+                    14 => &bytes,
+                    _ => &[0xb8, number, 0, 0, near],
+                };
+                code.extend(instruction);
+            }
+            code.extend([0xc9, 0xc3]);
+        }
+        let program = Program::parse_raw(&code, Arch::X86_64, 0x40_1000);
+        let program = program.expect("a region of code");
+        let (mut lines, mut stack) = (0, 0);
+        for function in program.functions() {
+            let fresh = std::thread::scope(|scope| {
+                let thread = scope.spawn(|| program.listing(function));
+                thread.join().expect("a listing")
+            });
+            assert_eq!(program.listing(function), fresh);
+            assert_eq!(program.listing(function), fresh);
+            lines += fresh.len();
+            stack += fresh.text().matches("+var_").count();
+        }
+        assert!(lines > 2000 && stack > 50, "{lines} {stack}");
+    }
 }

@@ -313,8 +313,7 @@ impl Masm {
         if !matches!(
             instruction.encoding(),
             EncodingKind::Legacy | EncodingKind::VEX
-        )
-            || instruction.is_string_instruction()
+        ) || instruction.is_string_instruction()
             || instruction.is_invalid()
             || pseudo
             || exchanges

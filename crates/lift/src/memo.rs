@@ -176,7 +176,10 @@ impl Head {
     /// The same of one that has none.
     #[inline(always)]
     pub(crate) fn not_plain(code: u64) -> Head {
-        Head::with(code, Shape::not_plain(code).unwrap_or(Shape::plain(u32::MAX)))
+        Head::with(
+            code,
+            Shape::not_plain(code).unwrap_or(Shape::plain(u32::MAX)),
+        )
     }
 
     #[inline(always)]
@@ -377,6 +380,7 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pen::Sink;
     use crate::shape::{plain_length, random};
     use iced_x86::{Decoder, DecoderOptions};
 
@@ -419,10 +423,8 @@ mod tests {
                 let head = |code: &[u8; 24]| {
                     let code = code.first_chunk();
                     let code = code.map_or(0, |code| u64::from_le_bytes(*code));
-                    plain_length(code).map_or_else(
-                        || Head::not_plain(code),
-                        |length| Head::plain(code, length),
-                    )
+                    plain_length(code)
+                        .map_or_else(|| Head::not_plain(code), |length| Head::plain(code, length))
                 };
                 let first = head(&code);
                 memo.keep(first, &decode(&code, 0x1000), 0);
@@ -448,5 +450,33 @@ mod tests {
             }
         }
         assert!(kept > 500_000 && moved > 1000, "{kept} {moved}");
+    }
+
+    /// A line is written as it was, with whatever fills its gap; one that is too long
+    /// is not kept.
+    #[test]
+    fn lines_are_written_as_they_were_kept() {
+        let code = [0x48, 0x8b, 0x44, 0x24, 8, 0, 0, 0];
+        let mut memo = Memo::default();
+        let instruction = Decoder::with_ip(64, &code, 0x1000, DecoderOptions::NONE).decode();
+        let number = u64::from_le_bytes(code);
+        let head = Head::plain(number, plain_length(number).unwrap_or_default());
+        let site = memo.keep(head, &instruction, 0).expect("it is short");
+        let mut pen = Pen::default();
+        assert_eq!(memo.write(&site, &mut pen), None);
+
+        pen.push_str("before\nmov     rax, [rsp+8]\n");
+        let gap = Gap::Stack(Access::of(&instruction), 8);
+        memo.keep_line(&site, gap, &mut pen, 7, 20..26);
+        assert_eq!(memo.write(&site, &mut pen), Some(gap));
+        pen.push_str("var");
+        memo.write_tail(&site, &mut pen);
+        let kept = b"before\nmov     rax, [rsp+8]\nmov     rax, var]\n";
+        assert_eq!(pen.since(0), kept);
+
+        pen.push_str(&"x".repeat(LINE + 1));
+        let end = pen.len();
+        memo.keep_line(&site, Gap::Nothing, &mut pen, kept.len(), end..end);
+        assert_eq!(memo.write(&site, &mut pen), Some(gap));
     }
 }

@@ -205,7 +205,7 @@ pub(crate) fn plain_length(code: u64) -> Option<u32> {
     let info = ONE[usize::from(rest as u8)];
     let form = FORMS[usize::from((rest >> 8) as u8)];
     // Without conditions, which would be guessed wrong for many.
-    let operands = form & (info / OPERAND & 1).wrapping_neg();
+    let operands = form & ((info / OPERAND) & 1).wrapping_neg();
     let unlike = info & UNLIKE_MOST ^ KNOWN | operands & UNUSUAL;
     let plain = unlike == 0;
     plain.then(|| u32::from(rex) + 1 + u32::from(operands) + u32::from(info & NUMBER))
