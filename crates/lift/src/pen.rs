@@ -252,6 +252,33 @@ mod tests {
             text,
             "0 9 0Ah 0Fh 10h 28h 0FFh 9000h 0A000h 0FFFFFFFFFFFFFFFFh "
         );
+        for digits in 1..=16 {
+            for value in [u64::MAX, u64::MAX / 15] {
+                let value = value >> (64 - 4 * digits);
+                text.clear();
+                number(&mut text, value);
+                let plain = format!("{value:X}h");
+                let zero = if plain.starts_with(char::is_alphabetic) {
+                    "0"
+                } else {
+                    ""
+                };
+                let expected = format!("{zero}{plain}");
+                assert_eq!(
+                    text,
+                    if value > 9 {
+                        &expected
+                    } else {
+                        plain.trim_end_matches('h')
+                    }
+                );
+            }
+        }
+        for value in [1, 10, 99, 1_000, 65_537, u32::MAX] {
+            text.clear();
+            numbered(&mut text, value);
+            assert_eq!(text, format!("INSTR{value}"));
+        }
         for value in [0x1_0000_0000, 0x0123_4567_89ab_cdef, 0x9abc_def0] {
             text.clear();
             hex(&mut text, value);
