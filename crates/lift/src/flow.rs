@@ -17,8 +17,8 @@ pub struct Block<'l> {
 /// An instruction that the next one does not just follow.
 struct Exit {
     at: usize,
-    /// The lines that it jumps to, among those of all.
-    jumps: Range<usize>,
+    /// Where the lines that it jumps to end, among those of all.
+    jumps: usize,
     falls: bool,
 }
 
@@ -34,8 +34,10 @@ pub(crate) struct Flow {
 /// What the making of a flow takes, kept for the next one.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// The number of the block that begins at a line, counted from 1.
-    leads: Vec<u32>,
+    /// The lines at which blocks begin, a bit each.
+    leads: Vec<u64>,
+    /// The number of the block that begins at a line; of other lines nothing.
+    numbers: Vec<u32>,
     jumps: Vec<u32>,
     exits: Vec<Exit>,
     starts: Vec<u32>,
@@ -56,13 +58,15 @@ impl Flow {
     ) -> Flow {
         let Scratch {
             leads,
+            numbers,
             jumps,
             exits,
             starts,
         } = scratch;
         leads.clear();
-        leads.resize(lines, 0);
+        leads.resize(lines.div_ceil(64), 0);
         leads.iter_mut().take(1).for_each(|first| *first = 1);
+        let mut lead = |line: usize| leads[line / 64] |= 1 << (line % 64);
         jumps.clear();
         exits.clear();
         for at in candidates {
@@ -71,52 +75,55 @@ impl Flow {
                 continue;
             };
             for &target in &jumps[first..] {
-                leads[target as usize] = 1;
+                lead(target as usize);
             }
             let mut next = at + 1;
             while !falls && next < lines && fills(next) {
                 next += 1;
             }
-            if let Some(lead) = leads.get_mut(next) {
-                *lead = 1;
+            if next < lines {
+                lead(next);
             }
             exits.push(Exit {
                 at,
-                jumps: first..jumps.len(),
+                jumps: jumps.len(),
                 falls,
             });
         }
-        // Without a condition, which would be guessed wrong for most blocks.
         starts.clear();
-        starts.resize(lines + 1, 0);
-        let mut count = 0;
-        for (at, lead) in (0..).zip(leads.iter_mut()) {
-            starts[count as usize] = at;
-            count += *lead;
-            *lead *= count;
+        numbers.resize(lines.max(numbers.len()), 0);
+        for (first, &word) in (0..).step_by(64).zip(leads.iter()) {
+            let mut word = word;
+            while word != 0 {
+                let start = first + word.trailing_zeros();
+                numbers[start as usize] = starts.len() as u32;
+                starts.push(start);
+                word &= word - 1;
+            }
         }
-        starts.truncate(count as usize);
         let mut flow = Flow {
-            blocks: Vec::with_capacity(count as usize),
-            edges: Vec::with_capacity(jumps.len() + count as usize),
+            blocks: Vec::with_capacity(starts.len()),
+            edges: Vec::with_capacity(jumps.len() + starts.len()),
             lines: lines as u32,
         };
-        let mut exits = exits.iter().peekable();
+        let (mut exits, mut first_jump) = (exits.iter().peekable(), 0);
         for (block, &start) in starts.iter().enumerate() {
-            let end = starts.get(block + 1).map_or(lines, |&end| end as usize);
-            let mut last = None;
-            while let Some(exit) = exits.next_if(|exit| exit.at < end) {
-                last = last.or(Some(exit));
-            }
+            let next = starts.get(block + 1).copied();
+            let end = next.map_or(lines, |next| next as usize);
+            // Behind an exit another block begins, but for what only fills.
+            let last = exits.next_if(|exit| exit.at < end);
             let first = flow.edges.len();
-            if last.is_none_or(|last| last.falls) && end < lines {
-                flow.edges.push(leads[end] - 1);
+            if last.is_none_or(|last| last.falls) && next.is_some() {
+                flow.edges.push(block as u32 + 1);
             }
-            for &to in &jumps[last.map_or(0..0, |last| last.jumps.clone())] {
-                let to = leads[to as usize] - 1;
-                if !flow.edges[first..].contains(&to) {
-                    flow.edges.push(to);
+            if let Some(last) = last {
+                for &to in &jumps[first_jump..last.jumps] {
+                    let to = numbers[to as usize];
+                    if !holds(&flow.edges[first..], to) {
+                        flow.edges.push(to);
+                    }
                 }
+                first_jump = last.jumps;
             }
             flow.blocks.push((start, flow.edges.len() as u32));
         }
@@ -138,6 +145,16 @@ impl Flow {
                 next: &self.edges[first as usize..block.1 as usize],
             }
         })
+    }
+}
+
+/// Whether an edge is among others, which most often are one or none.
+#[inline]
+fn holds(edges: &[u32], to: u32) -> bool {
+    match edges {
+        [] => false,
+        [one] => *one == to,
+        many => many.contains(&to),
     }
 }
 

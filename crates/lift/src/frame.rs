@@ -7,19 +7,27 @@
 
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
+use crate::memo::Site;
+
 /// Mark of an instruction that may go on elsewhere than at the next.
-pub(crate) const EXIT: u8 = 1;
+pub(crate) const EXIT: u16 = 1;
 /// Mark of a call that does not come back.
-pub(crate) const LEAVES: u8 = 2;
+pub(crate) const LEAVES: u16 = 2;
 /// Mark of an instruction that may move the stack pointer or tell of it.
-const STACK: u8 = 4;
+const STACK: u16 = 4;
 
 /// Marks of those that move it by a word and do nothing else to it.
-const PUSHES: u8 = 16;
-const POPS: u8 = 32;
+const PUSHES: u16 = 16;
+const POPS: u16 = 32;
+/// Mark of an instruction that does nothing.
+pub(crate) const FILLS: u16 = 64;
+/// Mark of a call of what follows it, which only asks where the code is.
+pub(crate) const ASKS: u16 = 128;
+/// Mark of an instruction whose operand may be a variable on the stack.
+pub(crate) const VARIABLE: u16 = 256;
 
 /// Whether an instruction matters to the stack.
-pub(crate) fn mark(instruction: &Instruction) -> u8 {
+pub(crate) fn mark(instruction: &Instruction) -> u16 {
     let pointer = |register| matches!(register, Register::RSP | Register::ESP);
     let frame = |register| matches!(register, Register::RBP | Register::EBP);
     // An instruction without operands has the register "none".
@@ -32,15 +40,23 @@ pub(crate) fn mark(instruction: &Instruction) -> u8 {
         Code::Pop_r64 | Code::Pop_r32 if !pointer(first) => return POPS,
         _ => {}
     }
-    let takes = matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m) && {
-        let base = instruction.memory_base();
-        pointer(base) || frame(base)
-    };
+    let base = instruction.memory_base();
+    let takes = matches!(instruction.code(), Code::Lea_r64_m | Code::Lea_r32_m)
+        && (pointer(base) || frame(base));
     let copies = frame(first) && instruction.mnemonic() == Mnemonic::Mov;
-    match pointer(first) || takes || copies || instruction.is_stack_instruction() {
+    let stack = match pointer(first) || takes || copies || instruction.is_stack_instruction() {
         true => STACK,
         false => 0,
-    }
+    };
+    let fills = match instruction.mnemonic() {
+        Mnemonic::Nop => FILLS,
+        _ => 0,
+    };
+    let variable = match pointer(base) || frame(base) {
+        true => VARIABLE,
+        false => 0,
+    };
+    stack | fills | variable
 }
 
 /// How the stack lies at each instruction of a function.
@@ -73,22 +89,41 @@ pub(crate) enum Slot {
     Argument(u64),
 }
 
+/// The register that an operand counts from, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pointer {
+    Stack(i32),
+    Frame(i32),
+}
+
+impl Pointer {
+    pub(crate) fn of(instruction: &Instruction) -> Option<Pointer> {
+        // No more bits than these are in an instruction.
+        let offset = instruction.memory_displacement32() as i32;
+        match instruction.memory_base() {
+            Register::RSP | Register::ESP => Some(Pointer::Stack(offset)),
+            Register::RBP | Register::EBP => Some(Pointer::Frame(offset)),
+            _ => None,
+        }
+    }
+}
+
 impl Frame {
-    /// Follows the stack pointer through `code`, which is marked by `marks`;
-    /// `target` gives the index of the instruction that the one at an index jumps
-    /// to, and `purges` how many bytes of arguments the call at an index takes off
-    /// the stack.
+    /// Follows the stack pointer through `sites`, of which those that may go on
+    /// elsewhere are `exits`, ascending; `instruction` gives the one at an index, and
+    /// `purges` how many bytes of arguments the call at an index takes off the stack.
     pub(crate) fn follow(
         &mut self,
-        code: &[Instruction],
-        marks: &[u8],
+        sites: &[Site],
+        exits: &[u32],
         word: i64,
-        target: impl Fn(usize) -> Option<usize>,
+        instruction: impl Fn(usize) -> Instruction,
         purges: impl Fn(usize) -> i64,
     ) {
         (self.word, self.framed, self.base) = (word, false, Some(0));
-        self.depth.clear();
-        self.depth.resize(code.len(), UNSEEN);
+        let mut depths = std::mem::take(&mut self.depth);
+        depths.clear();
+        depths.resize(sites.len(), UNSEEN);
         self.open.clear();
         self.open.push((0, 0));
         let mut probe = None;
@@ -96,41 +131,48 @@ impl Frame {
         // table's, is the best guess for code that nothing else leads to; then
         // that of most of the code.
         let mut guess = UNKNOWN;
-        let mut first_unseen = 0;
+        // Such code lies behind an exit.
+        let mut behind = exits.iter().map(|&exit| exit as usize + 1).peekable();
         loop {
             let (mut at, mut depth) = match self.open.pop() {
                 Some(next) => next,
                 None => {
-                    let unseen = |depth: &i64| *depth == UNSEEN;
-                    let Some(next) = self.depth[first_unseen..].iter().position(unseen) else {
-                        return;
+                    let Some(&exit) = behind.peek() else {
+                        break;
                     };
-                    first_unseen += next;
+                    let Some(next) = first_unseen(sites, &depths, exit) else {
+                        behind.next();
+                        continue;
+                    };
                     if guess == UNKNOWN {
-                        guess = most_common(&self.depth);
+                        guess = most_common(&depths);
                     }
-                    (first_unseen, guess)
+                    (next, guess)
                 }
             };
-            while let Some(held) = self.depth.get_mut(at)
-                && *held == UNSEEN
-            {
+            while let (Some(site), Some(held)) = (sites.get(at), depths.get_mut(at)) {
+                if *held != UNSEEN {
+                    break;
+                }
                 *held = depth;
-                let mark = marks[at];
+                let mark = site.marks;
+                if mark & (EXIT | STACK | PUSHES | POPS) == 0 {
+                    at += 1;
+                    continue;
+                }
                 if mark & (EXIT | STACK) == 0 {
-                    if mark & (PUSHES | POPS) != 0 && depth != UNKNOWN {
+                    if depth != UNKNOWN {
                         depth += if mark & PUSHES != 0 { word } else { -word };
                     }
                     at += 1;
                     continue;
                 }
-                let instruction = &code[at];
-                if mark & EXIT != 0
-                    && let Some(target) = target(at)
+                if let Some(target) = site.jump()
+                    && depths.get(target) == Some(&UNSEEN)
                 {
                     self.open.push((target, depth));
                 }
-                match instruction.flow_control() {
+                match site.flow {
                     FlowControl::UnconditionalBranch
                     | FlowControl::Return
                     | FlowControl::Exception => break,
@@ -144,7 +186,7 @@ impl Frame {
                         }
                         if depth != UNKNOWN {
                             // `call $+5` leaves its own address on the stack.
-                            if instruction.near_branch_target() == instruction.next_ip() {
+                            if mark & ASKS != 0 {
                                 depth += word;
                             }
                             depth -= purges(at);
@@ -152,7 +194,7 @@ impl Frame {
                     }
                     _ if mark & STACK != 0 => {
                         let known = (depth != UNKNOWN).then_some(depth);
-                        let after = self.step(at, code, known, &mut probe);
+                        let after = self.step(at, &instruction, known, &mut probe);
                         depth = after.unwrap_or(UNKNOWN);
                     }
                     _ => {}
@@ -160,17 +202,18 @@ impl Frame {
                 at += 1;
             }
         }
+        self.depth = depths;
     }
 
     /// The depth after `instruction`.
     fn step(
         &mut self,
         at: usize,
-        code: &[Instruction],
+        instruction_at: &impl Fn(usize) -> Instruction,
         depth: Option<i64>,
         probe: &mut Option<(Register, i64)>,
     ) -> Option<i64> {
-        let instruction = &code[at];
+        let instruction = &instruction_at(at);
         let first =
             (instruction.op0_kind() == OpKind::Register).then(|| instruction.op0_register());
         let moves_stack = matches!(first, Some(Register::RSP | Register::ESP));
@@ -183,7 +226,7 @@ impl Frame {
                     (Some(Register::RBP | Register::EBP), Register::RSP | Register::ESP) => {
                         // A copy of `rsp` that is made elsewhere than right
                         // after `push rbp` is a pointer to a local variable.
-                        if !self.framed && follows_push_of_rbp(&code[..at]) {
+                        if !self.framed && follows_push_of_rbp(at, instruction_at) {
                             self.framed = true;
                             self.base = depth;
                         }
@@ -256,29 +299,28 @@ impl Frame {
         }
     }
 
-    /// The variable that the memory operand of instruction `at` means, and for
-    /// `rsp` the distance to the base that IDA writes before its name.
-    pub(crate) fn slot(&self, at: usize, instruction: &Instruction) -> Option<(Slot, Option<u64>)> {
-        let offset = displacement(instruction);
-        let (offset, distance) = match instruction.memory_base() {
-            Register::RBP | Register::EBP => {
+    /// The variable at an offset from the stack or the frame pointer in the memory
+    /// operand of instruction `at`, and for the stack pointer the distance to the
+    /// base that IDA writes before its name.
+    pub(crate) fn slot(&self, at: usize, pointer: Pointer) -> Option<(Slot, Option<u64>)> {
+        let (offset, distance) = match pointer {
+            Pointer::Frame(offset) => {
                 if !self.framed {
                     return None;
                 }
-                (offset, None)
+                (i64::from(offset), None)
             }
-            Register::RSP | Register::ESP => {
+            Pointer::Stack(offset) => {
                 let depth = self.depth[at];
                 if depth == UNKNOWN {
                     return None;
                 }
                 let distance = depth.checked_sub(self.base?)?;
                 (
-                    offset.checked_sub(distance)?,
+                    i64::from(offset).checked_sub(distance)?,
                     Some(u64::try_from(distance).ok()?),
                 )
             }
-            _ => return None,
         };
         // Between the locals and the arguments lie the return address and, with
         // a frame pointer, the caller's.
@@ -294,6 +336,14 @@ impl Frame {
         };
         Some((slot, distance))
     }
+}
+
+/// The first instruction from an index on that nothing has led to yet, if only such
+/// lie before it that fill the space behind a jump: those tell nothing.
+fn first_unseen(sites: &[Site], depths: &[i64], from: usize) -> Option<usize> {
+    let rest = sites.iter().zip(depths).enumerate().skip(from);
+    let mut unseen = rest.take_while(|(_, (_, depth))| **depth == UNSEEN);
+    unseen.find_map(|(at, (site, _))| (site.marks != FILLS).then_some(at))
 }
 
 /// The depth of most instructions; of several the deepest.
@@ -312,9 +362,9 @@ fn most_common(depths: &[i64]) -> i64 {
     sums.max().map_or(UNKNOWN, |(_, depth)| depth)
 }
 
-/// Whether the last change of the stack in `before` is `push rbp`.
-fn follows_push_of_rbp(before: &[Instruction]) -> bool {
-    let change = before.iter().rev().take(8).find(|i| {
+/// Whether the last change of the stack before an instruction is `push rbp`.
+fn follows_push_of_rbp(at: usize, instruction_at: impl Fn(usize) -> Instruction) -> bool {
+    let change = (0..at).rev().take(8).map(instruction_at).find(|i| {
         let first = i.op_count() > 0 && i.op0_kind() == OpKind::Register;
         i.is_stack_instruction()
             || (first && matches!(i.op0_register(), Register::RSP | Register::ESP))

@@ -18,12 +18,13 @@ use crate::address::{AddressMap, ByAddress};
 use crate::constants::known_constant;
 use crate::discover::{self, MAX_BYTES, MAX_INSTRUCTIONS};
 use crate::flow::{Block, Flow, Scratch};
-use crate::frame::{self, Frame, Slot};
+use crate::frame::{self, Frame, Pointer, Slot};
 use crate::masm::{Masm, Place};
-use crate::memo::{Head, Key, Memo};
-use crate::pen::{Pen, Sink, Word, decimal, hex, number, push_all};
+use crate::memo::{Access, Gap, Head, Memo, Site};
+use crate::pen::{LINE_FEED, Pen, Sink, Word, decimal, hex, number, numbered, push_all};
 use crate::program::{Arch, Function, Program};
 use crate::risc;
+use crate::shape::plain_length;
 use crate::stdcall;
 use crate::step::absolute_operand;
 use crate::strings;
@@ -212,15 +213,22 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
     let mut scratch = std::mem::take(&mut desk.flow);
     let flow = flow(program, function, &desk, &mut scratch);
     desk.flow = scratch;
-    let mut writer = Writer::new(program, &mut desk);
-    let mut places = Vec::with_capacity(writer.code.len());
-    for at in 0..writer.code.len() {
-        places.push(writer.line(at));
-    }
-    let mut facts = std::mem::take(&mut writer.facts);
-    facts.instructions = places.len();
+    /// Bytes of most lines, and some more.
+    const LINE: usize = 36;
+    let mut pen = Pen::with_capacity(LINE * desk.code.sites.len());
+    let mut writer = Writer::new(program, &mut desk, &mut pen);
+    let places = writer.lines();
+    let facts = Facts {
+        instructions: places.len(),
+        // Room for no more than there are.
+        calls: writer.facts.calls.drain(..).collect(),
+        strings: writer.facts.strings.drain(..).collect(),
+        constants: writer.facts.constants.drain(..).collect(),
+        tables: writer.facts.tables.drain(..).collect(),
+        ..Facts::default()
+    };
     let mut listing = Listing {
-        text: desk.pen.finish(),
+        text: pen.finish_lines(),
         places,
         flow: Flow::default(),
         facts,
@@ -235,33 +243,110 @@ pub(crate) fn list(program: &Program<'_>, function: &Function) -> Listing {
 #[derive(Default)]
 struct Desk {
     masm: Masm,
-    pen: Pen,
-    code: Vec<Instruction>,
-    /// What each instruction does to the stack and to the flow.
-    marks: Vec<u8>,
-    /// Of those whose bytes tell all of their line, or how it begins.
-    keys: Vec<Key>,
+    code: Instructions,
     memo: Memo,
     /// The instructions that may go on elsewhere than at the next, ascending.
     exits: Vec<u32>,
-    /// The first byte of each range and its place among the bytes of all.
-    ranges: Vec<(Range<u64>, usize)>,
-    /// The bytes of the function at which instructions begin, a bit each.
-    starts: Vec<u64>,
-    /// How many there are before each number of those.
-    ranks: Vec<u32>,
-    /// Index of the instruction that each jumps to, or [`OUTSIDE`].
-    jumps: Vec<u32>,
+    /// The addresses of each range, and its instructions.
+    ranges: Vec<(Range<u64>, Range<usize>)>,
     frame: Frame,
     flow: Scratch,
     widths: Widths,
     called: Called,
+    /// Those of the listing in the making.
+    facts: Facts,
 }
-
-const OUTSIDE: u32 = u32::MAX;
 
 thread_local! {
     static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) };
+}
+
+/// The instructions of a function.
+#[derive(Default)]
+struct Instructions {
+    sites: Vec<Site>,
+    /// Those that are not kept. Of 32-bit code that is all.
+    unkept: Vec<Instruction>,
+    /// What any of them does to the stack and to the flow.
+    marks: u16,
+}
+
+impl Instructions {
+    /// Adds those of a range that begins with `ahead`; notes which are exits.
+    #[inline(never)]
+    fn decode(
+        &mut self,
+        memo: &mut Memo,
+        ahead: &[u8],
+        mut decoder: Decoder<'_>,
+        exits: &mut Vec<u32>,
+    ) {
+        let Instructions { sites, unkept, .. } = self;
+        let mut all_marks = 0;
+        let (size, start) = (decoder.max_position(), decoder.ip());
+        let mut place = 0;
+        while place < size {
+            let at = sites.len();
+            if at == MAX_INSTRUCTIONS {
+                break;
+            }
+            let address = start.wrapping_add(place as u64);
+            let code = ahead.get(place..).and_then(|ahead| ahead.first_chunk());
+            let code = code.map_or(0, |code| u64::from_le_bytes(*code));
+            let left = size - place;
+            // Each on its own, because nothing is to be worked out for most.
+            let (head, kept) = match plain_length(code) {
+                Some(length) => {
+                    let head = Head::plain(code, length);
+                    (head, memo.add_site(head, address, left, sites))
+                }
+                None => {
+                    let head = Head::not_plain(code);
+                    (head, memo.add_site(head, address, left, sites))
+                }
+            };
+            let (length, marks) = match kept {
+                Some(kept) => kept,
+                None => {
+                    // The position is one inside of the bytes.
+                    if decoder.set_position(place).is_ok() {
+                        decoder.set_ip(address);
+                    }
+                    let site = decode_new(&mut decoder, head, memo, unkept);
+                    sites.push(site);
+                    (usize::from(site.length), site.marks)
+                }
+            };
+            if marks & frame::EXIT != 0 {
+                exits.push(at as u32);
+            }
+            all_marks |= marks;
+            place += length;
+        }
+        self.marks |= all_marks;
+    }
+
+    /// The instruction at an index.
+    fn get(&self, memo: &Memo, program: &Program<'_>, at: usize) -> Instruction {
+        let site = &self.sites[at];
+        match site.target() {
+            Err(number) => self.unkept[number],
+            Ok(_) => memo.instruction(site).unwrap_or_else(|| {
+                // It was driven out meanwhile.
+                let image = &program.image;
+                let bytes = image.bytes_in(site.address, site.next());
+                let bits = image.arch.bits();
+                Decoder::with_ip(bits, bytes, site.address, DecoderOptions::NONE).decode()
+            }),
+        }
+    }
+
+    /// Where the direct jump or call at an index leads.
+    #[inline]
+    fn target(&self, at: usize) -> u64 {
+        let target = self.sites[at].target();
+        target.unwrap_or_else(|number| self.unkept[number].near_branch_target())
+    }
 }
 
 impl Desk {
@@ -269,181 +354,152 @@ impl Desk {
     /// was taken for code, and [`Program::diagnostics`] says so.
     fn decode(&mut self, program: &Program<'_>, function: &Function) {
         let bits = program.image.arch.bits();
-        self.code.clear();
-        self.marks.clear();
-        self.keys.clear();
+        self.code.sites.clear();
+        self.code.unkept.clear();
+        self.code.marks = 0;
         self.exits.clear();
-        self.starts.clear();
         self.ranges.clear();
         let mut bytes_left = MAX_BYTES;
-        // Only relocations tell which numbers are addresses.
-        let moved = !program.image.absolute && !program.image.address_fields.is_empty();
         for range in &function.ranges {
             let end = range.end.min(range.start.saturating_add(bytes_left));
             bytes_left -= end - range.start;
             let bytes = program.image.bytes_in(range.start, end);
-            let first = self.starts.len() * 64;
-            let last = range.start + bytes.len() as u64;
-            self.ranges.push((range.start..last, first));
-            self.starts.resize((first + bytes.len()).div_ceil(64), 0);
-            let mut decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
+            let decoder = Decoder::with_ip(bits, bytes, range.start, DecoderOptions::NONE);
+            // Only those of 64 bits are kept.
             let ahead = match bits {
                 64 => program.image.bytes_at(range.start).unwrap_or(&[]),
                 _ => &[],
             };
-            let mut place = 0;
-            while place < bytes.len() {
-                let at = self.code.len();
-                if at == MAX_INSTRUCTIONS {
-                    break;
-                }
-                let address = range.start.wrapping_add(place as u64);
-                let mut head = Head::of(ahead.get(place..).unwrap_or(&[]));
-                head.filter(bytes.len() - place);
-                let (length, mark) = match self.memo.decoded(&head) {
-                    Some(kept) => {
-                        self.code.push(kept.at(&head, address));
-                        self.keys.push(kept.line);
-                        (head.length as usize, kept.marks)
-                    }
-                    None => self.decode_new(&mut decoder, place, address, &head),
-                };
-                if mark & frame::EXIT != 0 {
-                    self.exits.push(at as u32);
-                }
-                self.marks.push(mark);
-                self.starts[(first + place) / 64] |= 1 << (place % 64);
-                place += length;
-            }
+            let (memo, exits) = (&mut self.memo, &mut self.exits);
+            let first = self.code.sites.len();
+            self.code.decode(memo, ahead, decoder, exits);
+            let last = range.start.saturating_add(bytes.len() as u64);
+            let added = first..self.code.sites.len();
+            self.ranges.push((range.start..last, added));
         }
-        if moved {
-            self.keys.fill(Key::NONE);
-        }
-        self.ranks.clear();
-        let mut rank = 0;
-        for starts in &self.starts {
-            self.ranks.push(rank);
-            rank += starts.count_ones();
-        }
-    }
-
-    /// Adds an instruction that is not kept. Returns its length and its marks.
-    #[inline(never)]
-    fn decode_new(
-        &mut self,
-        decoder: &mut Decoder<'_>,
-        place: usize,
-        address: u64,
-        head: &Head,
-    ) -> (usize, u8) {
-        // The position is one inside of the bytes.
-        if decoder.set_position(place).is_ok() {
-            decoder.set_ip(address);
-        }
-        let at = self.code.len();
-        self.code.push(Instruction::default());
-        let instruction = &mut self.code[at];
-        decoder.decode_out(instruction);
-        let (mark, tells_all) = (mark(instruction), tells_all(instruction));
-        let key = self.memo.keep_decoded(head, instruction, mark, tells_all);
-        self.keys.push(key);
-        (instruction.len(), mark)
     }
 
     fn find_jumps(&mut self, program: &Program<'_>) {
-        self.jumps.clear();
-        self.jumps.resize(self.code.len(), OUTSIDE);
-        for &at in &self.exits {
-            let at = at as usize;
-            let instruction = &self.code[at];
-            if let Some(target) = jump_target(instruction) {
-                self.jumps[at] = self.find(target).unwrap_or(OUTSIDE);
-            } else if is_call(instruction) && !comes_back(program, instruction) {
-                self.marks[at] |= frame::LEAVES;
+        for exit in 0..self.exits.len() {
+            let at = self.exits[exit] as usize;
+            let site = &self.code.sites[at];
+            let near = site.marks & LEADS != 0;
+            match site.flow {
+                FlowControl::UnconditionalBranch
+                | FlowControl::ConditionalBranch
+                | FlowControl::XbeginXabortXend
+                    if near =>
+                {
+                    if let Some(index) = self.find(self.code.target(at)) {
+                        self.code.sites[at].set_jump(index);
+                    }
+                }
+                FlowControl::Call | FlowControl::IndirectCall => {
+                    let callee = match near {
+                        true => Some(self.code.target(at)),
+                        false => absolute_operand(&self.code.get(&self.memo, program, at)),
+                    };
+                    let asks = near && callee == Some(site.next());
+                    let leaves = callee.is_some_and(|to| program.no_return.contains(&to));
+                    let mark = |told: bool, mark: u16| if told { mark } else { 0 };
+                    self.code.sites[at].marks |=
+                        mark(asks, frame::ASKS) | mark(leaves, frame::LEAVES);
+                }
+                _ => {}
             }
         }
     }
 
     /// Index of the instruction at an address.
-    fn find(&self, address: u64) -> Option<u32> {
-        let (range, first) = self.ranges.iter().find(|(r, _)| r.contains(&address))?;
-        let place = first + (address - range.start) as usize;
-        let (starts, bit) = (*self.starts.get(place / 64)?, 1 << (place % 64));
-        let before = (starts & (bit - 1)).count_ones();
-        (starts & bit != 0).then(|| self.ranks[place / 64] + before)
+    fn find(&self, address: u64) -> Option<usize> {
+        let holds = |(range, _): &&(Range<u64>, _)| range.contains(&address);
+        let (_, sites) = self.ranges.iter().find(holds)?;
+        let (first, sites) = (sites.start, &self.code.sites[sites.clone()]);
+        let found = sites.binary_search_by_key(&address, |site| site.address);
+        found.ok().map(|at| first + at)
     }
 }
 
+/// Decodes an instruction that is not kept, and keeps it if it can be.
+#[inline(never)]
+fn decode_new(
+    decoder: &mut Decoder<'_>,
+    head: Head,
+    memo: &mut Memo,
+    unkept: &mut Vec<Instruction>,
+) -> Site {
+    let instruction = decoder.decode();
+    let mark = mark(&instruction);
+    memo.keep(head, &instruction, mark).unwrap_or_else(|| {
+        unkept.push(instruction);
+        Site::unkept(unkept.len() - 1, &instruction, mark)
+    })
+}
+
 /// What an instruction does to the stack and to the flow.
-fn mark(instruction: &Instruction) -> u8 {
+fn mark(instruction: &Instruction) -> u16 {
     let leads = match instruction.flow_control() {
         FlowControl::Next => 0,
+        FlowControl::IndirectBranch => frame::EXIT | BY_TABLE,
         _ if near(instruction) => frame::EXIT | LEADS,
         _ => frame::EXIT,
     };
-    frame::mark(instruction) | leads
+    let tells = match instruction.mnemonic() {
+        Mnemonic::Lea => instruction.is_ip_rel_memory_operand(),
+        Mnemonic::Cmp | Mnemonic::Sub | Mnemonic::Jmp => true,
+        Mnemonic::Mov => {
+            instruction.memory_index() != Register::None
+                && instruction.memory_base() == Register::None
+        }
+        _ => false,
+    };
+    frame::mark(instruction) | leads | if tells { TELLS_TABLE } else { 0 }
 }
 
 /// Mark of a jump or a call whose line ends with where it leads.
-const LEADS: u8 = 8;
-
-/// Whether the bytes of an instruction tell its line, wherever it is, or how it
-/// begins if it leads somewhere.
-fn tells_all(instruction: &Instruction) -> bool {
-    // Not an address, nor a constant that is noted or named.
-    let small = |number: u64| number < 0x10000;
-    (0..instruction.op_count()).all(|operand| match instruction.op_kind(operand) {
-        OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64 => {
-            small(instruction.immediate(operand))
-        }
-        OpKind::Memory => {
-            let variable = matches!(
-                instruction.memory_base(),
-                Register::RBP | Register::RSP | Register::EBP | Register::ESP
-            );
-            let narrow = instruction.memory_displ_size() < 4;
-            !variable
-                && !instruction.is_ip_rel_memory_operand()
-                && (narrow || small(instruction.memory_displacement64()))
-        }
-        OpKind::FarBranch16 | OpKind::FarBranch32 => false,
-        _ => true,
-    })
-}
+const LEADS: u16 = 8;
+/// Mark of a jump that may be by a table.
+const BY_TABLE: u16 = 512;
+/// Mark of an instruction that may tell where such a table is, or how long, as
+/// [`discover::targets_x86`] reads them.
+const TELLS_TABLE: u16 = 1024;
 
 /// How control flows from block to block.
 fn flow(program: &Program<'_>, function: &Function, desk: &Desk, scratch: &mut Scratch) -> Flow {
     let Desk {
-        code, exits, jumps, ..
+        code, memo, exits, ..
     } = desk;
     let exits = exits.iter().map(|&at| at as usize);
-    let by_table = exits
-        .clone()
-        .any(|at| code[at].flow_control() == FlowControl::IndirectBranch);
-    let tables = match by_table {
-        true => discover::targets_x86(&program.image, function, code),
+    let tables = match code.marks & BY_TABLE != 0 {
+        true => {
+            let told = |at: &usize| code.sites[*at].marks & TELLS_TABLE != 0;
+            let told = (0..code.sites.len()).filter(told);
+            let told: Vec<_> = told.map(|at| code.get(memo, program, at)).collect();
+            discover::targets_x86(&program.image, function, &told)
+        }
         false => AddressMap::default(),
     };
     let exit = |at: usize, found: &mut Vec<u32>| {
-        let instruction = &code[at];
-        let falls = match instruction.flow_control() {
+        let site = &code.sites[at];
+        let falls = match site.flow {
             FlowControl::ConditionalBranch => true,
             // A transaction goes on, or begins again elsewhere.
-            FlowControl::XbeginXabortXend if near(instruction) => true,
-            _ if desk.marks[at] & frame::LEAVES != 0 => false,
-            _ if ends_block(instruction) => false,
+            FlowControl::XbeginXabortXend if site.marks & LEADS != 0 => true,
+            _ if site.marks & frame::LEAVES != 0 => false,
+            flow if ends_block(flow) => false,
             _ => return None,
         };
-        if jumps[at] != OUTSIDE {
-            found.push(jumps[at]);
-        }
-        if let Some(table) = tables.get(&instruction.ip()) {
-            found.extend(table.iter().filter_map(|&target| desk.find(target)));
+        found.extend(site.jump().map(|to| to as u32));
+        if site.flow == FlowControl::IndirectBranch
+            && let Some(table) = tables.get(&site.address)
+        {
+            let lines = table.iter().filter_map(|&target| desk.find(target));
+            found.extend(lines.map(|line| line as u32));
         }
         Some(falls)
     };
-    let fills = |at: usize| code[at].mnemonic() == Mnemonic::Nop;
-    Flow::new(scratch, code.len(), exits, exit, fills)
+    let fills = |at: usize| code.sites[at].marks & frame::FILLS != 0;
+    Flow::new(scratch, code.sites.len(), exits, exit, fills)
 }
 
 /// Functions that are known to be among the facts: most are called again soon.
@@ -520,12 +576,12 @@ struct Writer<'a, 'd> {
     program: &'a Program<'d>,
     masm: &'a mut Masm,
     out: &'a mut Pen,
-    code: &'a [Instruction],
-    marks: &'a [u8],
-    keys: &'a [Key],
+    code: &'a Instructions,
     memo: &'a mut Memo,
-    jumps: &'a [u32],
     frame: &'a Frame,
+    /// Lines may be kept, and those that are kept are right. Not where only
+    /// relocations tell which numbers are addresses.
+    keeps: bool,
     /// In 32-bit position-independent code, the registers that hold the address
     /// of the global offset table, and that address.
     got: Option<(Vec<Register>, u64)>,
@@ -533,7 +589,7 @@ struct Writer<'a, 'd> {
     /// Registers that hold the address of an import.
     held: Vec<(Register, String)>,
     called: &'a mut Called,
-    facts: Facts,
+    facts: &'a mut Facts,
     /// The string that the instruction mentions.
     comment: Option<String>,
     /// What an operand of the line leads to or is, where that is well known.
@@ -542,84 +598,164 @@ struct Writer<'a, 'd> {
 }
 
 impl<'a, 'd> Writer<'a, 'd> {
-    fn new(program: &'a Program<'d>, desk: &'a mut Desk) -> Self {
+    fn new(program: &'a Program<'d>, desk: &'a mut Desk, out: &'a mut Pen) -> Self {
         let Desk {
             masm,
-            pen,
             code,
-            marks,
-            keys,
             memo,
-            jumps,
-            frame,
+            exits,
+            frame: stack,
             widths,
             called,
+            facts,
             ..
         } = desk;
         widths.clear();
         called.clear();
-        let target = |at: usize| (jumps[at] != OUTSIDE).then_some(jumps[at] as usize);
-        let word = program.image.arch.pointer_size() as i64;
-        let purges = |at: usize| stdcall::purged(program, code, at);
-        frame.follow(code, marks, word, target, purges);
+        let image = &program.image;
+        let word = image.arch.pointer_size() as i64;
+        let narrow = image.arch == Arch::X86;
+        let purges = |at: usize| match narrow {
+            true => stdcall::purged(program, &code.unkept, at),
+            false => 0,
+        };
+        let instruction = |at: usize| code.get(memo, program, at);
+        if code.marks & frame::VARIABLE != 0 {
+            stack.follow(&code.sites, exits, word, instruction, purges);
+        }
         Writer {
             program,
             masm,
-            out: pen,
+            out,
+            got: narrow
+                .then(|| got_registers(program, &code.unkept))
+                .flatten(),
             code,
-            marks,
-            keys,
             memo,
-            jumps,
-            frame,
-            got: got_registers(program, code),
+            frame: stack,
+            keeps: image.absolute || image.address_fields.is_empty(),
             widths,
             held: Vec::new(),
             called,
-            facts: Facts::default(),
+            facts,
             comment: None,
             known: None,
-            windows: program.image.is_windows(),
+            windows: image.is_windows(),
         }
     }
 
-    /// Writes the instruction at an index.
-    #[inline]
-    fn line(&mut self, at: usize) -> Spot {
-        if at > 0 {
-            self.out.line_feed();
-        }
-        let (instruction, key) = (&self.code[at], self.keys[at]);
-        if !self.memo.write(key, self.out) {
-            self.new_line(at, instruction, key);
-        } else if self.marks[at] & LEADS != 0 {
-            self.target(at, instruction);
-        }
-        if self.windows && !instruction.is_invalid() {
-            self.through_register(instruction);
-        }
-        Spot {
-            address: instruction.ip(),
-            end: self.out.len() as u32,
-            len: instruction.len() as u8,
+    /// Writes all instructions, each with a line feed.
+    fn lines(&mut self) -> Vec<Spot> {
+        let sites = self.code.sites.iter().enumerate();
+        let lines = sites.map(|(at, site)| {
+            let start = self.out.len();
+            let kept = match self.keeps {
+                true => self.memo.write(site, self.out),
+                false => None,
+            };
+            match kept {
+                Some(Gap::Nothing) => {}
+                Some(gap) => self.fill(at, site, gap, start),
+                None => self.new_line(at, site),
+            }
+            if self.windows {
+                self.through_register(at);
+            }
+            Spot {
+                address: site.address,
+                end: self.out.len() as u32 - 1,
+                len: site.length,
+            }
+        });
+        lines.collect()
+    }
+
+    /// Writes what is in the gap of a line that is kept, which begins at `start`, and
+    /// what is behind.
+    fn fill(&mut self, at: usize, site: &Site, gap: Gap, start: usize) {
+        match gap {
+            Gap::Nothing => {}
+            Gap::Code => {
+                self.target(at, site);
+                self.out.word(&LINE_FEED);
+            }
+            Gap::Global(access) => {
+                let address = site.target().unwrap_or_default();
+                self.global(site.flow, access, address, "cs:");
+                self.memo.write_tail(site, self.out);
+                self.remarks();
+            }
+            Gap::Stack(access, offset) => {
+                self.fill_stack(at, site, access, Pointer::Stack(offset), start);
+            }
+            Gap::Frame(access, offset) => {
+                self.fill_stack(at, site, access, Pointer::Frame(offset), start);
+            }
         }
     }
 
-    /// Writes an instruction whose line is not kept.
-    fn new_line(&mut self, at: usize, instruction: &Instruction, key: Key) {
+    fn fill_stack(
+        &mut self,
+        at: usize,
+        site: &Site,
+        access: Access,
+        pointer: Pointer,
+        start: usize,
+    ) {
+        match self.frame.slot(at, pointer) {
+            Some((slot, distance)) => {
+                self.stack(access, slot, distance, None);
+                self.memo.write_tail(site, self.out);
+            }
+            None => {
+                self.out.truncate(start);
+                self.new_line(at, site);
+            }
+        }
+    }
+
+    /// Writes an instruction whose line is not kept, and keeps it if that can be.
+    fn new_line(&mut self, at: usize, site: &Site) {
+        let instruction = self.code.get(self.memo, self.program, at);
         let start = self.out.len();
-        if instruction.is_invalid() {
-            self.bytes(instruction);
-        } else if self.marks[at] & LEADS != 0 && key != Key::NONE {
-            let form = self.masm.form(instruction);
-            self.masm.mnemonic(form, instruction, self.out);
-            self.distance(instruction);
-            self.memo.keep_written(key, self.out.since(start));
-            self.target(at, instruction);
-        } else {
-            self.write(at, instruction);
-            self.memo.keep_written(key, self.out.since(start));
+        let kept = match instruction.is_invalid() {
+            true => {
+                self.bytes(&instruction);
+                None
+            }
+            false => self.write(at, &instruction),
+        };
+        self.out.word(&LINE_FEED);
+        if let Some((gap, filled)) = kept.filter(|_| self.keeps) {
+            let filled = match gap {
+                Gap::Nothing => self.out.len()..self.out.len(),
+                _ => filled,
+            };
+            self.memo.keep_line(site, gap, self.out, start, filled);
         }
+        self.remarks();
+    }
+
+    /// Writes what is said behind the instruction.
+    #[inline]
+    fn remarks(&mut self) {
+        if self.comment.is_some() || self.known.is_some() {
+            self.write_remarks();
+        }
+    }
+
+    #[inline(never)]
+    fn write_remarks(&mut self) {
+        self.out.truncate(self.out.len() - 1);
+        if let Some(text) = self.comment.take() {
+            self.out.push_str("; ");
+            strings::quote(self.out, &text);
+            remember(&mut self.facts.strings, text);
+        }
+        if let Some(name) = self.known.take() {
+            push_all(self.out, ["; ", name]);
+        }
+        self.out.word(&LINE_FEED);
     }
 
     fn bytes(&mut self, instruction: &Instruction) {
@@ -632,10 +768,13 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
-    fn write(&mut self, at: usize, instruction: &Instruction) {
+    /// Writes an instruction. Returns what its bytes do not tell of the line, and
+    /// where that is; `None` if it is more than one place.
+    fn write(&mut self, at: usize, instruction: &Instruction) -> Option<(Gap, Range<usize>)> {
         const COMMA: Word = Word::of(", ");
         let form = self.masm.form(instruction);
         let count = self.masm.mnemonic(form, instruction, self.out);
+        let (mut gap, mut filled) = (Some(Gap::Nothing), 0..0);
         for operand in 0..count {
             if operand > 0 {
                 self.out.word(&COMMA);
@@ -649,31 +788,40 @@ impl<'a, 'd> Writer<'a, 'd> {
             match native.map(|n| instruction.op_kind(n)) {
                 Some(OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) => {
                     self.distance(instruction);
-                    self.target(at, instruction);
+                    let start = self.out.len();
+                    let site = self.code.sites[at];
+                    self.target(at, &site);
+                    filled = start..self.out.len();
+                    gap = gap.and(Some(Gap::Code));
                 }
                 Some(OpKind::Memory) => {
-                    self.memory(at, instruction, place);
+                    let start = self.out.len();
+                    let told = self.memory(at, instruction, place);
+                    filled = start..self.out.len();
+                    gap = gap.and(told);
                 }
                 Some(OpKind::Immediate32 | OpKind::Immediate64 | OpKind::Immediate32to64) => {
                     let value = native.map_or(0, |n| instruction.immediate(n));
                     self.immediate(instruction, place, value);
+                    gap = gap.filter(|_| is_small(value));
                 }
-                _ => self.masm.operand(instruction, place, self.out),
+                kind => {
+                    self.masm.operand(instruction, place, self.out);
+                    let far = matches!(kind, Some(OpKind::FarBranch16 | OpKind::FarBranch32));
+                    gap = gap.filter(|_| !far);
+                }
             }
         }
-        if let Some(text) = self.comment.take() {
-            self.out.push_str("; ");
-            strings::quote(self.out, &text);
-            remember(&mut self.facts.strings, text);
-        }
-        if let Some(name) = self.known.take() {
-            push_all(self.out, ["; ", name]);
-        }
+        Some((gap?, filled))
     }
 
     /// `call edi ; DeleteDC`, where an import was loaded before. Compilers for
     /// Windows do that where they call one twice.
-    fn through_register(&mut self, instruction: &Instruction) {
+    fn through_register(&mut self, at: usize) {
+        let instruction = &self.code.get(self.memo, self.program, at);
+        if instruction.is_invalid() {
+            return;
+        }
         let flow = instruction.flow_control();
         let register = (instruction.op0_kind() == OpKind::Register)
             .then(|| instruction.op0_register().full_register());
@@ -681,7 +829,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             FlowControl::IndirectCall | FlowControl::IndirectBranch => {
                 let held = self.held.iter().find(|(held, _)| Some(*held) == register);
                 if let Some((_, name)) = held {
-                    push_all(self.out, [" ; ", name]);
+                    self.out.truncate(self.out.len() - 1);
+                    push_all(self.out, [" ; ", name, "\n"]);
                     self.facts.calls_import(name);
                 }
             }
@@ -729,39 +878,47 @@ impl<'a, 'd> Writer<'a, 'd> {
     }
 
     /// Writes where a jump or a call leads.
-    fn target(&mut self, at: usize, instruction: &Instruction) {
-        if self.jumps[at] != OUTSIDE {
-            self.out.word(&const { Word::of("INSTR") });
-            decimal(self.out, u64::from(self.jumps[at]) + 1);
+    fn target(&mut self, at: usize, site: &Site) {
+        if let Some(index) = site.jump() {
+            numbered(self.out, index as u32 + 1);
             return;
         }
-        let target = instruction.near_branch_target();
-        let call = instruction.flow_control() == FlowControl::Call;
-        if call && target == instruction.next_ip() {
+        if site.marks & frame::ASKS != 0 {
             // No call: it only asks where the code is.
             self.out.push_str("$+");
-            decimal(self.out, instruction.len() as u64);
+            decimal(self.out, site.length.into());
             return;
         }
+        let target = self.code.target(at);
+        let call = site.flow == FlowControl::Call;
         let noted = self.called.add(target);
-        let facts = (!noted).then_some(&mut self.facts);
+        let facts = (!noted).then_some(&mut *self.facts);
         self.program.code_name(target, call, facts, self.out);
     }
 
-    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) {
+    /// Writes an operand in memory. Returns what the bytes of the instruction do not
+    /// tell of it.
+    #[inline(never)]
+    fn memory(&mut self, at: usize, instruction: &Instruction, place: Place) -> Option<Gap> {
         let base = instruction.memory_base();
         let index = instruction.memory_index();
         if base == Register::RIP {
-            self.global(instruction, instruction.ip_rel_memory_address(), "cs:");
-            return;
+            let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+            self.global(flow, access, instruction.ip_rel_memory_address(), "cs:");
+            return Some(Gap::Global(access));
         }
-        if matches!(
-            base,
-            Register::RBP | Register::RSP | Register::EBP | Register::ESP
-        ) && let Some((slot, distance)) = self.frame.slot(at, instruction)
+        let pointer = Pointer::of(instruction);
+        if let Some(pointer) = pointer
+            && let Some((slot, distance)) = self.frame.slot(at, pointer)
         {
-            self.stack(instruction, slot, distance);
-            return;
+            let access = Access::of(instruction);
+            let indexed = (index != Register::None).then_some(instruction);
+            self.stack(access, slot, distance, indexed);
+            return match pointer {
+                _ if indexed.is_some() => None,
+                Pointer::Stack(offset) => Some(Gap::Stack(access, offset)),
+                Pointer::Frame(offset) => Some(Gap::Frame(access, offset)),
+            };
         }
         let displacement = instruction.memory_displacement64();
         if let Some((registers, got)) = &self.got
@@ -779,7 +936,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             let far = instruction.memory_displ_size() == 4;
             if slot || (far && image.region(address).is_some()) {
                 self.counted_from_got(instruction, address, got);
-                return;
+                return None;
             }
         }
         let thread = matches!(instruction.segment_prefix(), Register::FS | Register::GS);
@@ -791,7 +948,8 @@ impl<'a, 'd> Writer<'a, 'd> {
             } else {
                 self.segment(instruction, displacement)
             };
-            self.global(instruction, displacement, segment);
+            let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+            self.global(flow, access, displacement, segment);
             if based || index != Register::None {
                 self.out.push_str("[");
                 if based {
@@ -803,7 +961,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 }
                 self.out.push_str("]");
             }
-            return;
+            return None;
         }
         if is_lea(instruction) && instruction.memory_displ_size() >= 4 {
             // `lea eax, [rbx+rax+5A827999h]` adds three numbers at once.
@@ -821,6 +979,11 @@ impl<'a, 'd> Writer<'a, 'd> {
             self.out.truncate(self.out.len() - 1);
             self.out.push_str("+0]");
         }
+        let narrow = instruction.memory_displ_size() < 4;
+        let told = pointer.is_none()
+            && !instruction.is_ip_rel_memory_operand()
+            && (narrow || is_small(displacement));
+        told.then_some(Gap::Nothing)
     }
 
     /// IDA writes `fs:28h`, where others put the number between brackets.
@@ -837,7 +1000,8 @@ impl<'a, 'd> Writer<'a, 'd> {
     /// address, which IDA subtracts again.
     fn counted_from_got(&mut self, instruction: &Instruction, address: u64, got: u64) {
         let start = self.out.len();
-        self.global(instruction, address, "");
+        let (flow, access) = (instruction.flow_control(), Access::of(instruction));
+        self.global(flow, access, address, "");
         let name = self.out.split_off(start);
         let width = name.rfind(' ').map_or(0, |space| space + 1);
         self.out.push_str(&name[..width]);
@@ -871,15 +1035,14 @@ impl<'a, 'd> Writer<'a, 'd> {
 
     /// Operands in memory that are reached by address: `cs:stderr`, and after
     /// `lea` just the name.
-    fn global(&mut self, instruction: &Instruction, address: u64, segment: &str) {
+    fn global(&mut self, flow: FlowControl, access: Access, address: u64, segment: &str) {
         self.table(address);
-        if is_lea(instruction) {
+        if access.is_lea() {
             self.program
                 .address_name(address, self.out, &mut self.comment);
             return;
         }
-        let width = instruction.memory_size().size();
-        let flow = instruction.flow_control();
+        let width = access.width();
         let indirect = matches!(
             flow,
             FlowControl::IndirectBranch | FlowControl::IndirectCall
@@ -933,13 +1096,17 @@ impl<'a, 'd> Writer<'a, 'd> {
         hex(self.out, address);
     }
 
-    fn stack(&mut self, instruction: &Instruction, slot: Slot, distance: Option<u64>) {
-        let width = instruction.memory_size().size();
-        if !is_lea(instruction) {
-            let known = self.widths.of(slot, width as u16);
-            if usize::from(known) != width {
-                self.out.push_str(width_name(width));
-            }
+    /// Writes a variable on the stack, with the index of `indexed`.
+    fn stack(
+        &mut self,
+        access: Access,
+        slot: Slot,
+        distance: Option<u64>,
+        indexed: Option<&Instruction>,
+    ) {
+        let width = access.width();
+        if !access.is_lea() && usize::from(self.widths.of(slot, width as u16)) != width {
+            self.out.push_str(width_name(width));
         }
         let (pointer, frame) = match self.program.image.arch {
             Arch::X86 => const { (Word::of("[esp"), Word::of("[ebp")) },
@@ -949,7 +1116,7 @@ impl<'a, 'd> Writer<'a, 'd> {
             Some(_) => &pointer,
             None => &frame,
         });
-        if instruction.memory_index() != Register::None {
+        if let Some(instruction) = indexed {
             self.out.push_str("+");
             self.scaled_index(instruction);
         }
@@ -974,6 +1141,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         }
     }
 
+    #[inline(never)]
     fn immediate(&mut self, instruction: &Instruction, place: Place, value: u64) {
         if self.is_address(instruction, value, true) {
             self.out.push_str("offset ");
@@ -1039,6 +1207,11 @@ impl<'a, 'd> Writer<'a, 'd> {
         );
         (moved || !immediate) && value >= 0x10000 && image.region(value).is_some()
     }
+}
+
+/// Whether a number is no address, nor a constant that is noted or named.
+fn is_small(number: u64) -> bool {
+    number < 0x10000
 }
 
 fn is_lea(instruction: &Instruction) -> bool {
@@ -1165,34 +1338,6 @@ pub(crate) fn remember<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// Whether what follows a call is reached from it.
-fn comes_back(program: &Program<'_>, instruction: &Instruction) -> bool {
-    let callee = match near(instruction) {
-        true => Some(instruction.near_branch_target()),
-        false => absolute_operand(instruction),
-    };
-    !callee.is_some_and(|callee| program.no_return.contains(&callee))
-}
-
-/// The target of a direct jump.
-fn jump_target(instruction: &Instruction) -> Option<u64> {
-    match instruction.flow_control() {
-        FlowControl::UnconditionalBranch
-        | FlowControl::ConditionalBranch
-        | FlowControl::XbeginXabortXend => {
-            near(instruction).then(|| instruction.near_branch_target())
-        }
-        _ => None,
-    }
-}
-
-fn is_call(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.flow_control(),
-        FlowControl::Call | FlowControl::IndirectCall
-    )
-}
-
 pub(crate) fn near(instruction: &Instruction) -> bool {
     let kind = instruction.op0_kind();
     matches!(
@@ -1209,13 +1354,78 @@ fn is_short(instruction: &Instruction) -> bool {
         || instruction.is_loopcc()
 }
 
-fn ends_block(instruction: &Instruction) -> bool {
+fn ends_block(flow: FlowControl) -> bool {
     !matches!(
-        instruction.flow_control(),
+        flow,
         FlowControl::Next
             | FlowControl::Call
             | FlowControl::IndirectCall
             | FlowControl::Interrupt
             | FlowControl::XbeginXabortXend
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::random;
+
+    /// What was listed before does not change a listing: each function is listed as
+    /// by a thread that has listed nothing.
+    #[test]
+    fn what_is_kept_changes_no_listing() {
+        const FUNCTIONS: u32 = 96;
+        const SIZE: u32 = 256;
+        let mut random = random();
+        let start = |function: u32| 1024 + function * SIZE;
+        // The first calls the others.
+        let mut code = Vec::new();
+        for function in 0..FUNCTIONS {
+            code.push(0xe8);
+            code.extend((start(function) - 5 * (function + 1)).to_le_bytes());
+        }
+        code.push(0xc3);
+        for function in 0..FUNCTIONS {
+            code.resize(start(function) as usize, 0xcc);
+            while code.len() < start(function + 1) as usize - 40 {
+                let bytes = random().to_le_bytes();
+                let [few, number, ..] = bytes;
+                let (near, next) = (few & 0x38, number & 1);
+                let instruction: &[u8] = match few % 16 {
+                    0 => &[0x48, 0x83, 0xec, near],
+                    1 => &[0x48, 0x83, 0xc4, near],
+                    2 => &[0x48, 0x8b, 0x44, 0x24, near],
+                    3 => &[0x89, 0x5c, 0x24, near],
+                    4 => &[0x48, 0x8d, 0x3d, number, next, 0, 0],
+                    5 => &[0x83, 0x3d, number, next, 0, 0, 7],
+                    6 => &[0x75, number & 0x1f],
+                    7 => &[0x0f, 0x84, number, 0, 0, 0],
+                    8 => &[0xe8, near, next, 0, 0],
+                    9 => &[0x55, 0x48, 0x89, 0xe5],
+                    10 => &[0x48, 0x89, 0x45, 0u8.wrapping_sub(near)],
+                    11 => &[0x48, 0x8b, 0x43, near],
+                    12 => &[0xf2, 0x0f, 0x10, 0x44, 0x24, near],
+                    13 => &[0xc7, 0x44, 0x24, near, 0x78, 0x56, number, 0x12],
+                    14 => &bytes,
+                    _ => &[0xb8, number, 0, 0, near],
+                };
+                code.extend(instruction);
+            }
+            code.extend([0xc9, 0xc3]);
+        }
+        let program = Program::parse_raw(&code, Arch::X86_64, 0x40_1000);
+        let program = program.expect("a region of code");
+        let (mut lines, mut stack) = (0, 0);
+        for function in program.functions() {
+            let fresh = std::thread::scope(|scope| {
+                let thread = scope.spawn(|| program.listing(function));
+                thread.join().expect("a listing")
+            });
+            assert_eq!(program.listing(function), fresh);
+            assert_eq!(program.listing(function), fresh);
+            lines += fresh.len();
+            stack += fresh.text().matches("+var_").count();
+        }
+        assert!(lines > 2000 && stack > 50, "{lines} {stack}");
+    }
 }

@@ -20,7 +20,9 @@ const OPERANDS: usize = 4;
 /// A formatter that remembers.
 pub(crate) struct Masm {
     formatter: MasmFormatter,
-    /// By opcode.
+    /// The number of the form of each opcode, or [`UNKNOWN`].
+    numbers: Vec<u16>,
+    /// Those that were met.
     forms: Vec<Form>,
     /// Names of registers by their numbers, empty where they are not always
     /// written alike.
@@ -31,7 +33,6 @@ pub(crate) struct Masm {
 /// instructions.
 #[derive(Debug, Clone, Copy, Default)]
 struct Form {
-    state: State,
     count: u8,
     /// Which operand of the decoder each is; [`NONE`] where it has none.
     natives: [u8; OPERANDS],
@@ -58,14 +59,10 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FormId(u16);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Unknown,
-    Known,
-    /// Its instructions are written in several ways.
-    Varies,
-}
+/// Of an opcode that was not met.
+const UNKNOWN: u16 = 0;
+/// Of one whose instructions are written in several ways.
+const VARIES: u16 = u16::MAX;
 
 impl Default for Masm {
     fn default() -> Masm {
@@ -80,11 +77,13 @@ impl Default for Masm {
         options.set_small_hex_numbers_in_decimal(true);
         let mut masm = Masm {
             formatter,
-            forms: vec![Form::default(); CODES],
+            numbers: vec![UNKNOWN; CODES],
+            // The first number is of none.
+            forms: vec![Form::default()],
             registers: Vec::new(),
         };
         for register in Register::values() {
-            let plain = register.is_gpr() || register.is_xmm();
+            let plain = register.is_gpr() || register.is_xmm() || register.is_ymm();
             let name = masm.formatter.format_register(register);
             let name = if plain { name } else { "" };
             masm.registers.push(Word::of(name));
@@ -144,7 +143,7 @@ impl Masm {
     /// Writes an operand without names.
     #[inline]
     pub(crate) fn operand(&mut self, instruction: &Instruction, place: Place, out: &mut Pen) {
-        if place.form.is_some()
+        if let Some(form) = place.form
             && let Some(native) = place.native
         {
             match instruction.op_kind(native) {
@@ -156,7 +155,7 @@ impl Masm {
                     }
                 }
                 OpKind::Memory => {
-                    if self.memory(instruction, place.operand, out) {
+                    if self.memory(instruction, form, place.operand, out) {
                         return;
                     }
                 }
@@ -190,7 +189,13 @@ impl Masm {
 
     /// `[base+index*scale+displacement]`, with the width before it. Returns
     /// false where the place is of another shape.
-    fn memory(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) -> bool {
+    fn memory(
+        &mut self,
+        instruction: &Instruction,
+        form: FormId,
+        operand: u32,
+        out: &mut Pen,
+    ) -> bool {
         const PLUS: Word = Word::of("+");
         const MINUS: Word = Word::of("-");
         const END: Word = Word::of("]");
@@ -205,9 +210,9 @@ impl Masm {
         if !(index == Register::None || index.is_gpr()) {
             return false;
         }
-        match self.forms[instruction.code() as usize].width {
-            Some(width) => out.word(&width),
-            None => self.width(instruction, operand, out),
+        match &self.forms[usize::from(form.0)].width {
+            Some(width) => out.word(width),
+            None => self.width(instruction, form, operand, out),
         }
         out.word(&self.registers[base as usize]);
         if index != Register::None {
@@ -235,12 +240,12 @@ impl Masm {
     /// Writes the width before a place in memory and the bracket, and remembers
     /// both where they are short enough.
     #[cold]
-    fn width(&mut self, instruction: &Instruction, operand: u32, out: &mut Pen) {
+    fn width(&mut self, instruction: &Instruction, form: FormId, operand: u32, out: &mut Pen) {
         let mut pen = Pen::default();
         self.format(instruction, operand, &mut pen);
         let text = pen.finish();
         let width = format!("{}[", text.split('[').next().unwrap_or_default());
-        self.forms[instruction.code() as usize].width = Word::fits(&width);
+        self.forms[usize::from(form.0)].width = Word::fits(&width);
         out.push_str(&width);
     }
 
@@ -256,20 +261,23 @@ impl Masm {
             return None;
         }
         let at = instruction.code() as usize;
-        let mut state = self.forms.get(at)?.state;
-        if state == State::Unknown {
-            self.forms[at] = self.learn(instruction);
-            state = self.forms[at].state;
+        let mut number = *self.numbers.get(at)?;
+        if number == UNKNOWN {
+            number = match self.learn(instruction) {
+                Some(form) => {
+                    self.forms.push(form);
+                    // There are fewer than opcodes.
+                    (self.forms.len() - 1) as u16
+                }
+                None => VARIES,
+            };
+            self.numbers[at] = number;
         }
-        (state == State::Known).then_some(FormId(at as u16))
+        (number != VARIES).then_some(FormId(number))
     }
 
     #[cold]
-    fn learn(&mut self, instruction: &Instruction) -> Form {
-        let varies = Form {
-            state: State::Varies,
-            ..Form::default()
-        };
+    fn learn(&mut self, instruction: &Instruction) -> Option<Form> {
         let mnemonic = instruction.mnemonic();
         let pseudo = matches!(
             mnemonic,
@@ -278,6 +286,11 @@ impl Masm {
                 | Mnemonic::Cmpss
                 | Mnemonic::Cmpsd
                 | Mnemonic::Pclmulqdq
+                | Mnemonic::Vcmpps
+                | Mnemonic::Vcmppd
+                | Mnemonic::Vcmpss
+                | Mnemonic::Vcmpsd
+                | Mnemonic::Vpclmulqdq
         );
         // Some are written otherwise for some of their registers.
         let exchanges = matches!(
@@ -297,20 +310,22 @@ impl Masm {
                 | Mnemonic::Lar
                 | Mnemonic::Lsl
         );
-        if instruction.encoding() != EncodingKind::Legacy
-            || instruction.is_string_instruction()
+        if !matches!(
+            instruction.encoding(),
+            EncodingKind::Legacy | EncodingKind::VEX
+        ) || instruction.is_string_instruction()
             || instruction.is_invalid()
             || pseudo
             || exchanges
         {
-            return varies;
+            return None;
         }
         let mut pen = Pen::default();
         self.formatter.format_mnemonic(instruction, &mut pen);
         let count = self.formatter.operand_count(instruction);
         // The old floating point drops operands.
         if count as usize > OPERANDS || pen.since(0).starts_with(b"f") {
-            return varies;
+            return None;
         }
         let mut natives = [NONE; OPERANDS];
         for (operand, native) in (0..count).zip(&mut natives) {
@@ -318,16 +333,12 @@ impl Masm {
             *native = found.ok().flatten().map_or(NONE, |native| native as u8);
         }
         finish_mnemonic(&mut pen, 0, count);
-        let Some(mnemonic) = Word::fits(&pen.finish()) else {
-            return varies;
-        };
-        Form {
-            state: State::Known,
-            mnemonic,
+        Some(Form {
+            mnemonic: Word::fits(&pen.finish())?,
             count: count as u8,
             natives,
             width: None,
-        }
+        })
     }
 }
 

@@ -80,10 +80,14 @@ impl Program<'_> {
     /// constant data and where they can be the start of one.
     pub(crate) fn string_at(&self, address: u64, min: usize) -> Option<String> {
         let region = self.image.region(address).filter(|r| !r.executable)?;
-        let bytes = self.image.bytes_at(address)?;
-        let before = address
-            .checked_sub(1)
-            .and_then(|a| self.image.bytes_in(a, address).first());
+        let inside = (address - region.start) as usize;
+        let bytes = region.data.get(inside..)?;
+        let before = match inside.checked_sub(1) {
+            Some(before) => region.data.get(before),
+            None => address
+                .checked_sub(1)
+                .and_then(|a| self.image.bytes_in(a, address).first()),
+        };
         // Linkers let a string that is the end of another one share its bytes.
         let starts = before.is_none_or(|b| matches!(b, 0 | b'\t'..=b'\r' | b' '..=b'~'));
         let min = if region.writable || !starts {

@@ -8,8 +8,9 @@ use iced_x86::{FormatterOutput, FormatterTextKind};
 
 /// Bytes of a block.
 const BLOCK: usize = 16;
-/// Room that a pen keeps from one text to the next.
-const MAX_KEPT: usize = 1 << 20;
+
+/// What ends a line.
+pub(crate) const LINE_FEED: Word = Word::of("\n");
 
 /// A word of up to 16 bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,19 +92,17 @@ impl Sink for String {
 /// Text in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Pen {
-    /// The text and room behind it.
     bytes: Vec<u8>,
-    length: usize,
 }
 
 impl Pen {
     pub(crate) fn len(&self) -> usize {
-        self.length
+        self.bytes.len()
     }
 
     /// The text behind the first `start` bytes.
     pub(crate) fn since(&self, start: usize) -> &[u8] {
-        self.bytes.get(start..self.length).unwrap_or(&[])
+        self.bytes.get(start..).unwrap_or(&[])
     }
 
     /// The same as a text of its own, which is taken off.
@@ -114,64 +113,60 @@ impl Pen {
     }
 
     pub(crate) fn truncate(&mut self, length: usize) {
-        self.length = self.length.min(length);
+        self.bytes.truncate(length);
     }
 
-    /// All of the text; begins another.
-    pub(crate) fn finish(&mut self) -> String {
-        let text = self.since(0).to_vec();
-        self.length = 0;
-        if self.bytes.len() > MAX_KEPT {
-            self.bytes = Vec::new();
+    /// Begins a text that will have about so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Pen {
+        Pen {
+            bytes: Vec::with_capacity(bytes),
         }
+    }
+
+    /// All of the text, without the line feed at its end.
+    pub(crate) fn finish_lines(mut self) -> String {
+        if self.bytes.ends_with(b"\n") {
+            self.bytes.pop();
+        }
+        self.finish()
+    }
+
+    /// All of the text, with no room behind it.
+    pub(crate) fn finish(mut self) -> String {
+        self.bytes.shrink_to_fit();
         // Only text was appended.
-        String::from_utf8(text).unwrap_or_default()
-    }
-
-    #[inline]
-    pub(crate) fn line_feed(&mut self) {
-        if self.bytes.len() == self.length {
-            self.grow(1);
-        }
-        self.bytes[self.length] = b'\n';
-        self.length += 1;
+        String::from_utf8(self.bytes).unwrap_or_default()
     }
 
     /// Appends the first `length` bytes of `block`, which are text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
-        if self.bytes.len() - self.length < N {
-            self.grow(N);
-        }
-        self.bytes[self.length..self.length + N].copy_from_slice(block);
-        self.length += length.min(N);
+        let end = self.bytes.len() + length;
+        self.bytes.extend_from_slice(block);
+        self.bytes.truncate(end);
     }
 
-    #[cold]
-    fn grow(&mut self, more: usize) {
-        let size = (self.length + more).max(2 * self.bytes.len()).max(4096);
-        self.bytes.resize(size, 0);
+    /// What lies at `start`, with 0 behind the end of the text.
+    pub(crate) fn block_at<const N: usize>(&mut self, start: usize) -> [u8; N] {
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; N]);
+        let rest = self.bytes.get(start..);
+        let block = rest.and_then(|rest| rest.first_chunk());
+        let block = *block.unwrap_or(&[0; N]);
+        self.bytes.truncate(end);
+        block
     }
 }
 
 impl Sink for Pen {
     #[inline]
     fn push_str(&mut self, text: &str) {
-        if self.bytes.len() - self.length < text.len() {
-            self.grow(text.len());
-        }
-        let end = self.length + text.len();
-        self.bytes[self.length..end].copy_from_slice(text.as_bytes());
-        self.length = end;
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     #[inline]
     fn word(&mut self, word: &Word) {
-        if self.bytes.len() - self.length < BLOCK {
-            self.grow(BLOCK);
-        }
-        self.bytes[self.length..self.length + BLOCK].copy_from_slice(&word.block);
-        self.length += usize::from(word.length);
+        self.block(&word.block, word.length.into());
     }
 }
 
@@ -189,6 +184,22 @@ pub(crate) fn push_all<const N: usize>(out: &mut impl Sink, parts: [&str; N]) {
 #[inline]
 pub(crate) fn hex(out: &mut impl Sink, value: u64) {
     out.word(&Word::hex(value));
+}
+
+/// Appends `INSTR` and a number to the base 10.
+#[inline]
+pub(crate) fn numbered(out: &mut impl Sink, number: u32) {
+    let mut block = *b"INSTR0\0\0\0\0\0\0\0\0\0\0";
+    let length = 6 + number.checked_ilog10().unwrap_or(0) as usize;
+    let mut rest = number;
+    for place in block[5..length].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.word(&Word {
+        block,
+        length: length as u8,
+    });
 }
 
 /// Digits of a number to the base 10.
@@ -241,6 +252,33 @@ mod tests {
             text,
             "0 9 0Ah 0Fh 10h 28h 0FFh 9000h 0A000h 0FFFFFFFFFFFFFFFFh "
         );
+        for digits in 1..=16 {
+            for value in [u64::MAX, u64::MAX / 15] {
+                let value = value >> (64 - 4 * digits);
+                text.clear();
+                number(&mut text, value);
+                let plain = format!("{value:X}h");
+                let zero = if plain.starts_with(char::is_alphabetic) {
+                    "0"
+                } else {
+                    ""
+                };
+                let expected = format!("{zero}{plain}");
+                assert_eq!(
+                    text,
+                    if value > 9 {
+                        &expected
+                    } else {
+                        plain.trim_end_matches('h')
+                    }
+                );
+            }
+        }
+        for value in [1, 10, 99, 1_000, 65_537, u32::MAX] {
+            text.clear();
+            numbered(&mut text, value);
+            assert_eq!(text, format!("INSTR{value}"));
+        }
         for value in [0x1_0000_0000, 0x0123_4567_89ab_cdef, 0x9abc_def0] {
             text.clear();
             hex(&mut text, value);
@@ -259,7 +297,8 @@ mod tests {
         }
         assert_eq!(pen.split_off(expected.len() - 2), "; ");
         expected.truncate(expected.len() - 2);
-        assert_eq!(pen.finish(), expected);
-        assert_eq!(pen.finish(), "");
+        assert_eq!(pen.block_at(expected.len() - 5), *b"block\0\0");
+        pen.word(&LINE_FEED);
+        assert_eq!(pen.finish_lines(), expected);
     }
 }

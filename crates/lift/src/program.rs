@@ -373,9 +373,15 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        let mut name = String::new();
-        self.push_name(&mut name);
-        name
+        match &self.name {
+            Some(name) => name.clone(),
+            None => {
+                // Room for any address.
+                let mut name = String::with_capacity(20);
+                self.push_name(&mut name);
+                name
+            }
+        }
     }
 
     /// Writes the same.

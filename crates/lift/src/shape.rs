@@ -39,6 +39,8 @@ const LONG: u8 = 32;
 pub(crate) const TEST: u8 = 64;
 /// The opcode is one of those that are told here.
 pub(crate) const KNOWN: u8 = 128;
+/// What tells those that need a closer look from most, which are [`KNOWN`].
+const UNLIKE_MOST: u8 = KNOWN | BRANCH | LONG | TEST;
 const BYTE: u8 = 1;
 const PAIR: u8 = 2;
 /// Two where a prefix says so.
@@ -194,30 +196,47 @@ pub(crate) fn quiet_length(code: u64) -> Option<usize> {
     (!unusual).then_some(at + usize::from(operands) + usize::from(info & NUMBER))
 }
 
+/// Length of an instruction of 64 bits, if it is of the most common shape, which
+/// has no distance.
+#[inline(always)]
+pub(crate) fn plain_length(code: u64) -> Option<u32> {
+    let rex = code as u8 & 0xf0 == 0x40;
+    let rest = if rex { code >> 8 } else { code };
+    let info = ONE[usize::from(rest as u8)];
+    let form = FORMS[usize::from((rest >> 8) as u8)];
+    // Without conditions, which would be guessed wrong for many.
+    let operands = form & ((info / OPERAND) & 1).wrapping_neg();
+    let unlike = info & UNLIKE_MOST ^ KNOWN | operands & UNUSUAL;
+    let plain = unlike == 0;
+    plain.then(|| u32::from(rex) + 1 + u32::from(operands) + u32::from(info & NUMBER))
+}
+
 impl Shape {
     /// Of the instruction that begins with the eight bytes of `code`, the first
     /// one lowest, if it is of a common shape.
     #[inline(always)]
     pub(crate) fn of(code: u64) -> Option<Shape> {
+        match plain_length(code) {
+            Some(length) => Some(Shape::plain(length)),
+            None => Shape::not_plain(code),
+        }
+    }
+
+    /// The same of one that has no [`plain_length`].
+    #[inline(always)]
+    pub(crate) fn not_plain(code: u64) -> Option<Shape> {
         let rex = code as u8 & 0xf0 == 0x40;
         let rest = if rex { code >> 8 } else { code };
         let info = ONE[usize::from(rest as u8)];
-        let mut at = u32::from(rex) + 1;
-        if info & (KNOWN | BRANCH | LONG | TEST) != KNOWN {
+        if info & UNLIKE_MOST != KNOWN {
             return Shape::rare(code);
         }
-        if info & OPERAND != 0 {
-            let form = FORMS[usize::from((rest >> 8) as u8)];
-            if form & UNUSUAL != 0 {
-                return Shape::with_unusual(code, at, info & NUMBER);
-            }
-            at += u32::from(form);
-        }
-        Some(Shape::plain(at + u32::from(info & NUMBER)))
+        // Its operands are unusual.
+        Shape::with_unusual(code, u32::from(rex) + 1, info & NUMBER)
     }
 
     #[inline(always)]
-    fn plain(length: u32) -> Shape {
+    pub(crate) fn plain(length: u32) -> Shape {
         Shape {
             length,
             refers: Refers::Not,

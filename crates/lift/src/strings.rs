@@ -95,7 +95,11 @@ pub(crate) fn wide_literal(bytes: &[u8], min: usize) -> Option<String> {
 /// cursor, end the quotes or hide other text.
 pub(crate) fn quote(out: &mut impl Sink, text: &str) {
     out.push_str("\"");
-    let mut rest = text;
+    // Most are of plain letters all through.
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    let count = text.bytes().take_while(plain).count();
+    let (first, mut rest) = text.split_at(count);
+    out.push_str(first);
     while let Some(c) = rest.chars().next() {
         let plain = |c: char| match c {
             '"' | '\\' => false,

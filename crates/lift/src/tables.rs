@@ -110,8 +110,8 @@ const TABLES: &[Table] = &[
 
 /// The table that begins at `address`, unless code lies there.
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
-    image.region(address).filter(|r| !r.executable)?;
-    let bytes = image.bytes_at(address)?;
+    let region = image.region(address).filter(|r| !r.executable)?;
+    let bytes = region.data.get((address - region.start) as usize..)?;
     let known = heads(image.arch.is_big_endian());
     let head = *bytes.first_chunk()?;
     let (place, bit) = Heads::mark(&head);
