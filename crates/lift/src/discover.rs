@@ -28,6 +28,7 @@ use crate::image::{FunctionSymbol, Image};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::shape::quiet_length;
+use crate::skip::ENDBR64;
 use crate::step::{self, Reference, Step, Steps, absolute_operand, reference};
 
 /// Longest function that is followed or listed.
@@ -56,8 +57,6 @@ const ALIGNMENT: u64 = 16;
 const PLAUSIBLE: usize = 8;
 /// Instructions within which code leads back to the rest of its function.
 const LEADS_BACK: usize = 256;
-/// `endbr64`, which a jump through a pointer may lead to.
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 /// What the names of the parts have that compilers move away.
 const COLD: &str = ".cold";
 /// Bytes of code for one reference to elsewhere, at least in most programs.

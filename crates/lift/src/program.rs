@@ -373,15 +373,11 @@ impl fmt::Display for Kind {
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
-        match &self.name {
-            Some(name) => name.clone(),
-            None => {
-                // Room for any address.
-                let mut name = String::with_capacity(20);
-                self.push_name(&mut name);
-                name
-            }
-        }
+        // Room for any address.
+        let room = self.name.as_ref().map_or(20, String::len);
+        let mut name = String::with_capacity(room);
+        self.push_name(&mut name);
+        name
     }
 
     /// Writes the same.

@@ -53,7 +53,7 @@ static QUIET: [u8; 256] = quiet();
 /// Those of two, by the second.
 static TWO: [u8; 256] = two();
 /// Bytes of operands by their first: how many, without what a second one adds.
-static FORMS: [u8; 256] = forms();
+pub(crate) static FORMS: [u8; 256] = forms();
 /// Of `FORMS`: it is a place that is counted from the code, or a second byte may
 /// tell of a distance.
 pub(crate) const UNUSUAL: u8 = 128;

@@ -106,7 +106,7 @@ fn told(code: u64, absolute: bool) -> Told {
             return Told::Quiet(length + distance);
         }
         SECOND => {
-            let form = FORMS[usize::from((rest >> 16) as u8)];
+            let form = shape::FORMS[usize::from((rest >> 16) as u8)];
             return match form & shape::UNUSUAL {
                 0 => Told::Quiet(length + usize::from(form)),
                 _ => Told::Not,
@@ -114,17 +114,19 @@ fn told(code: u64, absolute: bool) -> Told {
         }
         HINTS => {
             let form = (rest >> 16) as u8;
-            let operands = FORMS[usize::from(form)];
+            let operands = shape::FORMS[usize::from(form)];
             return match form & 0x38 == 0 && operands & shape::UNUSUAL == 0 {
                 true => Told::Quiet(length + usize::from(operands)),
                 false => Told::Not,
             };
         }
-        PREFIXED if rex == 0 && rest as u32 == ENDBR64 => return Told::Quiet(4),
+        PREFIXED if rex == 0 && rest as u32 == u32::from_le_bytes(ENDBR64) => {
+            return Told::Quiet(4);
+        }
         PREFIXED => {
             let (second, form) = ((rest >> 16) as u8, (rest >> 24) as u8);
             let (info, by) = (SECONDS[usize::from(second)], prefix(byte));
-            let operands = FORMS[usize::from(form)];
+            let operands = shape::FORMS[usize::from(form)];
             let hint = second == HINT && form & 0x38 == 0 && by == 2;
             let quiet = hint || QUIET_TWO[usize::from(second)] & by != 0;
             return match quiet && rex == 0 && info != 0 && operands & shape::UNUSUAL == 0 {
@@ -457,10 +459,8 @@ const HINTS: u8 = 0xc0;
 
 /// The second byte of that.
 const HINT: u8 = 0x1f;
-/// `endbr64`, with which functions begin.
-const ENDBR64: u32 = 0xfa1e_0ff3;
-
-static FORMS: [u8; 256] = shape::forms();
+/// `endbr64`, which a jump through a pointer may lead to.
+pub(crate) const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 
 /// Opcodes of two bytes that have operands, by the second: what follows them. 0
 /// for all others.

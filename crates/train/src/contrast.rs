@@ -19,7 +19,7 @@ use std::path::Path;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use crate::bank::Bank;
 use crate::batches::{Batches, Traits};
@@ -99,11 +99,7 @@ fn kinds(candidates: &[Candidate]) -> Vec<[i64; 3]> {
 
 fn bank(candidates: &[Candidate], kinds: &[[i64; 3]], text: &mut TextEncoder) -> Result<Bank> {
     let texts: Vec<&str> = candidates.iter().map(Candidate::text).collect();
-    let mut vectors = Vec::new();
-    for some in texts.chunks(1024) {
-        vectors.push(no_grad(|| text.embed(some))?);
-    }
-    Ok(Bank::of(Tensor::cat(&vectors, 0), kinds))
+    Ok(Bank::of(text.embed_all(&texts)?, kinds))
 }
 
 impl<'a> ContrastStage<'a> {

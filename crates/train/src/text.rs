@@ -128,6 +128,15 @@ impl TextEncoder {
         Ok(Tensor::cat(&vectors, 0).index_select(0, &place))
     }
 
+    /// The same of many texts, some at a time and without gradients.
+    pub(crate) fn embed_all(&mut self, texts: &[&str]) -> Result<Tensor> {
+        let vectors: Vec<Tensor> = texts
+            .chunks(1024)
+            .map(|some| no_grad(|| self.embed(some)))
+            .collect::<Result<_>>()?;
+        Ok(Tensor::cat(&vectors, 0))
+    }
+
     /// Adds the gradients of the trainable layers from those of the vectors
     /// that [`TextEncoder::embed`] makes of the same texts, some texts at a
     /// time.

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Kind, Reduction, Tensor};
 
 use crate::Result;
 use crate::dataset::Function;
@@ -52,11 +52,7 @@ impl Topics {
         if topics.len() < 2 {
             return Ok(None);
         }
-        let vectors: Vec<Tensor> = topics
-            .chunks(1024)
-            .map(|some| no_grad(|| text.embed(some)))
-            .collect::<Result<_>>()?;
-        let vectors = Tensor::cat(&vectors, 0);
+        let vectors = text.embed_all(&topics)?;
         Ok(Some(Topics { vectors, of }))
     }
 

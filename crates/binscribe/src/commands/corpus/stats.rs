@@ -57,7 +57,7 @@ fn packages(stats: &Stats, format: Format) -> Table {
         "NAMES AGREE",
     ]);
     let share = |share: Option<f64>| share.map_or(Field::Empty, |share| Field::Number(share, 4));
-    let of_text = |bytes: u64, rows: usize| bytes as f64 / (rows as f64).max(1.0);
+    let per_row = |bytes: u64, rows: usize| bytes as f64 / (rows as f64).max(1.0);
     for package in &stats.packages {
         table.row(vec![
             package.package.as_str().into(),
@@ -71,7 +71,7 @@ fn packages(stats: &Stats, format: Format) -> Table {
             Field::Count(package.rows as u64),
             Field::Count(package.bytes),
             Field::Number(package.bytes_per_row(), 0),
-            Field::Number(of_text(package.text_bytes, package.rows), 0),
+            Field::Number(per_row(package.text_bytes, package.rows), 0),
             share(package.discovery_recall()),
             share(package.agreement()),
         ]);
@@ -91,8 +91,8 @@ fn packages(stats: &Stats, format: Format) -> Table {
             Field::Count(stats.pairs as u64),
             Field::Count(stats.rows as u64),
             Field::Count(bytes),
-            Field::Number(bytes as f64 / (stats.rows as f64).max(1.0), 0),
-            Field::Number(of_text(text, stats.rows), 0),
+            Field::Number(per_row(bytes, stats.rows), 0),
+            Field::Number(per_row(text, stats.rows), 0),
             Field::Empty,
             Field::Empty,
         ]);
