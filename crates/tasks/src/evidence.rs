@@ -613,7 +613,9 @@ fn tag_of(algorithm: &str) -> Option<&'static str> {
         "DEFLATE" | "compression" => "compression",
         "JPEG" | "image" => "image",
         "Poly1305" | "GCM" | "SipHash" => "mac",
-        "P-256" | "Curve25519" => "public-key",
+        "P-224" | "P-256" | "P-384" | "P-521" | "secp256k1" | "Curve25519" | "Diffie-Hellman"
+        | "RSA" => "public-key",
+        "big number" => "big-number",
         "Base32" | "Base64" => "base64",
         "hash table" => "hash-table",
         "random" => "random",
