@@ -207,7 +207,13 @@ Without --function: the best label of each function, the surest functions first.
 With it: every label for that function. The score is the label's share among all
 labels (softmax); the confidence is the calibrated probability that the label
 fits at all, for none of them may. Both rise where a function mentions the label
-itself: in a string, an import, or a table or constant of an algorithm.")]
+itself: in a string, an import, or a table or constant of an algorithm. For crypto
+and protocol the functions beside it count for the score, too: those of one source
+file lie together.
+
+A line of mine.txt is a label, or a label with what it stands for, what else it is
+called and how its functions could be described, all of which are looked for:
+  dh | Diffie-Hellman | DHM | Compute the shared secret of a key exchange")]
 pub(crate) struct Classify {
     /// A program, library or object file, or one in an archive or a package:
     /// libx.a:member.o, pkg.deb:usr/bin/ls.
@@ -215,10 +221,15 @@ pub(crate) struct Classify {
     /// `crypto`, `protocol`, or a file with one label on each line.
     #[arg(long, value_name = "LABELS")]
     pub(crate) labels: String,
-    /// Put the labels into this sentence, at {}; several are averaged [default:
-    /// that of CLAP for such labels].
+    /// Put what the labels stand for into this sentence, at {}; several are
+    /// averaged [default: their descriptions, and CLAP's sentence for labels that
+    /// have none].
     #[arg(long, value_name = "SENTENCE", value_parser = template)]
     pub(crate) template: Vec<String>,
+    /// Let the functions beside each one count too, as they do for `crypto` and
+    /// `protocol`: for labels of what whole source files do.
+    #[arg(long)]
+    pub(crate) neighbours: bool,
     /// Only this function: a name or an address (0x...).
     #[arg(long, value_name = "F")]
     pub(crate) function: Option<String>,

@@ -268,22 +268,15 @@ impl<'p> Candidates<'p> {
         &self.listings
     }
 
-    /// Only the function at `address`.
-    pub(crate) fn keep(&mut self, address: u64) -> Result<()> {
-        let position = self
-            .functions
-            .iter()
-            .position(|function| function.address == address);
-        let position = position.with_context(|| {
+    /// Which of them the function at `address` is.
+    pub(crate) fn position(&self, address: u64) -> Result<usize> {
+        let position = self.functions.iter().position(|f| f.address == address);
+        position.with_context(|| {
             format!(
                 "the function at {address:#x} is a thunk or has fewer than {SMALLEST} \
                  instructions: too small to be told from others"
             )
-        })?;
-        self.functions = vec![self.functions[position]];
-        self.listings = vec![self.listings[position].clone()];
-        self.vectors = self.vectors.select(&[position]);
-        Ok(())
+        })
     }
 
     /// The `k` best for the one row of `query`, by what `judge` makes of the

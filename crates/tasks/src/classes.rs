@@ -20,7 +20,7 @@ use crate::sample::Sample;
 use crate::softmax::{Features, Softmax};
 use crate::sparse::{self, Sparse, TfIdf, sparse_scores};
 use crate::tags::{Backgrounds, softmax};
-use crate::zero_shot::TEMPERATURE;
+use crate::zero_shot::{TEMPERATURE, with_neighbours};
 
 /// The fewest functions of the packages asked about that a label must have.
 pub const LEAST_FUNCTIONS: usize = 5;
@@ -197,19 +197,53 @@ pub fn by_calibrated_prompts(
     background: &Matrix,
 ) -> Vec<Scores> {
     let asked: Vec<usize> = task.test_range().collect();
+    calibrated_shares(&vectors.select(&asked), labels, background)
+}
+
+/// The shares of the labels for each of `vectors`, calibrated so.
+fn calibrated_shares(vectors: &Matrix, labels: &Matrix, background: &Matrix) -> Vec<Scores> {
     let backgrounds = Backgrounds::new(labels.clone(), background);
-    let above = backgrounds.above(&vectors.select(&asked));
+    let above = backgrounds.above(vectors);
     above.iter().map(|a| softmax(a, TEMPERATURE)).collect()
 }
 
-/// Other scores with the odds of labels raised that the listings mention.
-pub fn with_mentions(task: &Task<'_>, scores: &[Scores]) -> Vec<Scores> {
-    let labels = mentions::Labels::new(&task.labels);
-    let asked = task.asked().par_iter().zip(scores);
+/// The same together with those of the functions around each asked build, with
+/// mentions counted in: `all` are the functions of their packages, labelled or
+/// not, and `vectors` theirs. The neighbours are those in the same build, in the
+/// order of file and line: as linkers lay functions, but for what compilers
+/// reorder.
+pub fn among_neighbours(
+    task: &Task<'_>,
+    all: &[&Sample],
+    vectors: &Matrix,
+    (labels, background): (&Matrix, &Matrix),
+    mentioned: &mentions::Labels,
+) -> Vec<Scores> {
+    let shares = calibrated_shares(vectors, labels, background);
+    let shares: Vec<Scores> = (shares.par_iter().zip(all))
+        .map(|(shares, sample)| {
+            mentions::weighed(shares, &mentioned.counts(&Mentions::of(&sample.listing)))
+        })
+        .collect();
+    let mut builds: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
+    for (index, sample) in all.iter().enumerate() {
+        let build = (sample.package.as_str(), sample.toolchain());
+        builds.entry(build).or_default().push(index);
+    }
+    let mut near: HashMap<*const Sample, Scores> = HashMap::new();
+    for mut build in builds.into_values() {
+        build.sort_by_key(|&index| (&all[index].file, all[index].line, &all[index].name));
+        let shares: Vec<Scores> = build.iter().map(|&index| shares[index].clone()).collect();
+        let samples = build.iter().map(|&index| std::ptr::from_ref(all[index]));
+        near.extend(samples.zip(with_neighbours(&shares)));
+    }
+    let alone = vec![1.0; task.labels.len()];
+    let asked = task.asked().iter();
     asked
-        .map(|(sample, scores)| {
-            let counts = labels.counts(&Mentions::of(&sample.listing));
-            mentions::weighed(scores, &counts)
+        .map(|&sample| {
+            near.get(&std::ptr::from_ref(sample))
+                .unwrap_or(&alone)
+                .clone()
         })
         .collect()
 }
@@ -410,6 +444,31 @@ impl Grouping {
             item,
             items,
         }
+    }
+
+    /// The shares of `labels`, the odds of each raised by what the listings of an
+    /// item mention: a file mentions what any of its functions does. All builds
+    /// of an item get what is found for it.
+    pub fn with_mentions(
+        &self,
+        task: &Task<'_>,
+        shares: &[Scores],
+        labels: &mentions::Labels,
+    ) -> Vec<Scores> {
+        let said: Vec<Mentions> = (task.asked().par_iter())
+            .map(|sample| Mentions::of(&sample.listing))
+            .collect();
+        let mut items = vec![(Mentions::default(), vec![0.0; task.labels.len()]); self.items.len()];
+        for ((&item, said), shares) in self.item.iter().zip(&said).zip(shares) {
+            let (all, sums) = &mut items[item];
+            all.unite(said);
+            sums.iter_mut().zip(shares).for_each(|(sum, x)| *sum += x);
+        }
+        let raised: Vec<Scores> = items
+            .iter()
+            .map(|(said, sums)| mentions::weighed(sums, &labels.counts(said)))
+            .collect();
+        self.item.iter().map(|&item| raised[item].clone()).collect()
     }
 
     fn verdicts(&self, scores: &[Scores]) -> Vec<Verdict> {

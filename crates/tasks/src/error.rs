@@ -46,6 +46,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A list of labels cannot be used.
+    #[error("{path}:{line}: give up to 1000 labels, one on each line ({reason})")]
+    LabelList {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No picture could be drawn.
     #[error("the picture could not be drawn: {0}")]
     Plot(String),

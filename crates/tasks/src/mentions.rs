@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::text;
+use crate::zero_shot::Label;
 
 /// By how much the odds of a label rise with each mention of it alone.
 ///
@@ -29,19 +30,25 @@ impl Mentions {
             phrases: texts.map(|said| phrase(&said)).collect(),
         }
     }
+
+    /// Takes in what another function of the same file says.
+    pub fn unite(&mut self, other: &Mentions) {
+        self.phrases.extend(other.phrases.iter().cloned());
+    }
 }
 
-/// Labels as they are looked for.
+/// Labels as they are looked for: all that each is called.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    phrases: Vec<String>,
+    phrases: Vec<Vec<String>>,
 }
 
 impl Labels {
-    /// From their texts.
-    pub fn new<S: AsRef<str>>(labels: &[S]) -> Labels {
+    /// From what they are called.
+    pub fn new(labels: &[Label]) -> Labels {
+        let phrases = |label: &Label| label.texts.iter().map(|text| phrase(text)).collect();
         Labels {
-            phrases: labels.iter().map(|label| phrase(label.as_ref())).collect(),
+            phrases: labels.iter().map(phrases).collect(),
         }
     }
 
@@ -50,9 +57,9 @@ impl Labels {
     pub fn counts(&self, mentions: &Mentions) -> Vec<f32> {
         let mut counts = vec![0.0f32; self.phrases.len()];
         for said in &mentions.phrases {
-            let has = |phrase: &str| phrase.len() > 1 && said.contains(phrase);
+            let has = |phrase: &String| phrase.len() > 1 && said.contains(phrase);
             let named: Vec<usize> = (0..counts.len())
-                .filter(|&label| has(&self.phrases[label]))
+                .filter(|&label| self.phrases[label].iter().any(has))
                 .collect();
             for &label in &named {
                 counts[label] += 1.0 / named.len() as f32;
@@ -109,10 +116,21 @@ mod tests {
             call    _AES_encrypt\nlea     rdi, aDes; \"describe AES128\"\n\
             mov     eax, 256";
         let labels = [
-            "SHA-1", "SHA-256", "SHA-512", "MD5", "AES", "DES", "RC2", "",
+            "SHA-1",
+            "SHA-256",
+            "SHA-512",
+            "MD5",
+            "AES | Rijndael",
+            "DES",
+            "RC2",
+            "",
         ];
+        let labels = labels.map(Label::new);
         let counts = Labels::new(&labels).counts(&Mentions::of(listing));
         assert_eq!(counts, [0.5, 1.0, 0.0, 0.5, 2.0, 0.0, 0.0, 0.0]);
+        let mut all = Mentions::of("call    _rijndael_setup");
+        all.unite(&Mentions::of(listing));
+        assert_eq!(Labels::new(&labels).counts(&all)[4], 3.0);
     }
 
     #[test]

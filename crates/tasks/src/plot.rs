@@ -191,6 +191,9 @@ fn line_chart(
 
 fn bar_chart(bars: &[(String, f64, Option<[f64; 2]>, usize)], description: &str) -> Drawn {
     let count = bars.len();
+    // A letter of a name takes some five points and a half.
+    let longest = bars.iter().map(|bar| bar.0.len()).max().unwrap_or(0) as i32;
+    let names = (longest * 11 / 2 + 24).clamp(120, 480);
     let mut svg = String::new();
     {
         let size = (960, 70 + 24 * count as u32);
@@ -199,7 +202,7 @@ fn bar_chart(bars: &[(String, f64, Option<[f64; 2]>, usize)], description: &str)
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
             .x_label_area_size(36)
-            .y_label_area_size(300)
+            .y_label_area_size(names)
             .build_cartesian_2d(0.0..1.0, (0..count - 1).into_segmented())?;
         let name = |at: &SegmentValue<usize>| match at {
             SegmentValue::CenterOf(n) | SegmentValue::Exact(n) => bars

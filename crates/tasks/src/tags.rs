@@ -554,16 +554,17 @@ impl Backgrounds {
     /// How many standard deviations each function (a row) lies above each
     /// description's background.
     pub fn scores(&self, functions: &Matrix) -> Vec<Vec<f32>> {
-        self.in_deviations(&self.above(functions))
+        let above = self.above(functions);
+        above
+            .iter()
+            .map(|above| self.in_deviations(above))
+            .collect()
     }
 
-    /// What [`Backgrounds::above`] gave, in standard deviations.
-    pub fn in_deviations(&self, above: &[Vec<f32>]) -> Vec<Vec<f32>> {
-        let scored = |above: &Vec<f32>| {
-            let deviations = self.statistics.iter().map(|(_, deviation)| deviation);
-            above.iter().zip(deviations).map(|(a, d)| a / d).collect()
-        };
-        above.iter().map(scored).collect()
+    /// What [`Backgrounds::above`] gave for a function, in standard deviations.
+    pub fn in_deviations(&self, above: &[f32]) -> Vec<f32> {
+        let deviations = self.statistics.iter().map(|(_, deviation)| deviation);
+        above.iter().zip(deviations).map(|(a, d)| a / d).collect()
     }
 
     /// How far the cosine of each function with each description is above what
@@ -637,73 +638,6 @@ pub fn features(scores: &[f32], index: usize) -> Vec<f64> {
         f64::from(own.clamp(-4.0, 6.0)),
         f64::from(margin.clamp(-4.0, 2.0)),
     ]
-}
-
-/// Algorithms for `classify --labels crypto`, with the words put into prompts.
-pub const CRYPTO: &[(&str, &str)] = &[
-    ("aes", "AES"),
-    ("des", "DES"),
-    ("blowfish", "Blowfish"),
-    ("twofish", "Twofish"),
-    ("camellia", "Camellia"),
-    ("cast5", "CAST5"),
-    ("rc4", "RC4"),
-    ("chacha20", "ChaCha20"),
-    ("tea", "XTEA"),
-    ("md5", "MD5"),
-    ("sha1", "SHA-1"),
-    ("sha256", "SHA-256"),
-    ("sha512", "SHA-512"),
-    ("sha3", "SHA-3 Keccak"),
-    ("ripemd", "RIPEMD-160"),
-    ("whirlpool", "Whirlpool"),
-    ("blake2", "BLAKE2"),
-    ("hmac", "HMAC"),
-    ("poly1305", "Poly1305"),
-    ("gcm", "GCM"),
-    ("rsa", "RSA"),
-    ("dsa", "DSA"),
-    ("dh", "Diffie-Hellman"),
-    ("ecc", "elliptic curve"),
-    ("sm3", "SM3"),
-    ("sm4", "SM4"),
-    ("crc", "CRC"),
-    ("base64", "Base64"),
-];
-
-/// Protocols for `classify --labels protocol`.
-pub const PROTOCOL: &[(&str, &str)] = &[
-    ("http", "HTTP"),
-    ("http2", "HTTP/2"),
-    ("websocket", "WebSocket"),
-    ("ftp", "FTP"),
-    ("smtp", "SMTP"),
-    ("imap", "IMAP"),
-    ("pop3", "POP3"),
-    ("dns", "DNS"),
-    ("tls", "TLS"),
-    ("ssh", "SSH"),
-    ("telnet", "Telnet"),
-    ("tftp", "TFTP"),
-    ("ldap", "LDAP"),
-    ("smb", "SMB"),
-    ("rtsp", "RTSP"),
-    ("sip", "SIP"),
-    ("mqtt", "MQTT"),
-    ("coap", "CoAP"),
-    ("dhcp", "DHCP"),
-    ("ntp", "NTP"),
-    ("modbus", "Modbus"),
-    ("socks", "SOCKS"),
-    ("snmp", "SNMP"),
-    ("x509", "X.509"),
-];
-
-/// The words for a protocol that a package is said to implement: those of
-/// [`PROTOCOL`], else its name in capitals.
-pub fn protocol_name(label: &str) -> String {
-    let known = PROTOCOL.iter().find(|(known, _)| *known == label);
-    known.map_or_else(|| label.to_uppercase(), |(_, name)| (*name).to_owned())
 }
 
 /// Softmax of `cosines` at `temperature`: the share of each label if one of

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use binscribe_tasks::mentions::{self, Mentions};
 use binscribe_tasks::tags::{self, Backgrounds};
-use binscribe_tasks::zero_shot;
+use binscribe_tasks::zero_shot::{self, Label};
 
 use crate::args::Classify;
 use crate::engine::{Candidates, Engine, Found};
@@ -14,58 +14,70 @@ use crate::json::{Query, Share};
 use crate::output::note;
 
 pub(crate) fn run(args: &Classify) -> Result<()> {
-    let (labels, template) = labels(&args.labels)?;
+    let List {
+        labels,
+        template,
+        of_files,
+    } = list(&args.labels)?;
     let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
     let engine = Engine::open(&args.model)?;
-    let mut candidates = Candidates::of(&input, &program, &engine, None)?;
-    if let Some(wanted) = &args.function {
-        let address = input::find(&program, &input.path, wanted)?.address;
-        candidates.keep(address)?;
-    }
-    let explainer = engine.explainer()?;
-    let templates = match &args.template[..] {
-        [] => vec![template.to_owned()],
-        given => given.to_vec(),
+    let candidates = Candidates::of(&input, &program, &engine, None)?;
+    let wanted = match &args.function {
+        Some(wanted) => {
+            let address = input::find(&program, &input.path, wanted)?.address;
+            Some(candidates.position(address)?)
+        }
+        None => None,
     };
-    let words: Vec<String> = labels.iter().map(|(_, words)| words.clone()).collect();
-    let prompts = engine.embed_texts(&zero_shot::prompts(&templates, &words))?;
+    let explainer = engine.explainer()?;
+    let prompts = zero_shot::label_prompts(&labels, &args.template, template);
+    let counts: Vec<usize> = prompts.iter().map(Vec::len).collect();
+    let prompts = engine.embed_texts(&prompts.concat())?;
     let backgrounds = Backgrounds::new(
-        zero_shot::label_vectors(&prompts, templates.len()),
+        zero_shot::label_vectors(&prompts, &counts),
         explainer.reference().vectors(),
     );
     let calibrated = explainer
         .calibration()
         .and_then(|calibration| calibration.tags.as_ref());
 
-    let wanted = mentions::Labels::new(&words);
+    let looked_for = mentions::Labels::new(&labels);
+    let said: Vec<Mentions> = (candidates.listings().iter())
+        .map(|listing| Mentions::of(listing))
+        .collect();
+    let counts: Vec<Vec<f32>> = said.iter().map(|said| looked_for.counts(said)).collect();
     let above = backgrounds.above(&candidates.vectors);
-    let scores = backgrounds.in_deviations(&above);
+    let alone: Vec<Vec<f32>> = (above.iter())
+        .map(|above| tags::softmax(above, zero_shot::TEMPERATURE))
+        .collect();
+    let raised = |shares: &[Vec<f32>]| -> Vec<Vec<f32>> {
+        let both = shares.iter().zip(&counts);
+        both.map(|(shares, counts)| mentions::weighed(shares, counts))
+            .collect()
+    };
+    let mut shares = raised(&alone);
+    if of_files || args.neighbours {
+        shares = raised(&zero_shot::with_neighbours(&shares));
+    }
+
     let mut found = Vec::new();
-    // What the file is about: its functions vote, and one that could be anything
-    // votes for nothing.
-    let mut whole = vec![0.0; labels.len()];
-    let voters = above.len() as f32;
-    for (function, (above, scores)) in above.iter().zip(&scores).enumerate() {
-        let mentions = wanted.counts(&Mentions::of(&candidates.listings()[function]));
-        let shares = tags::softmax(above, zero_shot::TEMPERATURE);
-        let shares = mentions::weighed(&shares, &mentions);
-        for (sum, share) in whole.iter_mut().zip(&shares) {
-            *sum += share / voters;
-        }
+    let asked = wanted.map_or(0..shares.len(), |wanted| wanted..wanted + 1);
+    for function in asked {
+        let scores = backgrounds.in_deviations(&above[function]);
         let mut answers: Vec<Found> = (0..labels.len())
             .map(|label| Found {
                 function,
-                label: Some(labels[label].0.clone()),
-                score: shares[label],
+                label: Some(labels[label].name.clone()),
+                score: shares[function][label],
                 confidence: calibrated.map(|calibrated| {
-                    let guess = calibrated.probability(&tags::features(scores, label));
-                    mentions::raised(guess, mentions[label])
+                    let guess = calibrated.probability(&tags::features(&scores, label));
+                    mentions::raised(guess, counts[function][label])
                 }),
             })
             .collect();
         answers.sort_by(|a, b| b.score.total_cmp(&a.score));
-        if args.function.is_none() {
+        if wanted.is_none() {
             answers.truncate(1);
         }
         found.extend(answers);
@@ -79,13 +91,14 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     } else {
         20
     }));
-    let names: Vec<String> = labels.into_iter().map(|(label, _)| label).collect();
-    let mut shares: Vec<Share> = Vec::new();
-    if args.function.is_none() {
-        let labels = names.iter().cloned().zip(whole);
-        shares.extend(labels.map(|(label, share)| Share { label, share }));
-        shares.sort_by(|a, b| b.share.total_cmp(&a.share));
-        let best = shares.iter().take(MOST_OF_WHOLE);
+    let names: Vec<String> = labels.into_iter().map(|label| label.name).collect();
+    let mut whole: Vec<Share> = Vec::new();
+    if wanted.is_none() {
+        let shares = whole_file(&alone, &said, &looked_for);
+        let labels = names.iter().cloned().zip(shares);
+        whole.extend(labels.map(|(label, share)| Share { label, share }));
+        whole.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let best = whole.iter().take(MOST_OF_WHOLE);
         let best: Vec<String> = best
             .map(|s| format!("{} {:.2}", s.label, s.share))
             .collect();
@@ -95,7 +108,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         &engine,
         Query::Labels(names),
         found,
-        shares,
+        whole,
         args.format.format,
     )
 }
@@ -103,38 +116,50 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
 /// Labels of a whole file that are told.
 const MOST_OF_WHOLE: usize = 3;
 
-/// The labels with their words in prompts, and CLAP's template for them.
-fn labels(wanted: &str) -> Result<(Vec<(String, String)>, &'static str)> {
-    let built_in = |list: &[(&str, &str)]| {
-        list.iter()
-            .map(|(label, words)| ((*label).to_owned(), (*words).to_owned()))
-            .collect()
+/// What the file is about: its functions vote, one that could be anything votes
+/// for nothing, and the file mentions what any of them does.
+fn whole_file(shares: &[Vec<f32>], said: &[Mentions], looked_for: &mentions::Labels) -> Vec<f32> {
+    let mut votes = vec![0.0; shares.first().map_or(0, Vec::len)];
+    for shares in shares {
+        votes.iter_mut().zip(shares).for_each(|(sum, x)| *sum += x);
+    }
+    let mut all = Mentions::default();
+    said.iter().for_each(|said| all.unite(said));
+    mentions::weighed(&votes, &looked_for.counts(&all))
+}
+
+/// Labels as they were asked for.
+struct List {
+    labels: Vec<Label>,
+    /// CLAP's sentence for such labels, for those that have no description.
+    template: &'static str,
+    /// Whether they say what whole source files do.
+    of_files: bool,
+}
+
+fn list(wanted: &str) -> Result<List> {
+    let built_in = |labels, template| List {
+        labels,
+        template,
+        of_files: true,
     };
     match wanted {
-        "crypto" => return Ok((built_in(tags::CRYPTO), zero_shot::CRYPTO)),
-        "protocol" => return Ok((built_in(tags::PROTOCOL), zero_shot::PROTOCOL)),
+        "crypto" => return Ok(built_in(Label::crypto(), zero_shot::CRYPTO)),
+        "protocol" => return Ok(built_in(Label::protocol(), zero_shot::PROTOCOL)),
         _ => {}
     }
-    if !Path::new(wanted).exists() {
+    let path = Path::new(wanted);
+    if !path.exists() {
         bail!(
             "there are no labels `{wanted}`: give `crypto`, `protocol`, or a file with one label \
              on each line"
         );
     }
-    let text = std::fs::read_to_string(wanted)
+    let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the labels in {wanted}"))?;
-    let mut labels: Vec<(String, String)> = Vec::new();
-    for label in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !labels.iter().any(|(known, _)| known == label) {
-            labels.push((label.to_owned(), label.to_owned()));
-        }
-    }
-    const MOST: usize = 1000;
-    if labels.is_empty() || labels.len() > MOST {
-        bail!(
-            "{wanted} has {} labels: give 1 to {MOST}, one on each line",
-            labels.len()
-        );
-    }
-    Ok((labels, zero_shot::GENERAL))
+    Ok(List {
+        labels: Label::parse(&text, path)?,
+        template: zero_shot::GENERAL,
+        of_files: false,
+    })
 }

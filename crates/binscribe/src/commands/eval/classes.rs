@@ -1,15 +1,18 @@
 //! `binscribe eval crypto`, `protocol` and `probe`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use binscribe_corpus::{Category, Manifest, Package};
 use binscribe_tasks::classes::{self, Grouping, Scores, Splits, Task};
 use binscribe_tasks::labels::{self, Rules};
+use binscribe_tasks::mentions;
 use binscribe_tasks::report::Report;
 use binscribe_tasks::softmax::Features;
-use binscribe_tasks::{Matrix, Reference, Sample, tags, zero_shot};
+use binscribe_tasks::zero_shot::{self, Label};
+use binscribe_tasks::{Matrix, Reference, Sample};
 
 use super::{begin, embed, finish};
 use crate::args::{ClassArgs, EvalClasses, EvalProbe};
@@ -33,7 +36,7 @@ const PROTOCOL_TEMPLATES: [&str; 4] = [
 /// What functions are labelled by.
 enum Labels {
     Crypto(Rules, HashMap<String, Package>),
-    Protocol(HashMap<String, Package>),
+    Protocol(HashMap<String, Package>, Vec<Label>),
     Category(HashMap<String, Package>),
     Own(Rules),
 }
@@ -43,7 +46,7 @@ impl Labels {
         let packages = || packages(manifest);
         Ok(match task {
             "crypto" => Labels::Crypto(Rules::crypto(), packages()?),
-            "protocol" => Labels::Protocol(packages()?),
+            "protocol" => Labels::Protocol(packages()?, Label::protocol()),
             "category" => Labels::Category(packages()?),
             file => {
                 let path = Path::new(file);
@@ -65,9 +68,11 @@ impl Labels {
                 let crypto = package.category == Some(Category::Crypto);
                 crypto.then(|| rules.label(sample))?.map(str::to_owned)
             }
-            Labels::Protocol(packages) => {
+            Labels::Protocol(packages, known) => {
                 let protocols = &packages.get(&sample.package)?.labels;
-                labels::protocol(sample, protocols).map(tags::protocol_name)
+                let name = labels::protocol(sample, protocols)?;
+                let known = known.iter().find(|label| label.name == name);
+                Some(known.map_or_else(|| name.to_uppercase(), |label| label.words.clone()))
             }
             Labels::Category(packages) => {
                 let category = packages.get(&sample.package)?.category?;
@@ -80,7 +85,7 @@ impl Labels {
     /// What is judged beside single functions.
     fn file(&self, sample: &Sample) -> String {
         match self {
-            Labels::Protocol(_) | Labels::Category(_) => sample.package.clone(),
+            Labels::Protocol(..) | Labels::Category(_) => sample.package.clone(),
             _ => format!("{}/{}", sample.package, sample.file),
         }
     }
@@ -102,6 +107,8 @@ fn packages(manifest: &Path) -> Result<HashMap<String, Package>> {
 /// What the evaluations of classes have in common.
 struct Setup<'s> {
     task: Task<'s>,
+    /// All functions of the packages asked about, labelled or not.
+    around: Vec<&'s Sample>,
     vectors: Matrix,
     groupings: [Grouping; 2],
     report: Report,
@@ -160,7 +167,11 @@ fn with_setup(
         Grouping::new(&task, "file", |s| labels.file(s)),
     ];
     let vectors = embed(&engine, task.samples().iter().copied())?;
+    let asked: HashSet<&str> = task.asked().iter().map(|s| s.package.as_str()).collect();
+    let around = test.iter().copied();
+    let around = around.filter(|s| asked.contains(s.package.as_str()));
     let mut setup = Setup {
+        around: around.collect(),
         task,
         vectors,
         groupings,
@@ -192,14 +203,40 @@ fn described(task: &Task<'_>) -> Vec<String> {
 }
 
 pub(crate) fn crypto(args: &EvalClasses) -> Result<()> {
-    classify(args, "crypto", zero_shot::CRYPTO, &CRYPTO_TEMPLATES)
+    classify(
+        args,
+        "crypto",
+        zero_shot::CRYPTO,
+        &CRYPTO_TEMPLATES,
+        Label::crypto(),
+    )
 }
 
 pub(crate) fn protocol(args: &EvalClasses) -> Result<()> {
-    classify(args, "protocol", zero_shot::PROTOCOL, &PROTOCOL_TEMPLATES)
+    classify(
+        args,
+        "protocol",
+        zero_shot::PROTOCOL,
+        &PROTOCOL_TEMPLATES,
+        Label::protocol(),
+    )
 }
 
-fn classify(args: &EvalClasses, name: &str, clap: &str, own: &[&str]) -> Result<()> {
+/// The scores of one way to tell labels.
+struct Method {
+    name: String,
+    scores: Vec<Scores>,
+    /// Whether what the listings mention counts as well.
+    mentions: bool,
+}
+
+fn classify(
+    args: &EvalClasses,
+    name: &str,
+    clap: &str,
+    own: &[&str],
+    known: Vec<Label>,
+) -> Result<()> {
     let labels = Labels::named(name, &args.classes.manifest)?;
     let own: Vec<String> = match &args.template[..] {
         [] => own.iter().map(|template| (*template).to_owned()).collect(),
@@ -208,28 +245,49 @@ fn classify(args: &EvalClasses, name: &str, clap: &str, own: &[&str]) -> Result<
     let seed = args.classes.eval.seed;
     with_setup(name, &labels, &args.classes, |setup, engine| {
         let reference = engine.reference()?;
-        let mut scores = Vec::new();
+        let names = setup.task.labels.iter();
+        let wanted: Vec<Label> = names.map(|name| Label::of_words(&known, name)).collect();
+        let mentioned = mentions::Labels::new(&wanted);
+        let mut methods = Vec::new();
         for (templates, method) in [
             (&[clap.to_owned()][..], "zero-shot"),
             (&own, "zero-shot, templates"),
+            (&[], DESCRIBED),
         ] {
-            let prompts = engine.embed_texts(&zero_shot::prompts(templates, &setup.task.labels))?;
-            let prompts = zero_shot::label_vectors(&prompts, templates.len());
-            scores.extend(zero_shot_scores(setup, &prompts, &reference, method));
+            let prompts = zero_shot::label_prompts(&wanted, templates, clap);
+            let counts: Vec<usize> = prompts.iter().map(Vec::len).collect();
+            let prompts = engine.embed_texts(&prompts.concat())?;
+            let prompts = zero_shot::label_vectors(&prompts, &counts);
+            methods.extend(zero_shot_methods(setup, &prompts, &reference, method));
+            if method == DESCRIBED {
+                let vectors = embed(engine, setup.around.iter().copied())?;
+                let prompts = (&prompts, reference.vectors());
+                let (task, around) = (&setup.task, &setup.around);
+                methods.push(Method {
+                    mentions: true,
+                    ..Method::plain(
+                        CHOSEN,
+                        classes::among_neighbours(task, around, &vectors, prompts, &mentioned),
+                    )
+                });
+            }
         }
-        scores.extend(learned(&setup.task, &setup.vectors, name == "crypto"));
+        methods.extend(learned(&setup.task, &setup.vectors, name == "crypto"));
         let templates = own.join("` | `");
         setup.report.notes.push(format!(
             "`zero-shot`: CLAP's prompt `{clap}`; `templates`: the mean of `{templates}`; \
+             `described`: the mean of what `classify --labels {name}` knows each label by; \
              `calibrated`: less each label's mean cosine with the functions of the model's \
              reference set; `mentions`: with the odds of a label raised that the listing \
-             mentions in a string, an import or the name of a table or constant."
+             mentions in a string, an import or the name of a table or constant; `neighbours`: \
+             with the shares of the functions beside each, in the order of file and line."
         ));
         for grouping in &setup.groupings {
-            for (method, scores) in &scores {
-                let draws = std::slice::from_ref(scores);
-                let mut figure = classes::figure(&setup.task, method, grouping, draws, seed);
-                if ![CHOSEN, SUPERVISED].contains(&method.as_str()) || grouping.name == "file" {
+            for method in &methods {
+                let scores = method.scores_of(grouping, &setup.task, &mentioned);
+                let draws = &[scores.into_owned()];
+                let mut figure = classes::figure(&setup.task, &method.name, grouping, draws, seed);
+                if ![CHOSEN, SUPERVISED].contains(&method.name.as_str()) {
                     figure.confusion = None;
                 }
                 setup.report.figures.push(figure);
@@ -238,68 +296,100 @@ fn classify(args: &EvalClasses, name: &str, clap: &str, own: &[&str]) -> Result<
                 .report
                 .figures
                 .push(classes::chance(&setup.task, grouping));
+            let verdict = verdict(grouping, &setup.task, &methods, &mentioned, seed);
+            setup.report.notes.extend(verdict);
         }
-        let verdicts = setup.groupings.iter().map(|g| verdict(g, &scores, seed));
-        let verdicts: Vec<String> = verdicts.flatten().collect();
-        setup.report.notes.extend(verdicts);
         Ok(())
     })
 }
 
-/// The zero-shot method that was best on the validation packages.
-const CHOSEN: &str = "zero-shot, calibrated";
+/// Prompts that describe a label.
+const DESCRIBED: &str = "zero-shot, described";
+/// What `binscribe classify` does.
+const CHOSEN: &str = "zero-shot, described, calibrated, mentions, neighbours";
 /// How much less of accuracy still counts as competitive.
 const MARGIN: f64 = 0.05;
 /// What CLAP's paper compares zero-shot with.
 const SUPERVISED: &str = "supervised from scratch";
 
-fn zero_shot_scores(
+impl Method {
+    fn plain(name: &str, scores: Vec<Scores>) -> Method {
+        Method {
+            name: name.to_owned(),
+            scores,
+            mentions: false,
+        }
+    }
+
+    /// Its scores where these items are judged.
+    fn scores_of(
+        &self,
+        grouping: &Grouping,
+        task: &Task<'_>,
+        labels: &mentions::Labels,
+    ) -> Cow<'_, [Scores]> {
+        match self.mentions {
+            true => Cow::Owned(grouping.with_mentions(task, &self.scores, labels)),
+            false => Cow::Borrowed(&self.scores),
+        }
+    }
+}
+
+fn zero_shot_methods(
     setup: &Setup<'_>,
     prompts: &Matrix,
     reference: &Reference,
     name: &str,
-) -> [(String, Vec<Scores>); 3] {
+) -> [Method; 3] {
     let (task, vectors) = (&setup.task, &setup.vectors);
     let calibrated = classes::by_calibrated_prompts(task, vectors, prompts, reference.vectors());
-    let mentioned = classes::with_mentions(task, &calibrated);
     [
-        (name.to_owned(), classes::by_prompts(task, vectors, prompts)),
-        (format!("{name}, calibrated"), calibrated),
-        (format!("{name}, calibrated, mentions"), mentioned),
+        Method::plain(name, classes::by_prompts(task, vectors, prompts)),
+        Method::plain(&format!("{name}, calibrated"), calibrated.clone()),
+        Method {
+            mentions: true,
+            ..Method::plain(&format!("{name}, calibrated, mentions"), calibrated)
+        },
     ]
 }
 
 /// The methods that learn from the training packages, and those that need not.
-fn learned(task: &Task<'_>, vectors: &Matrix, crypto: bool) -> Vec<(String, Vec<Scores>)> {
+fn learned(task: &Task<'_>, vectors: &Matrix, crypto: bool) -> Vec<Method> {
     let words = classes::words(task);
-    let mut scores = vec![
-        (
+    let mut methods = vec![
+        Method::plain(
             "linear probe",
             classes::by_regression(task, &Features::Dense(vectors.clone())),
         ),
-        (SUPERVISED, classes::by_regression(task, &words)),
+        Method::plain(SUPERVISED, classes::by_regression(task, &words)),
     ];
     if let Features::Sparse(words, _) = &words {
-        scores.push(("TF-IDF", classes::by_neighbours(task, words)));
+        methods.push(Method::plain("TF-IDF", classes::by_neighbours(task, words)));
     }
     let histograms = classes::histograms(task);
-    scores.push((
+    methods.push(Method::plain(
         "opcode histogram",
         classes::by_neighbours(task, &histograms),
     ));
     if crypto {
-        scores.push(("constants", classes::by_constants(task)));
+        methods.push(Method::plain("constants", classes::by_constants(task)));
     }
-    scores.push(("majority", classes::by_majority(task)));
-    let own = |(method, scores): (&str, Vec<Scores>)| (method.to_owned(), scores);
-    scores.into_iter().map(own).collect()
+    methods.push(Method::plain("majority", classes::by_majority(task)));
+    methods
 }
 
 /// Whether zero-shot is competitive with what was supervised.
-fn verdict(grouping: &Grouping, scores: &[(String, Vec<Scores>)], seed: u64) -> Option<String> {
-    let of = |wanted: &str| scores.iter().find(|(method, _)| method == wanted);
-    let (zero, supervised) = (of(CHOSEN)?, of(SUPERVISED)?);
-    let gain = classes::difference(grouping, &zero.1, &supervised.1, seed);
+fn verdict(
+    grouping: &Grouping,
+    task: &Task<'_>,
+    methods: &[Method],
+    labels: &mentions::Labels,
+    seed: u64,
+) -> Option<String> {
+    let of = |wanted: &str| methods.iter().find(|method| method.name == wanted);
+    let zero = of(CHOSEN)?.scores_of(grouping, task, labels);
+    let supervised = &of(SUPERVISED)?.scores;
+    let gain = classes::difference(grouping, &zero, supervised, seed);
     let [low, high] = gain.interval?;
     let said = if high < 0.0 {
         "is not competitive with"
@@ -311,7 +401,7 @@ fn verdict(grouping: &Grouping, scores: &[(String, Vec<Scores>)], seed: u64) -> 
     Some(format!(
         "By {}, zero-shot (`{}`) {said} a classifier supervised from scratch: the difference of \
          their accuracies is {:+.3} (95 %: {low:+.3} to {high:+.3}).",
-        grouping.name, zero.0, gain.value
+        grouping.name, CHOSEN, gain.value
     ))
 }
 
