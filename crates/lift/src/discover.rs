@@ -114,6 +114,9 @@ struct Joined {
     to: Vec<u32>,
 }
 
+/// More bytes than any two functions of `crtbegin.o` that follow each other have.
+const MOST_OF_START_FILES: u64 = 256;
+
 /// An index behind all others.
 const NONE: u32 = u32::MAX;
 
@@ -196,6 +199,7 @@ pub(crate) fn functions(image: &mut Image<'_>, threads: usize) -> Found {
     }
     discovery.name_known();
     discovery.name_main();
+    discovery.name_start_files();
     let starts = Sorted::new(discovery.bodies.keys().copied().collect());
     discovery.jump_tables(&starts);
     let joined = Joined::new(&discovery.found, &starts);
@@ -1214,6 +1218,50 @@ impl<'i> Discovery<'i, '_> {
             }
             called = instruction.flow_control() == FlowControl::Call
                 || instruction.flow_control() == FlowControl::IndirectCall;
+        }
+    }
+
+    /// The functions that GCC's start files add to every program. Those of
+    /// `crtbegin.o` lie one behind the other; the last two are the first of the
+    /// arrays that the loader runs, and lead to the others.
+    fn name_start_files(&mut self) {
+        let stated = self.image.start_files;
+        let (Some(dummy), Some(dtors)) = (stated.first_init, stated.first_fini) else {
+            return;
+        };
+        let near = |low: u64, high: u64| low < high && high - low <= MOST_OF_START_FILES;
+        if !near(dtors, dummy) {
+            return;
+        }
+        let edges = &self.found.edges;
+        let targets_of = |body: u64| {
+            let from = self.found.bodies.iter().rposition(|&start| start == body);
+            let of = edges
+                .iter()
+                .filter(move |edge| Some(edge.from as usize) == from);
+            of.filter(|edge| edge.how != Reference::Address)
+                .map(|edge| edge.target)
+                .filter(|target| self.bodies.contains_key(target))
+        };
+        let Some(register) = targets_of(dummy).find(|&target| near(target, dtors)) else {
+            return;
+        };
+        // 32-bit code may call what tells it where it is before.
+        let called = targets_of(dtors).filter(|&target| near(target, register));
+        let Some(deregister) = called.max() else {
+            return;
+        };
+        for (start, name) in [
+            (stated.init, "_init"),
+            (stated.fini, "_fini"),
+            (Some(deregister), "deregister_tm_clones"),
+            (Some(register), "register_tm_clones"),
+            (Some(dtors), "__do_global_dtors_aux"),
+            (Some(dummy), "frame_dummy"),
+        ] {
+            if let Some(body) = start.and_then(|start| self.bodies.get_mut(&start)) {
+                body.name.get_or_insert(name);
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use object::{BigEndian, LittleEndian};
 use super::fix::Fix;
 use super::relocation::{self, Form, Of, Patch};
 use super::{
-    DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region, arm,
-    within,
+    DataSymbol, FunctionSymbol, Image, Import, KnownFunction, MAX_LAYOUT, MAX_REGIONS, Region,
+    StartFiles, arm, within,
 };
 use crate::program::{Arch, BinaryKind, Format, Source};
 use crate::risc::{Modes, isa};
@@ -171,6 +171,14 @@ impl<'d> Image<'d> {
             self.modes.start(address);
         }
         self.entry = self.entry.map(|entry| self.code_address(entry));
+        let stated = self.start_files;
+        let even = |address: Option<u64>| address.map(|address| self.code_address(address));
+        self.start_files = StartFiles {
+            init: even(stated.init),
+            fini: even(stated.fini),
+            first_init: even(stated.first_init),
+            first_fini: even(stated.first_fini),
+        };
         self.roots = self
             .roots
             .iter()
@@ -463,21 +471,29 @@ impl<'d> Image<'d> {
         let mut arrays = vec![(0, 0); 3];
         // A static program has no dynamic table.
         for section in sections.iter().take(MAX_REGIONS) {
+            let kind = section.sh_type(H::ORDER);
             if matches!(
-                section.sh_type(H::ORDER),
+                kind,
                 elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY | elf::SHT_PREINIT_ARRAY
             ) && arrays.len() < 16
             {
-                arrays.push((
+                let array = (
                     wide(section.sh_addr(H::ORDER)),
                     wide(section.sh_size(H::ORDER)),
-                ));
+                );
+                match kind {
+                    elf::SHT_INIT_ARRAY => arrays[1] = array,
+                    elf::SHT_FINI_ARRAY => arrays[2] = array,
+                    _ => {}
+                }
+                arrays.push(array);
             }
         }
         for entry in table {
             let value = wide(entry.d_val(H::ORDER));
             match entry.d_tag(H::ORDER) {
-                elf::DT_INIT | elf::DT_FINI => self.roots.push(value),
+                elf::DT_INIT => self.start_files.init = Some(value),
+                elf::DT_FINI => self.start_files.fini = Some(value),
                 elf::DT_PLTGOT => self.got = Some(value),
                 elf::DT_PREINIT_ARRAY => arrays[0].0 = value,
                 elf::DT_PREINIT_ARRAYSZ => arrays[0].1 = value,
@@ -488,6 +504,12 @@ impl<'d> Image<'d> {
                 _ => {}
             }
         }
+        let first = |(start, size): (u64, u64)| (size > 0).then(|| self.pointer(start)).flatten();
+        let (init, fini) = (first(arrays[1]), first(arrays[2]));
+        self.start_files.first_init = init;
+        self.start_files.first_fini = fini;
+        let stated = [self.start_files.init, self.start_files.fini];
+        self.roots.extend(stated.into_iter().flatten());
         for (start, size) in arrays {
             for offset in (0..size).step_by(self.arch.pointer_size() as usize) {
                 let Some(target) = self.pointer(start.wrapping_add(offset)) else {

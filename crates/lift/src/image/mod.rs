@@ -75,6 +75,7 @@ pub(crate) struct Image<'d> {
     pub(crate) entry: Option<u64>,
     /// What code at the entry point is called, where the format tells.
     pub(crate) entry_name: Option<&'static str>,
+    pub(crate) start_files: StartFiles,
     pub(crate) stripped: bool,
     /// Ascending, never overlapping.
     pub(crate) regions: Vec<Region<'d>>,
@@ -117,6 +118,19 @@ pub(crate) struct Image<'d> {
     /// Code that the loader calls: `DT_INIT`, `.init_array` and their like.
     pub(crate) roots: Vec<u64>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Code of the C start files, where an ELF file states it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct StartFiles {
+    /// `DT_INIT`.
+    pub(crate) init: Option<u64>,
+    /// `DT_FINI`.
+    pub(crate) fini: Option<u64>,
+    /// The first of `.init_array`.
+    pub(crate) first_init: Option<u64>,
+    /// The first of `.fini_array`.
+    pub(crate) first_fini: Option<u64>,
 }
 
 /// Code that lives elsewhere.

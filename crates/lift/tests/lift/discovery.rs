@@ -97,6 +97,17 @@ fn check(flags: &[&str], least_precision: f64, least_recall: f64) {
     assert!(recall >= least_recall, "recall {recall}");
     assert_eq!(wrong_sizes, 0);
     assert!(program.find("main").is_some(), "main was not recognised");
+    for name in [
+        "_init",
+        "_fini",
+        "deregister_tm_clones",
+        "register_tm_clones",
+        "__do_global_dtors_aux",
+        "frame_dummy",
+    ] {
+        let address = |program: &Program<'_>| program.find(name).map(|f| f.address);
+        assert_eq!(address(&program), address(&truth), "{name}");
+    }
 }
 
 #[test]
