@@ -675,6 +675,7 @@ pub fn few_shot(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zero_shot::Label;
 
     /// Builds of functions of three labels, in four packages of each split.
     fn samples(split: &str) -> Vec<Sample> {
@@ -771,6 +772,62 @@ mod tests {
             assert_eq!(accuracy(task, scores.clone(), &files), 1.0);
             let gain = difference(&each, &scores, &by_majority(task), 1);
             assert!(gain.value > 0.4 && gain.interval.expect("some")[0] > 0.0);
+        });
+    }
+
+    #[test]
+    fn a_file_mentions_what_any_of_its_functions_does() {
+        with_task(|task| {
+            let files = Grouping::new(task, "file", |s| s.file.clone());
+            let labels = ["MD5", "RC4", "ZIP"].map(Label::new);
+            // Of the files of MD5 one function in six alone has its constant.
+            let mut samples: Vec<Sample> = task.asked().iter().map(|&s| s.clone()).collect();
+            for (at, sample) in samples.iter_mut().enumerate() {
+                if at / 2 % 6 != 0 {
+                    sample.listing = "retn".to_owned();
+                }
+            }
+            let samples: Vec<&Sample> = samples.iter().collect();
+            let splits = Splits {
+                train: task.samples(),
+                tune: &[],
+                test: &samples,
+            };
+            let sparse = Task::new(splits, label, 10_000, 1);
+            let open = vec![vec![1.0 / 3.0; 3]; 72];
+            let looked_for = mentions::Labels::new(&labels);
+            let found = files.with_mentions(&sparse, &open, &looked_for);
+            assert!(found[..24].iter().all(|shares| shares[0] > 0.9));
+            assert!(found[24..].iter().all(|shares| shares[0] < 0.4));
+        });
+    }
+
+    #[test]
+    fn neighbours_tell_what_a_function_does_not() {
+        with_task(|task| {
+            // One function in three is clear, and two that could be anything lean
+            // to ZIP.
+            let rows: Vec<[f32; 3]> = (task.asked().iter().enumerate())
+                .map(|(at, sample)| {
+                    let class = task.labels.binary_search(&sample.name).expect("a label");
+                    let mut row = [0.5, 0.5, 0.505];
+                    if at / 8 % 3 == 0 {
+                        row = [0.0; 3];
+                        row[class] = 1.0;
+                    }
+                    row
+                })
+                .collect();
+            let vectors = Matrix::from_rows(&rows);
+            let labels = Matrix::from_rows(&[[1.0f32, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+            let none = Matrix::from_rows(&[[0.0f32; 3]]);
+            let each = Grouping::new(task, "function", |s| s.function_id.clone());
+            let alone = calibrated_shares(&vectors, &labels, &none);
+            let looked_for = mentions::Labels::new(&["?", "?", "?"].map(Label::new));
+            let prompts = (&labels, &none);
+            let near = among_neighbours(task, task.asked(), &vectors, prompts, &looked_for);
+            let (alone, near) = (accuracy(task, alone, &each), accuracy(task, near, &each));
+            assert!(alone < 0.6 && near > 0.7, "{alone} {near}");
         });
     }
 
