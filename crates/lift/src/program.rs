@@ -401,6 +401,23 @@ impl Function {
         self.demangled().unwrap_or_else(|| self.display_name())
     }
 
+    /// Whether it is of the compiler's start files, by its name, which discovery
+    /// gives it in stripped programs, too: the same in every program.
+    pub fn is_start_file(&self) -> bool {
+        const NAMES: [&str; 7] = [
+            "_start",
+            "_init",
+            "_fini",
+            "deregister_tm_clones",
+            "register_tm_clones",
+            "__do_global_dtors_aux",
+            "frame_dummy",
+        ];
+        self.name
+            .as_deref()
+            .is_some_and(|name| NAMES.contains(&name))
+    }
+
     /// Whether `address` is in one of the ranges.
     pub fn contains(&self, address: u64) -> bool {
         self.ranges.iter().any(|r| r.contains(&address))

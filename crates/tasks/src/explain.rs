@@ -28,6 +28,8 @@ pub enum Undecided {
     Thunk,
     /// It has fewer than [`SMALLEST`] instructions.
     TooSmall,
+    /// It is of the compiler's start files.
+    StartFile,
     /// No known function and no description is near enough.
     NothingNear,
     /// The model directory has nothing to judge scores by.
@@ -40,6 +42,7 @@ impl Undecided {
         match self {
             Undecided::Thunk => "a thunk: it only jumps to another function",
             Undecided::TooSmall => "fewer than 5 instructions: too small to tell from others",
+            Undecided::StartFile => "of the compiler's start files: the same in every program",
             Undecided::NothingNear => "no known function is near enough",
             Undecided::NotCalibrated => "the model directory has no calibration for names",
         }
@@ -101,6 +104,8 @@ pub struct Explanation<'r> {
 pub struct Subject<'a> {
     /// Whether it has a body of its own.
     pub kind: Kind,
+    /// Whether it is of the compiler's start files.
+    pub start_file: bool,
     /// What its instructions say.
     pub facts: &'a Facts,
 }
@@ -112,6 +117,8 @@ impl Subject<'_> {
             Some(Undecided::Thunk)
         } else if self.facts.instructions < SMALLEST {
             Some(Undecided::TooSmall)
+        } else if self.start_file {
+            Some(Undecided::StartFile)
         } else {
             None
         }
@@ -194,6 +201,7 @@ impl Explainer {
                 facts,
                 summary: match (reason, subject.facts.calls.first()) {
                     (Undecided::Thunk, Some(call)) => format!("Jumps straight to {}.", call.name),
+                    (Undecided::StartFile, _) => "Starts or ends the program.".to_owned(),
                     _ => summary(subject.facts, None),
                 },
                 undecided: Some(reason),
@@ -422,6 +430,7 @@ mod tests {
         };
         let subject = |facts| Subject {
             kind: Kind::Normal,
+            start_file: false,
             facts,
         };
         let subjects = [
@@ -430,10 +439,15 @@ mod tests {
             subject(&small),
             Subject {
                 kind: Kind::Thunk,
-                facts: &jump,
+                ..subject(&jump)
+            },
+            Subject {
+                start_file: true,
+                ..subject(&facts)
             },
         ];
-        let vectors = Matrix::from_rows(&[[1.0f32, 0.0], [0.707, 0.707], [1.0, 0.0], [1.0, 0.0]]);
+        let near = [1.0f32, 0.0];
+        let vectors = Matrix::from_rows(&[near, [0.707, 0.707], near, near, near]);
         let said = explainer(true);
         let said = said.explain(&subjects, &vectors, 3, 0.5);
         assert_eq!(said[0].names[0].name, "xmalloc");
@@ -443,6 +457,8 @@ mod tests {
         assert_eq!(said[2].undecided, Some(Undecided::TooSmall));
         assert_eq!(said[3].undecided, Some(Undecided::Thunk));
         assert_eq!(said[3].summary, "Jumps straight to sub_10.");
+        assert_eq!(said[4].undecided, Some(Undecided::StartFile));
+        assert!(said[4].tags.is_empty());
         assert!(said[1..].iter().all(|said| said.names.is_empty()));
 
         // Two that are no copies claim one name, and neither surely enough.

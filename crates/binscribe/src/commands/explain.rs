@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
         .zip(&listings)
         .map(|(function, listing)| Subject {
             kind: function.kind,
+            start_file: function.is_start_file(),
             facts: &listing.facts,
         })
         .collect();
@@ -168,7 +169,9 @@ fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()
     let mut not_judged: BTreeMap<Undecided, usize> = BTreeMap::new();
     let mut named = 0;
     for (function, explanation) in functions.iter().zip(explanations) {
-        if let Some(reason @ (Undecided::Thunk | Undecided::TooSmall)) = explanation.undecided {
+        if let Some(reason @ (Undecided::Thunk | Undecided::TooSmall | Undecided::StartFile)) =
+            explanation.undecided
+        {
             *not_judged.entry(reason).or_default() += 1;
             continue;
         }
