@@ -7,6 +7,7 @@ use binscribe_lift::{Function, Kind, Program};
 use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
 use binscribe_tasks::report::ModelName;
+use binscribe_tasks::zero_shot::{self, Label};
 use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 
 use crate::args::ModelArgs;
@@ -112,6 +113,19 @@ impl Engine {
     /// The vectors of English texts.
     pub(crate) fn embed_texts(&self, texts: &[String]) -> Result<Matrix> {
         self.embed("texts", texts, |model, new, _| Ok(model.embed_texts(new)?))
+    }
+
+    /// A vector for each label: the mean of those of its prompts.
+    pub(crate) fn embed_labels(
+        &self,
+        labels: &[Label],
+        templates: &[String],
+        usual: &str,
+    ) -> Result<Matrix> {
+        let prompts = zero_shot::label_prompts(labels, templates, usual);
+        let counts: Vec<usize> = prompts.iter().map(Vec::len).collect();
+        let vectors = self.embed_texts(&prompts.concat())?;
+        Ok(zero_shot::label_vectors(&vectors, &counts))
     }
 
     fn embed(

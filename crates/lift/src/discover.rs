@@ -25,7 +25,9 @@ pub(crate) use switch::{targets, targets_x86};
 
 use crate::address::{AddressMap, AddressSet, Sorted};
 use crate::image::{FunctionSymbol, Image};
-use crate::program::{Arch, BinaryKind, Diagnostic, Format, Function, Kind, Source};
+use crate::program::{
+    Arch, BinaryKind, Diagnostic, Format, Function, Kind, START, START_FILES, Source,
+};
 use crate::risc::{Codes, Isa, Op, isa};
 use crate::shape::quiet_length;
 use crate::skip::ENDBR64;
@@ -1185,7 +1187,7 @@ impl<'i> Discovery<'i, '_> {
         let Some(body) = self.bodies.get_mut(&entry) else {
             return;
         };
-        body.name.get_or_insert("_start");
+        body.name.get_or_insert(START);
         let end = body.end;
         if let Some(isa) = isa(self.image.arch) {
             let main = self.main_risc(isa, entry, end);
@@ -1251,14 +1253,9 @@ impl<'i> Discovery<'i, '_> {
         let Some(deregister) = called.max() else {
             return;
         };
-        for (start, name) in [
-            (stated.init, "_init"),
-            (stated.fini, "_fini"),
-            (Some(deregister), "deregister_tm_clones"),
-            (Some(register), "register_tm_clones"),
-            (Some(dtors), "__do_global_dtors_aux"),
-            (Some(dummy), "frame_dummy"),
-        ] {
+        let crtbegin = [deregister, register, dtors, dummy].map(Some);
+        let starts = [stated.init, stated.fini].into_iter().chain(crtbegin);
+        for (start, name) in starts.zip(START_FILES) {
             if let Some(body) = start.and_then(|start| self.bodies.get_mut(&start)) {
                 body.name.get_or_insert(name);
             }

@@ -370,6 +370,19 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Where a program begins, in the compiler's start files.
+pub(crate) const START: &str = "_start";
+/// The other functions of GCC's: what the loader runs first and last, and those of
+/// `crtbegin.o` in the order in which they lie.
+pub(crate) const START_FILES: [&str; 6] = [
+    "_init",
+    "_fini",
+    "deregister_tm_clones",
+    "register_tm_clones",
+    "__do_global_dtors_aux",
+    "frame_dummy",
+];
+
 impl Function {
     /// The name, or the `sub_401A30` that stands for it in listings.
     pub fn display_name(&self) -> String {
@@ -404,18 +417,9 @@ impl Function {
     /// Whether it is of the compiler's start files, by its name, which discovery
     /// gives it in stripped programs, too: the same in every program.
     pub fn is_start_file(&self) -> bool {
-        const NAMES: [&str; 7] = [
-            "_start",
-            "_init",
-            "_fini",
-            "deregister_tm_clones",
-            "register_tm_clones",
-            "__do_global_dtors_aux",
-            "frame_dummy",
-        ];
         self.name
             .as_deref()
-            .is_some_and(|name| NAMES.contains(&name))
+            .is_some_and(|name| name == START || START_FILES.contains(&name))
     }
 
     /// Whether `address` is in one of the ranges.

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::bootstrap::{self, Value};
 use crate::evidence;
 use crate::matrix::{self, Matrix};
-use crate::mentions::{self, Mentions};
+use crate::mentions::{self, Mentions, Whole};
 use crate::metrics::Shuffler;
 use crate::report::Figure;
 use crate::sample::Sample;
@@ -446,28 +446,20 @@ impl Grouping {
         }
     }
 
-    /// The shares of `labels`, the odds of each raised by what the listings of an
-    /// item mention: a file mentions what any of its functions does. All builds
-    /// of an item get what is found for it.
+    /// The shares of `labels`, the odds of each raised by what the functions of an
+    /// item mention, `said` for each build. All builds of an item get what is
+    /// found for it.
     pub fn with_mentions(
         &self,
-        task: &Task<'_>,
         shares: &[Scores],
+        said: &[Mentions],
         labels: &mentions::Labels,
     ) -> Vec<Scores> {
-        let said: Vec<Mentions> = (task.asked().par_iter())
-            .map(|sample| Mentions::of(&sample.listing))
-            .collect();
-        let mut items = vec![(Mentions::default(), vec![0.0; task.labels.len()]); self.items.len()];
-        for ((&item, said), shares) in self.item.iter().zip(&said).zip(shares) {
-            let (all, sums) = &mut items[item];
-            all.unite(said);
-            sums.iter_mut().zip(shares).for_each(|(sum, x)| *sum += x);
+        let mut items = vec![Whole::default(); self.items.len()];
+        for ((&item, said), shares) in self.item.iter().zip(said).zip(shares) {
+            items[item].add(shares, said);
         }
-        let raised: Vec<Scores> = items
-            .iter()
-            .map(|(said, sums)| mentions::weighed(sums, &labels.counts(said)))
-            .collect();
+        let raised: Vec<Scores> = items.iter().map(|item| item.shares(labels)).collect();
         self.item.iter().map(|&item| raised[item].clone()).collect()
     }
 
@@ -787,16 +779,11 @@ mod tests {
                     sample.listing = "retn".to_owned();
                 }
             }
-            let samples: Vec<&Sample> = samples.iter().collect();
-            let splits = Splits {
-                train: task.samples(),
-                tune: &[],
-                test: &samples,
-            };
-            let sparse = Task::new(splits, label, 10_000, 1);
+            let said = samples.iter().map(|s| Mentions::of(&s.listing));
+            let said: Vec<Mentions> = said.collect();
             let open = vec![vec![1.0 / 3.0; 3]; 72];
             let looked_for = mentions::Labels::new(&labels);
-            let found = files.with_mentions(&sparse, &open, &looked_for);
+            let found = files.with_mentions(&open, &said, &looked_for);
             assert!(found[..24].iter().all(|shares| shares[0] > 0.9));
             assert!(found[24..].iter().all(|shares| shares[0] < 0.4));
         });

@@ -30,10 +30,29 @@ impl Mentions {
             phrases: texts.map(|said| phrase(&said)).collect(),
         }
     }
+}
 
-    /// Takes in what another function of the same file says.
-    pub fn unite(&mut self, other: &Mentions) {
-        self.phrases.extend(other.phrases.iter().cloned());
+/// What the functions of one file say together of labels: each votes with its
+/// shares, one that could be anything votes for nothing, and the file mentions
+/// what any of them does.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    votes: Vec<f32>,
+    said: Mentions,
+}
+
+impl Whole {
+    /// Takes a function in: its shares of the labels, and what it mentions.
+    pub fn add(&mut self, shares: &[f32], said: &Mentions) {
+        self.votes.resize(shares.len(), 0.0);
+        let votes = self.votes.iter_mut().zip(shares);
+        votes.for_each(|(sum, share)| *sum += share);
+        self.said.phrases.extend(said.phrases.iter().cloned());
+    }
+
+    /// The file's shares of the labels.
+    pub fn shares(&self, labels: &Labels) -> Vec<f32> {
+        weighed(&self.votes, &labels.counts(&self.said))
     }
 }
 
@@ -128,9 +147,12 @@ mod tests {
         let labels = labels.map(Label::new);
         let counts = Labels::new(&labels).counts(&Mentions::of(listing));
         assert_eq!(counts, [0.5, 1.0, 0.0, 0.5, 2.0, 0.0, 0.0, 0.0]);
-        let mut all = Mentions::of("call    _rijndael_setup");
-        all.unite(&Mentions::of(listing));
-        assert_eq!(Labels::new(&labels).counts(&all)[4], 3.0);
+        let mut whole = Whole::default();
+        for listing in ["call    _rijndael_setup", listing] {
+            whole.add(&[0.125; 8], &Mentions::of(listing));
+        }
+        assert_eq!(Labels::new(&labels).counts(&whole.said)[4], 3.0);
+        assert!(whole.shares(&Labels::new(&labels))[4] > 0.9);
     }
 
     #[test]

@@ -53,14 +53,6 @@ pub fn with_neighbours(shares: &[Vec<f32>]) -> Vec<Vec<f32>> {
     all
 }
 
-/// Every template filled with every label, the templates of one label together.
-pub fn prompts<S: AsRef<str>>(templates: &[S], labels: &[String]) -> Vec<String> {
-    labels
-        .iter()
-        .flat_map(|label| templates.iter().map(|t| t.as_ref().replace(PLACE, label)))
-        .collect()
-}
-
 /// The most labels of one list.
 const MOST_LABELS: usize = 1000;
 
@@ -87,20 +79,20 @@ impl Label {
     /// assert_eq!(label.texts, ["dh", "Diffie-Hellman", "DHM"]);
     /// ```
     pub fn new(line: &str) -> Label {
+        let items = line.split('|').map(str::trim);
+        let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
         let mut texts: Vec<String> = Vec::new();
-        for text in line.split('|').map(str::trim).filter(|t| !t.is_empty()) {
+        for &text in &items {
             // The last spelling counts: `AES` of `aes | AES`.
             match texts.iter_mut().find(|t| t.eq_ignore_ascii_case(text)) {
                 Some(known) => text.clone_into(known),
                 None => texts.push(text.to_owned()),
             }
         }
-        let items = line.split('|').map(str::trim);
-        let mut items = items.filter(|item| !item.is_empty()).map(str::to_owned);
-        let name = items.next().unwrap_or_default();
+        let name = items.first().copied().unwrap_or_default();
         Label {
-            words: items.next().unwrap_or_else(|| name.clone()),
-            name,
+            name: name.to_owned(),
+            words: items.get(1).copied().unwrap_or(name).to_owned(),
             texts,
         }
     }
@@ -169,7 +161,9 @@ pub fn label_prompts<S: AsRef<str>>(
         match templates {
             [] if label.texts.len() > 1 => label.texts.clone(),
             [] => vec![usual.replace(PLACE, &label.words)],
-            _ => prompts(templates, std::slice::from_ref(&label.words)),
+            _ => (templates.iter())
+                .map(|template| template.as_ref().replace(PLACE, &label.words))
+                .collect(),
         }
     };
     labels.iter().map(of).collect()
@@ -200,8 +194,8 @@ mod tests {
 
     #[test]
     fn templates_are_filled_and_averaged() {
-        let labels = ["AES".to_owned(), "MD5".to_owned()];
-        let all = prompts(&[GENERAL, "{} block"], &labels);
+        let labels = ["AES", "MD5"].map(Label::new);
+        let all = label_prompts(&labels, &[GENERAL, "{} block"], GENERAL).concat();
         assert_eq!(all[0], "This is a function related to AES");
         assert_eq!(all[3], "MD5 block");
         let vectors = Matrix::from_rows(&[[1.0f32, 0.0], [0.0, 1.0], [0.0, 1.0]]);

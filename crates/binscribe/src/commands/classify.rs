@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use binscribe_tasks::mentions::{self, Mentions};
+use binscribe_tasks::mentions::{self, Mentions, Whole};
 use binscribe_tasks::tags::{self, Backgrounds};
 use binscribe_tasks::zero_shot::{self, Label};
 
@@ -31,13 +31,8 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         None => None,
     };
     let explainer = engine.explainer()?;
-    let prompts = zero_shot::label_prompts(&labels, &args.template, template);
-    let counts: Vec<usize> = prompts.iter().map(Vec::len).collect();
-    let prompts = engine.embed_texts(&prompts.concat())?;
-    let backgrounds = Backgrounds::new(
-        zero_shot::label_vectors(&prompts, &counts),
-        explainer.reference().vectors(),
-    );
+    let prompts = engine.embed_labels(&labels, &args.template, template)?;
+    let backgrounds = Backgrounds::new(prompts, explainer.reference().vectors());
     let calibrated = explainer
         .calibration()
         .and_then(|calibration| calibration.tags.as_ref());
@@ -94,8 +89,10 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let names: Vec<String> = labels.into_iter().map(|label| label.name).collect();
     let mut whole: Vec<Share> = Vec::new();
     if wanted.is_none() {
-        let shares = whole_file(&alone, &said, &looked_for);
-        let labels = names.iter().cloned().zip(shares);
+        let mut file = Whole::default();
+        let functions = alone.iter().zip(&said);
+        functions.for_each(|(shares, said)| file.add(shares, said));
+        let labels = names.iter().cloned().zip(file.shares(&looked_for));
         whole.extend(labels.map(|(label, share)| Share { label, share }));
         whole.sort_by(|a, b| b.share.total_cmp(&a.share));
         let best = whole.iter().take(MOST_OF_WHOLE);
@@ -115,18 +112,6 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
 
 /// Labels of a whole file that are told.
 const MOST_OF_WHOLE: usize = 3;
-
-/// What the file is about: its functions vote, one that could be anything votes
-/// for nothing, and the file mentions what any of them does.
-fn whole_file(shares: &[Vec<f32>], said: &[Mentions], looked_for: &mentions::Labels) -> Vec<f32> {
-    let mut votes = vec![0.0; shares.first().map_or(0, Vec::len)];
-    for shares in shares {
-        votes.iter_mut().zip(shares).for_each(|(sum, x)| *sum += x);
-    }
-    let mut all = Mentions::default();
-    said.iter().for_each(|said| all.unite(said));
-    mentions::weighed(&votes, &looked_for.counts(&all))
-}
 
 /// Labels as they were asked for.
 struct List {

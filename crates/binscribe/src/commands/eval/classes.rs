@@ -1,6 +1,5 @@
 //! `binscribe eval crypto`, `protocol` and `probe`.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use binscribe_corpus::{Category, Manifest, Package};
 use binscribe_tasks::classes::{self, Grouping, Scores, Splits, Task};
 use binscribe_tasks::labels::{self, Rules};
-use binscribe_tasks::mentions;
+use binscribe_tasks::mentions::{self, Mentions};
 use binscribe_tasks::report::Report;
 use binscribe_tasks::softmax::Features;
 use binscribe_tasks::zero_shot::{self, Label};
@@ -254,10 +253,7 @@ fn classify(
             (&own, "zero-shot, templates"),
             (&[], DESCRIBED),
         ] {
-            let prompts = zero_shot::label_prompts(&wanted, templates, clap);
-            let counts: Vec<usize> = prompts.iter().map(Vec::len).collect();
-            let prompts = engine.embed_texts(&prompts.concat())?;
-            let prompts = zero_shot::label_vectors(&prompts, &counts);
+            let prompts = engine.embed_labels(&wanted, templates, clap)?;
             methods.extend(zero_shot_methods(setup, &prompts, &reference, method));
             if method == DESCRIBED {
                 let vectors = embed(engine, setup.around.iter().copied())?;
@@ -282,12 +278,18 @@ fn classify(
              mentions in a string, an import or the name of a table or constant; `neighbours`: \
              with the shares of the functions beside each, in the order of file and line."
         ));
+        let asked = setup.task.asked().iter();
+        let said: Vec<Mentions> = asked.map(|s| Mentions::of(&s.listing)).collect();
         for grouping in &setup.groupings {
-            for method in &methods {
-                let scores = method.scores_of(grouping, &setup.task, &mentioned);
-                let draws = &[scores.into_owned()];
-                let mut figure = classes::figure(&setup.task, &method.name, grouping, draws, seed);
-                if ![CHOSEN, SUPERVISED].contains(&method.name.as_str()) {
+            let scores = methods.iter().map(|method| match method.mentions {
+                true => vec![grouping.with_mentions(&method.scores, &said, &mentioned)],
+                false => vec![method.scores.clone()],
+            });
+            let names = methods.iter().map(|method| method.name.as_str());
+            let scores: Vec<(&str, Vec<Vec<Scores>>)> = names.zip(scores).collect();
+            for (name, draws) in &scores {
+                let mut figure = classes::figure(&setup.task, name, grouping, draws, seed);
+                if ![CHOSEN, SUPERVISED].contains(name) {
                     figure.confusion = None;
                 }
                 setup.report.figures.push(figure);
@@ -296,8 +298,7 @@ fn classify(
                 .report
                 .figures
                 .push(classes::chance(&setup.task, grouping));
-            let verdict = verdict(grouping, &setup.task, &methods, &mentioned, seed);
-            setup.report.notes.extend(verdict);
+            setup.report.notes.extend(verdict(grouping, &scores, seed));
         }
         Ok(())
     })
@@ -318,19 +319,6 @@ impl Method {
             name: name.to_owned(),
             scores,
             mentions: false,
-        }
-    }
-
-    /// Its scores where these items are judged.
-    fn scores_of(
-        &self,
-        grouping: &Grouping,
-        task: &Task<'_>,
-        labels: &mentions::Labels,
-    ) -> Cow<'_, [Scores]> {
-        match self.mentions {
-            true => Cow::Owned(grouping.with_mentions(task, &self.scores, labels)),
-            false => Cow::Borrowed(&self.scores),
         }
     }
 }
@@ -379,17 +367,10 @@ fn learned(task: &Task<'_>, vectors: &Matrix, crypto: bool) -> Vec<Method> {
 }
 
 /// Whether zero-shot is competitive with what was supervised.
-fn verdict(
-    grouping: &Grouping,
-    task: &Task<'_>,
-    methods: &[Method],
-    labels: &mentions::Labels,
-    seed: u64,
-) -> Option<String> {
-    let of = |wanted: &str| methods.iter().find(|method| method.name == wanted);
-    let zero = of(CHOSEN)?.scores_of(grouping, task, labels);
-    let supervised = &of(SUPERVISED)?.scores;
-    let gain = classes::difference(grouping, &zero, supervised, seed);
+fn verdict(grouping: &Grouping, scores: &[(&str, Vec<Vec<Scores>>)], seed: u64) -> Option<String> {
+    let of = |wanted: &str| scores.iter().find(|(method, _)| *method == wanted);
+    let (zero, supervised) = (of(CHOSEN)?.1.first()?, of(SUPERVISED)?.1.first()?);
+    let gain = classes::difference(grouping, zero, supervised, seed);
     let [low, high] = gain.interval?;
     let said = if high < 0.0 {
         "is not competitive with"
