@@ -35,6 +35,9 @@ const PACKAGES: [(&str, &[&str]); 10] = [
 /// Reads Parquet without any code of ours.
 const DUCKDB: &str = "duckdb==1.4.2";
 
+/// A server that speaks S3.
+const MOTO: [&str; 3] = ["moto[s3]==5.2.5", "flask", "flask-cors"];
+
 /// The reference implementations of CLAP's two encoders, at the version that
 /// they were published with.
 const TRANSFORMERS: &str = "transformers==4.36.2";
@@ -42,7 +45,8 @@ const TRANSFORMERS: &str = "transformers==4.36.2";
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 /// Installs what is missing, and gives the environment of the tests: zig on the
-/// path, DuckDB for Python, a Python with the reference of CLAP's models.
+/// path, DuckDB for Python, Pythons with the reference of CLAP's models and with
+/// a server for buckets.
 pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
     let lacking = PACKAGES.iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = lacking
@@ -77,6 +81,10 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
     match reference_python(root) {
         Ok(python) => environment.push(("BINSCRIBE_REFERENCE_PYTHON", python)),
         Err(why) => println!("some tests will be skipped: no transformers: {why}"),
+    }
+    match moto_python(root) {
+        Ok(python) => environment.push(("BINSCRIBE_MOTO_PYTHON", python)),
+        Err(why) => println!("some tests will be skipped: no moto: {why}"),
     }
     environment
 }
@@ -125,6 +133,29 @@ fn reference_python(root: &Path) -> Result<OsString> {
             Command::new(partial.join("bin/python"))
                 .args(["-m", "pip", "install", "--quiet"])
                 .args(["--disable-pip-version-check", TRANSFORMERS]),
+        )?;
+        std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
+    }
+    Ok(python.into())
+}
+
+/// A Python with moto.
+fn moto_python(root: &Path) -> Result<OsString> {
+    let target = root.join("target/python-moto");
+    let python = target.join("bin/python");
+    if !target.is_dir() {
+        install(&["python3-venv"])?;
+        let partial = root.join("target/python-moto.partial");
+        quietly(
+            Command::new(SYSTEM_PYTHON)
+                .args(["-m", "venv", "--clear"])
+                .arg(&partial),
+        )?;
+        quietly(
+            Command::new(partial.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet"])
+                .arg("--disable-pip-version-check")
+                .args(MOTO),
         )?;
         std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
     }

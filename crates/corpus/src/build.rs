@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -265,6 +268,9 @@ impl Corpus {
     /// are up to date is left alone unless `again` says to list it anew, which
     /// is for when the lifter has changed. A package that fails is reported and
     /// the others go on.
+    ///
+    /// Configuring a package and compressing its rows are the work of one
+    /// processor each, so they are done while others compile.
     pub fn build(
         &self,
         names: &[String],
@@ -272,20 +278,132 @@ impl Corpus {
         again: bool,
         watch: Watch<'_>,
     ) -> Result<Effort> {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), Usage::now());
+        let packages = self.manifest.select(names)?;
         let mut effort = Effort {
             workers: rayon::current_num_threads(),
             ..Effort::default()
         };
-        for package in self.manifest.select(names)? {
-            match self.build_package(package, toolchains, again, watch) {
-                Ok(made) => effort.add(&made),
-                Err(Error::Stopped) => return Err(Error::Stopped),
-                Err(error) => watch.failed(package, error.to_string()),
+        let rows = thread::scope(|scope| {
+            let (hand_over, prepared) = mpsc::sync_channel(1);
+            scope.spawn(move || {
+                for package in packages {
+                    let ready = self.prepare(package, toolchains, again, watch);
+                    if hand_over.send((package, ready)).is_err() {
+                        break;
+                    }
+                }
+            });
+            let (hand_on, made) = mpsc::sync_channel(1);
+            let written = scope.spawn(move || -> usize {
+                let write = |made: Made<'_>| match self.assemble(&made, watch) {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        watch.failed(made.package, error.to_string());
+                        0
+                    }
+                };
+                made.into_iter().map(write).sum()
+            });
+            for (package, ready) in prepared {
+                let made = ready.and_then(|ready| {
+                    let make = |ready| self.make_units(package, ready, toolchains, again, watch);
+                    ready.map(make).transpose()
+                });
+                match made {
+                    Ok(None) => {}
+                    Ok(Some((made, took))) => {
+                        effort.add(&took);
+                        if hand_on.send(made).is_err() {
+                            break;
+                        }
+                    }
+                    Err(Error::Stopped) => return Err(Error::Stopped),
+                    Err(error) => watch.failed(package, error.to_string()),
+                }
             }
-        }
+            drop(hand_on);
+            Ok(written.join().unwrap_or_default())
+        })?;
+        effort.rows = rows;
         effort.seconds = began.elapsed().as_secs_f64();
+        effort.usage = Usage::now().since(before);
         Ok(effort)
+    }
+
+    /// Fills the workshop of a package, unless its rows are up to date.
+    fn prepare<'a>(
+        &'a self,
+        package: &'a Package,
+        toolchains: &[Toolchain],
+        again: bool,
+        watch: Watch<'a>,
+    ) -> Result<Option<Ready<'a>>> {
+        watch.go_on()?;
+        let goal = self.goal(package, toolchains);
+        if !again && row::metadata(&goal.path, BUILD_KEY).as_ref() == Some(&goal.key) {
+            return Ok(None);
+        }
+        let dir = self.package_dir(package);
+        fs::create_dir_all(&dir).at(&dir)?;
+        let lock = Lock::take(&dir)?;
+        let workshop = match package.kind() {
+            Kind::Prebuilt => None,
+            _ => {
+                let workshop = Workshop::open(self, package, toolchains.len(), watch);
+                // What it failed of may be the end that was asked for.
+                watch.go_on()?;
+                Some(workshop?)
+            }
+        };
+        Ok(Some(Ready {
+            lock,
+            goal,
+            workshop,
+        }))
+    }
+
+    /// Makes the units of a package.
+    fn make_units<'a>(
+        &self,
+        package: &'a Package,
+        ready: Ready<'_>,
+        toolchains: &[Toolchain],
+        again: bool,
+        watch: Watch<'_>,
+    ) -> Result<(Made<'a>, Effort)> {
+        let (units, wanted, effort) = match ready.workshop {
+            None => {
+                let units = self.list_prebuilt(package, &ready.goal.key, watch)?;
+                let effort = Effort {
+                    units: units.len(),
+                    ..Effort::default()
+                };
+                (units, package.binaries.len(), effort)
+            }
+            Some(workshop) => {
+                let made: Vec<Option<PathBuf>> = toolchains
+                    .par_iter()
+                    .with_max_len(1)
+                    .map(|toolchain| match workshop.unit(toolchain, again) {
+                        Err(Error::Stopped) => Err(Error::Stopped),
+                        unit => Ok(unit
+                            .map_err(|error| watch.failed(package, error.to_string()))
+                            .ok()),
+                    })
+                    .collect::<Result<_>>()?;
+                let units = made.into_iter().flatten().collect();
+                (units, toolchains.len(), workshop.finish()?)
+            }
+        };
+        let made = Made {
+            package,
+            complete: units.len() == wanted,
+            units,
+            goal: ready.goal,
+            _lock: Some(ready.lock),
+        };
+        Ok((made, effort))
     }
 
     /// Puts the rows of the named packages (all if none is named) together from
@@ -300,11 +418,9 @@ impl Corpus {
         let mut effort = Effort::default();
         for package in self.manifest.select(names)? {
             if package.kind() == Kind::Prebuilt {
-                match self.build_package(package, toolchains, false, watch) {
-                    Ok(made) => effort.add(&made),
-                    Err(Error::Stopped) => return Err(Error::Stopped),
-                    Err(error) => watch.failed(package, error.to_string()),
-                }
+                let name = std::slice::from_ref(&package.name);
+                let made = self.build(name, toolchains, false, watch)?;
+                effort.rows += made.rows;
                 continue;
             }
             let keys = toolchains.iter().map(|t| self.unit_key(package, t));
@@ -312,10 +428,14 @@ impl Corpus {
                 .map(|key| self.unit_path(&key))
                 .filter(|unit| unit.exists())
                 .collect();
-            let path = self.rows_dir().join(format!("{}.parquet", package.name));
-            let key = self.rows_key(package, toolchains);
-            let complete = units.len() == toolchains.len();
-            match self.assemble(package, &units, &path, &key, complete, watch) {
+            let made = Made {
+                package,
+                complete: units.len() == toolchains.len(),
+                units,
+                goal: self.goal(package, toolchains),
+                _lock: None,
+            };
+            match self.assemble(&made, watch) {
                 Ok(rows) => effort.rows += rows,
                 Err(error) => watch.failed(package, error.to_string()),
             }
@@ -323,59 +443,19 @@ impl Corpus {
         Ok(effort)
     }
 
-    fn build_package(
-        &self,
-        package: &Package,
-        toolchains: &[Toolchain],
-        again: bool,
-        watch: Watch<'_>,
-    ) -> Result<Effort> {
-        let path = self.rows_dir().join(format!("{}.parquet", package.name));
-        let key = self.rows_key(package, toolchains);
-        if !again && row::metadata(&path, BUILD_KEY) == Some(key.clone()) {
-            return Ok(Effort::default());
-        }
-        let dir = self.package_dir(package);
-        fs::create_dir_all(&dir).at(&dir)?;
-        let _lock = Lock::take(&dir)?;
-        if package.kind() == Kind::Prebuilt {
-            return self.list_prebuilt(package, &path, &key, watch);
-        }
-        let workshop = Workshop::open(self, package, toolchains.len(), watch)?;
-        let made: Vec<Option<PathBuf>> = toolchains
-            .par_iter()
-            .with_max_len(1)
-            .map(|toolchain| {
-                let unit = workshop.unit(toolchain, again);
-                match unit {
-                    Err(Error::Stopped) => Err(Error::Stopped),
-                    unit => Ok(unit
-                        .map_err(|error| watch.failed(package, error.to_string()))
-                        .ok()),
-                }
-            })
-            .collect::<Result<_>>()?;
-        let mut effort = workshop.finish()?;
-        let units: Vec<PathBuf> = made.into_iter().flatten().collect();
-        let complete = units.len() == toolchains.len();
-        effort.rows = self.assemble(package, &units, &path, &key, complete, watch)?;
-        Ok(effort)
-    }
-
     /// The rows of binaries that were built elsewhere, a unit for each set.
     fn list_prebuilt(
         &self,
         package: &Package,
-        path: &Path,
         key: &str,
         watch: Watch<'_>,
-    ) -> Result<Effort> {
+    ) -> Result<Vec<PathBuf>> {
         let dir = self.package_dir(package).join("units");
         let units = self.units_dir();
         for dir in [&dir, &units] {
             fs::create_dir_all(dir).at(dir)?;
         }
-        let (mut made, mut effort) = (Vec::new(), Effort::default());
+        let mut made = Vec::new();
         let sources = prebuilt::sources(package)?;
         for (index, binaries) in package.binaries.iter().enumerate() {
             watch.go_on()?;
@@ -394,30 +474,20 @@ impl Corpus {
                 Err(error) => watch.failed(package, error.to_string()),
             }
         }
-        effort.units = made.len();
-        let complete = made.len() == package.binaries.len();
-        effort.rows = self.assemble(package, &made, path, key, complete, watch)?;
-        Ok(effort)
+        Ok(made)
     }
 
     /// Joins the units of a package into its file of rows.
-    fn assemble(
-        &self,
-        package: &Package,
-        units: &[PathBuf],
-        path: &Path,
-        key: &str,
-        complete: bool,
-        watch: Watch<'_>,
-    ) -> Result<usize> {
-        if units.is_empty() {
+    fn assemble(&self, made: &Made<'_>, watch: Watch<'_>) -> Result<usize> {
+        let Made { package, goal, .. } = made;
+        if made.units.is_empty() {
             return Err(Error::Unit {
                 unit: package.name.clone(),
                 reason: "no unit could be made, so its rows are left as they were".to_owned(),
             });
         }
         let (mut rows, mut stats) = (Vec::new(), Vec::new());
-        for unit in units {
+        for unit in &made.units {
             rows.extend(row::read_rows(unit)?);
             let json = row::metadata(unit, UNITS_KEY).unwrap_or_default();
             stats.extend(serde_json::from_str::<UnitStats>(&json));
@@ -428,15 +498,15 @@ impl Corpus {
             (&a.arch, &a.file, a.line, &a.name).cmp(&(&b.arch, &b.file, b.line, &b.name))
         });
         // A later run tries again what failed in this one.
-        let key = if complete {
-            key.to_owned()
+        let key = if made.complete {
+            goal.key.clone()
         } else {
-            format!("{key}, incomplete")
+            format!("{}, incomplete", goal.key)
         };
         let stats = serde_json::to_string(&stats).unwrap_or_default();
         let _lock = Lock::wait(&self.rows_dir())?;
         let metadata = [(BUILD_KEY, key), (UNITS_KEY, stats)];
-        row::write_with(path, &rows, &metadata, row::Effort::Best)?;
+        row::write_with(&goal.path, &rows, &metadata, row::Effort::Best)?;
         watch.report(Event::Written {
             package: package.name.clone(),
             rows: rows.len(),
@@ -519,6 +589,14 @@ impl Corpus {
         blake3::hash(units.as_bytes()).to_hex()[..16].to_owned()
     }
 
+    /// Where the rows of a package go, and what they are made from.
+    fn goal(&self, package: &Package, toolchains: &[Toolchain]) -> Goal {
+        Goal {
+            path: self.rows_dir().join(format!("{}.parquet", package.name)),
+            key: self.rows_key(package, toolchains),
+        }
+    }
+
     /// The file of one unit.
     fn unit_path(&self, key: &str) -> PathBuf {
         self.dir.join(unit_name(key))
@@ -581,25 +659,81 @@ pub struct Effort {
     pub failures: usize,
     /// Seconds that passed.
     pub seconds: f64,
-    /// Seconds in packages' own builds, compilers and linkers, over all workers.
-    pub compiler_seconds: f64,
+    /// What it used of the processors.
+    pub usage: Usage,
     /// How many can be at work at once.
     pub workers: usize,
 }
 
 impl Effort {
     fn add(&mut self, other: &Effort) {
-        self.rows += other.rows;
         self.units += other.units;
         self.failures += other.failures;
-        self.compiler_seconds += other.compiler_seconds;
     }
 
-    /// Share of the time that compilers had, none if nothing was built.
+    /// Share of the workers' time that packages' own builds, compilers and
+    /// linkers had, none if nothing was built.
     pub fn compiler_share(&self) -> Option<f64> {
         let all = self.seconds * self.workers as f64;
-        (self.units > 0 && all > 0.0).then(|| (self.compiler_seconds / all).min(1.0))
+        (self.units > 0 && all > 0.0).then(|| self.usage.others / all)
     }
+}
+
+/// Seconds of processors that were used since this process began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// By this process.
+    pub own: f64,
+    /// By the programs that it ran to their end: builds, compilers, linkers.
+    pub others: f64,
+}
+
+impl Usage {
+    fn now() -> Usage {
+        let seconds = |who| {
+            getrusage(who).map_or(0.0, |usage| {
+                let time = usage.user_time() + usage.system_time();
+                time.num_microseconds() as f64 / 1e6
+            })
+        };
+        Usage {
+            own: seconds(UsageWho::RUSAGE_SELF),
+            others: seconds(UsageWho::RUSAGE_CHILDREN),
+        }
+    }
+
+    fn since(self, before: Usage) -> Usage {
+        Usage {
+            own: self.own - before.own,
+            others: self.others - before.others,
+        }
+    }
+}
+
+/// A package's file of rows.
+struct Goal {
+    path: PathBuf,
+    /// Stands for all that decides them.
+    key: String,
+}
+
+/// A package that units can be made of.
+struct Ready<'a> {
+    lock: Lock,
+    goal: Goal,
+    /// None for a prebuilt package.
+    workshop: Option<Workshop<'a>>,
+}
+
+/// The units of a package, which its rows are in.
+struct Made<'a> {
+    package: &'a Package,
+    units: Vec<PathBuf>,
+    /// Whether there are as many as there should be.
+    complete: bool,
+    goal: Goal,
+    /// Keeps other processes away until the rows are written.
+    _lock: Option<Lock>,
 }
 
 /// One package while its units are made.
@@ -617,7 +751,6 @@ struct Workshop<'a> {
     /// Under how many toolchains a file could not be compiled.
     failures: Mutex<BTreeMap<String, usize>>,
     made: AtomicUsize,
-    compiler_nanos: AtomicU64,
 }
 
 /// One failed compile, as a line of `failures/TOOLCHAIN.jsonl` beside a
@@ -636,10 +769,7 @@ impl<'a> Workshop<'a> {
         toolchains: usize,
         watch: Watch<'a>,
     ) -> Result<Workshop<'a>> {
-        let began = Instant::now();
         let compiles = corpus.recorded(package, watch)?;
-        // make runs two compilers at once.
-        let recording = began.elapsed() * 2;
         let objects = corpus.package_dir(package).join("objects");
         fs::create_dir_all(&objects).at(&objects)?;
         let units = corpus.units_dir();
@@ -658,7 +788,6 @@ impl<'a> Workshop<'a> {
             done: AtomicUsize::new(0),
             failures: Mutex::default(),
             made: AtomicUsize::new(0),
-            compiler_nanos: AtomicU64::new(recording.as_nanos() as u64),
         })
     }
 
@@ -679,13 +808,13 @@ impl<'a> Workshop<'a> {
         let units = self.corpus.package_dir(self.package).join("units");
         let compiled = objects.files.len();
         let groups = match self.package.kind() {
-            Kind::Files => self.timed(|| files::groups(toolchain, objects.files, &units))?,
+            Kind::Files => files::groups(toolchain, objects.files, &units)?,
             _ => files::together(objects.files),
         };
         let mut unit = UnitRows::of(self.package, toolchain, self.corpus.rules);
         for group in &groups.groups {
             self.watch.go_on()?;
-            let linked = self.timed(|| link::link(toolchain, group, &units))?;
+            let linked = link::link(toolchain, group, &units)?;
             let made = unit.list(&linked, &self.sources, &objects.ir);
             for file in [&linked.debug, &linked.stripped] {
                 fs::remove_file(file).at(file)?;
@@ -717,7 +846,7 @@ impl<'a> Workshop<'a> {
                 .iter()
                 .all(|c| c.language() == first.language())
         {
-            self.timed(|| replay.precompile(first, toolchain))?;
+            replay.precompile(first, toolchain)?;
         }
         let made: Vec<(std::result::Result<PathBuf, Failure>, Ir)> = self
             .compiles
@@ -725,7 +854,7 @@ impl<'a> Workshop<'a> {
             .with_max_len(1)
             .map(|compile| {
                 self.watch.go_on()?;
-                let object = self.timed(|| replay.object(compile, toolchain))?;
+                let object = replay.object(compile, toolchain)?;
                 self.watch.report(Event::Compiling {
                     package: self.package.name.clone(),
                     done: self.done.fetch_add(1, Ordering::Relaxed) + 1,
@@ -737,7 +866,7 @@ impl<'a> Workshop<'a> {
                 });
                 let mut ir = Ir::new();
                 if let (true, Ok(_)) = (toolchain.ir, &object)
-                    && let Ok(module) = self.timed(|| replay.ir(compile, toolchain))?
+                    && let Ok(module) = replay.ir(compile, toolchain)?
                 {
                     let file = compile.path().unwrap_or_default();
                     let functions = ir::functions(&module).into_iter();
@@ -759,14 +888,6 @@ impl<'a> Workshop<'a> {
         objects.failed = failures.len();
         self.keep(&failures, toolchain)?;
         Ok(objects)
-    }
-
-    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
-        let result = work();
-        let nanos = began.elapsed().as_nanos() as u64;
-        self.compiler_nanos.fetch_add(nanos, Ordering::Relaxed);
-        result
     }
 
     /// Leaves the failures of a unit beside the build.
@@ -808,11 +929,9 @@ impl<'a> Workshop<'a> {
             );
             self.watch.failed(self.package, message);
         }
-        let nanos = self.compiler_nanos.into_inner();
         Ok(Effort {
             units: self.made.into_inner(),
             failures: count,
-            compiler_seconds: Duration::from_nanos(nanos).as_secs_f64(),
             ..Effort::default()
         })
     }

@@ -65,7 +65,7 @@ mod unit;
 mod verify;
 mod worker;
 
-pub use build::{Corpus, Effort, Event, Unit, Watch};
+pub use build::{Corpus, Effort, Event, Unit, Usage, Watch};
 pub use error::{Error, Result};
 pub use manifest::{Binaries, Category, Kind, Language, Manifest, Package, Size, Split};
 pub use obfuscate::{

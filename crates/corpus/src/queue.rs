@@ -17,8 +17,9 @@ use async_nats::jetstream::message::{AckKind, Message, PublishMessage};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
-use async_nats::{Client, ConnectOptions, Request, StatusCode};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Request, ServerAddr, StatusCode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::task::AbortHandle;
@@ -152,9 +153,11 @@ pub struct WorkQueue {
 
 impl WorkQueue {
     /// Connects to a queue, which is made if it is absent. `urls` are some
-    /// servers of one cluster, such as `nats://a:4222,nats://b:4222`; a user and
-    /// password may stand in them, or the file that `NATS_CREDS` names may have
-    /// them.
+    /// servers of one cluster, such as `nats://a:4222,nats://b:4222`, or `tls://`
+    /// where nothing may go in the clear. A user and password, or a token, may
+    /// stand in one of them, percent-encoded, or the file that `NATS_CREDS` names
+    /// may have them. `NATS_CA` names certificates (PEM) to be trusted beside
+    /// those of the system.
     pub fn open(urls: &str, name: &str, options: &QueueOptions) -> Result<WorkQueue> {
         check_name(name)?;
         let servers: Vec<&str> = urls.split(',').map(str::trim).collect();
@@ -165,10 +168,8 @@ impl WorkQueue {
             reason,
         };
         let runtime = runtime().map_err(|reason| fail("be opened", reason))?;
-        let client = runtime.block_on(connect(&servers)).map_err(|reason| {
-            let hint = "is a nats-server running there, and is the URL right?";
-            fail("be reached", format!("{reason}; {hint}"))
-        })?;
+        let client = runtime.block_on(connect(&servers));
+        let client = client.map_err(|reason| fail("be reached", reason))?;
         let replicas = options.replicas.unwrap_or_else(|| {
             let cluster = client.server_info().cluster.is_some();
             if cluster { 3 } else { 1 }
@@ -673,10 +674,23 @@ impl Drop for Claim<'_> {
 }
 
 async fn connect(servers: &[&str]) -> Result<Client, String> {
+    let addresses: Vec<ServerAddr> = servers
+        .iter()
+        .map(|server| server.parse())
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| format!("{error}; a server is named as in nats://HOST:4222"))?;
     let mut options = ConnectOptions::new()
         .name("binscribe")
         .connection_timeout(Duration::from_secs(5))
         .request_timeout(Some(REQUEST_TIMEOUT));
+    // The client reads the host of a URL, and leaves who stands before it.
+    if let Some((address, user)) = addresses.iter().find_map(|a| Some((a, a.username()?))) {
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        options = match address.password() {
+            Some(password) => options.user_and_password(plain(user), plain(password)),
+            None => options.token(plain(user)),
+        };
+    }
     if let Some(file) = std::env::var_os("NATS_CREDS") {
         let read = options.credentials_file(&file).await;
         options = read.map_err(|error| format!("{} (NATS_CREDS): {error}", file.display()))?;
@@ -684,7 +698,21 @@ async fn connect(servers: &[&str]) -> Result<Client, String> {
     if let Some(file) = std::env::var_os("NATS_CA") {
         options = options.add_root_certificates(file.into());
     }
-    options.connect(servers).await.map_err(|e| e.to_string())
+    let connected = options.connect(&addresses[..]).await;
+    connected.map_err(|error| {
+        let text = error.to_string();
+        let hint = match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                "say who you are, as in nats://USER:PASSWORD@HOST:4222, or name a file of \
+                 credentials in NATS_CREDS"
+            }
+            _ if text.contains("certificate") => {
+                "if an authority of your own has signed it, name that one's certificate in NATS_CA"
+            }
+            _ => "is a nats-server running there, and is the URL right?",
+        };
+        format!("{text}; {hint}")
+    })
 }
 
 fn units_config(name: &str, replicas: usize) -> Config {
@@ -769,7 +797,10 @@ fn check_name(name: &str) -> Result<()> {
 
 fn without_users(servers: &[&str]) -> Vec<String> {
     let bare = |server: &&str| match server.rsplit_once('@') {
-        Some((_, host)) => format!("nats://{host}"),
+        Some((user, host)) => {
+            let scheme = user.split_once("://").map_or("nats", |(scheme, _)| scheme);
+            format!("{scheme}://{host}")
+        }
         None => (*server).to_owned(),
     };
     servers.iter().map(bare).collect()

@@ -80,6 +80,11 @@ fn free_ports(count: usize) -> Vec<u16> {
 
 /// Servers with JetStream, one alone or a cluster, and their URLs.
 fn servers(dir: &Path, count: usize) -> (Vec<Server>, String) {
+    servers_with(dir, count, &[])
+}
+
+/// [`servers`] with further arguments.
+fn servers_with(dir: &Path, count: usize, more: &[&str]) -> (Vec<Server>, String) {
     let ports = free_ports(2 * count);
     let (clients, routes) = ports.split_at(count);
     let url = |port: &u16| format!("nats://127.0.0.1:{port}");
@@ -95,6 +100,7 @@ fn servers(dir: &Path, count: usize) -> (Vec<Server>, String) {
             format!("--store_dir={}", store.display()),
             format!("--log={}", dir.join(format!("server{n}.log")).display()),
         ];
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
         if count > 1 {
             arguments.push("--cluster_name=test".to_owned());
             arguments.push(format!("--cluster={}", url(&routes[n])));
@@ -457,6 +463,77 @@ fn a_long_unit_stays_with_its_worker_and_an_interrupted_one_goes_to_the_next() {
     claim.done().unwrap();
     let status = queue.status().unwrap();
     assert_eq!((status.waiting, status.running, status.done), (0, 0, 2));
+}
+
+#[test]
+fn the_user_of_a_url_is_who_connects() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_servers, url) = servers_with(dir.path(), 1, &["--user=me", "--pass=a/b@c"]);
+    let host = url.strip_prefix("nats://").unwrap();
+    let open = |url: String| WorkQueue::open(&url, NAME, &QueueOptions::default());
+    let queue = open(format!("nats://me:a%2Fb%40c@{host}")).unwrap();
+    assert_eq!(queue.publish("unit-1", b"").unwrap().added, 1);
+    // One of several servers may say it for all.
+    open(format!("{url},nats://me:a%2Fb%40c@{host}")).unwrap();
+    for wrong in [url.clone(), format!("nats://me:guess@{host}")] {
+        let message = open(wrong).unwrap_err().to_string();
+        assert!(message.contains("USER:PASSWORD@HOST"), "{message}");
+        assert!(!message.contains("guess"), "{message}");
+    }
+}
+
+/// Says to this program what server to reach over TLS.
+const SERVER: &str = "BINSCRIBE_TEST_SERVER";
+
+#[test]
+#[ignore = "what the test of TLS starts, with certificates in its environment"]
+fn client_process() {
+    let Ok(url) = std::env::var(SERVER) else {
+        return;
+    };
+    match WorkQueue::open(&url, NAME, &QueueOptions::default()) {
+        Ok(queue) => {
+            assert_eq!(queue.publish("unit-1", b"body").unwrap().added, 1);
+            let claim = queue.next(Duration::from_secs(5)).unwrap().unwrap();
+            assert_eq!(claim.body, b"body");
+            claim.done().unwrap();
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_server_is_reached_over_tls_by_the_certificates_that_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = [
+        "--tls".to_owned(),
+        format!("--tlscert={}", certificate.display()),
+        format!("--tlskey={}", key.display()),
+    ];
+    let (_servers, url) = servers_with(dir.path(), 1, &tls.each_ref().map(String::as_str));
+    let client = |trusted: Option<&Path>| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "client_process", "--ignored", "--nocapture"])
+            .env(SERVER, url.replace("nats://", "tls://"))
+            .env_remove("NATS_CA");
+        if let Some(file) = trusted {
+            command.env("NATS_CA", file);
+        }
+        let output = command.output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), words)
+    };
+    let (success, words) = client(Some(&certificate));
+    assert!(success, "{words}");
+    let (success, words) = client(None);
+    assert!(!success);
+    assert!(words.contains("certificate in NATS_CA"), "{words}");
 }
 
 #[test]

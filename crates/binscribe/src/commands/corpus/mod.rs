@@ -84,12 +84,16 @@ fn build(args: &args::CorpusBuild) -> Result<()> {
     }
     if let Some(share) = effort.compiler_share() {
         note(&format!(
-            "{} rows of {} units in {:.0} s, {:.0} rows a second; compilers had {:.0} % of the time",
+            "{} rows of {} units in {:.0} s, {:.0} rows a second; builds and compilers had \
+             {:.0} % of the time of {} processors, {:.0} CPU seconds, and this program {:.0}",
             effort.rows,
             effort.units,
             effort.seconds,
             effort.rows as f64 / effort.seconds.max(1e-3),
             100.0 * share,
+            effort.workers,
+            effort.usage.others,
+            effort.usage.own,
         ));
     }
     Ok(())
