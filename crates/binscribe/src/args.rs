@@ -112,9 +112,10 @@ Examples:
   binscribe explain ./a.out --format json > functions.json
 
 A name is proposed where a known function is near enough, with the calibrated
-probability that it is right; the model's tags have one too. Tags in [brackets]
-are facts: imports called and constants held. Thunks and functions of fewer than
-5 instructions are counted and not judged.")]
+probability that it is right; the model's tags have one too. What stands in
+[brackets] was read off the file: names that assertions and logs call their own
+function by, and as tags the imports called and constants held. Thunks and
+functions of fewer than 5 instructions are counted and not judged.")]
 pub(crate) struct Explain {
     /// A program, library or object file, or one in an archive or a package:
     /// libx.a:member.o, pkg.deb:usr/bin/ls.
@@ -397,11 +398,29 @@ columns with tabs between them: package, file, function and label, with * for
 anything in the first three; the first line that fits a function counts, and the
 label - is none.")]
     Probe(EvalProbe),
+    /// Check the names that programs give their own functions against symbols.
+    #[command(after_help = "\
+Examples:
+  binscribe eval own-names /usr/lib/x86_64-linux-gnu/libssl.so.3
+  binscribe eval own-names a.so b.so --format json
+
+The names are those that `explain` puts in brackets. They are told without the
+symbols of functions, and compared with these. No model takes part.")]
+    OwnNames(EvalOwnNames),
     /// Put reports into a page of Markdown, with a picture of each.
     #[command(after_help = "\
 Example:
   binscribe eval report bcsd.json crypto.json -o docs/results/clap.md")]
     Report(EvalReport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalOwnNames {
+    /// Programs and libraries with symbols, of exports at the least.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]

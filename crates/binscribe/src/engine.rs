@@ -213,6 +213,8 @@ fn width(store: &VectorStore, text: &str) -> usize {
 pub(crate) struct Candidates<'p> {
     binary: Binary,
     functions: Vec<&'p Function>,
+    /// What each calls itself.
+    own_names: Vec<Option<String>>,
     listings: Vec<String>,
     pub(crate) vectors: Matrix,
 }
@@ -241,10 +243,12 @@ impl<'p> Candidates<'p> {
             .filter(|function| function.kind == Kind::Normal)
             .collect();
         let listings = input::listings(program, &normal);
-        let (mut functions, mut texts) = (Vec::new(), Vec::new());
-        for (function, listing) in normal.into_iter().zip(listings) {
+        let told = input::told(&normal, &listings);
+        let (mut functions, mut own_names, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for ((function, listing), told) in normal.into_iter().zip(listings).zip(told) {
             if listing.len() >= SMALLEST {
                 functions.push(function);
+                own_names.push(told.names.into_iter().next().map(|own| own.name));
                 texts.push(listing.into_text());
             }
         }
@@ -254,6 +258,7 @@ impl<'p> Candidates<'p> {
         let mut vectors = engine.embed_listings(&hash, &texts)?;
         if let Some(position) = functions.iter().position(|f| Some(f.address) == except) {
             functions.remove(position);
+            own_names.remove(position);
             texts.remove(position);
             let rest: Vec<usize> = (0..vectors.len()).filter(|&row| row != position).collect();
             vectors = vectors.select(&rest);
@@ -267,6 +272,7 @@ impl<'p> Candidates<'p> {
         Ok(Candidates {
             binary: Binary::new(&input.path, &hash, program),
             functions,
+            own_names,
             listings: texts,
             vectors,
         })
@@ -334,10 +340,11 @@ impl<'p> Candidates<'p> {
         });
         for found in &found {
             let function = self.functions[found.function];
-            let mut row = vec![
-                Field::Address(function.address),
-                function.display_name().into(),
-            ];
+            let name = match (&function.name, &self.own_names[found.function]) {
+                (None, Some(own)) => format!("{} [{own}]", function.display_name()),
+                _ => function.display_name(),
+            };
+            let mut row = vec![Field::Address(function.address), name.into()];
             row.extend(found.label.as_deref().map(Field::from));
             row.push(Field::Number(f64::from(found.score), 3));
             row.push(
@@ -356,7 +363,8 @@ impl<'p> Candidates<'p> {
             matches: found
                 .into_iter()
                 .map(|found| Match {
-                    function: Place::new(self.functions[found.function]),
+                    function: Place::new(self.functions[found.function])
+                        .told(self.own_names[found.function].clone()),
                     label: found.label,
                     score: found.score,
                     confidence: found.confidence,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use binscribe_lift::{Contents, Error, Format, Function, Listing, Program};
+use binscribe_tasks::own_names::{self, Speaker, Told};
 use rayon::prelude::*;
 
 use crate::args::{PdbArgs, RawArgs};
@@ -169,4 +170,15 @@ pub(crate) fn listings(program: &Program<'_>, functions: &[&Function]) -> Vec<Li
         .par_iter()
         .map(|function| program.listing(function))
         .collect()
+}
+
+/// What `functions` with these `listings` say of themselves, all of a program
+/// together, since one says what another means.
+pub(crate) fn told(functions: &[&Function], listings: &[Listing]) -> Vec<Told> {
+    let speakers = functions.iter().zip(listings);
+    let speakers = speakers.map(|(function, listing)| Speaker {
+        listing: listing.text(),
+        symbol: function.name.as_deref(),
+    });
+    own_names::told(&speakers.collect::<Vec<_>>())
 }

@@ -87,6 +87,8 @@ pub(crate) struct Explained {
 pub(crate) struct ExplainedFunction {
     #[serde(flatten)]
     pub(crate) function: FunctionEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source_file: Option<String>,
     pub(crate) names: Vec<Name>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) summary: String,
@@ -96,9 +98,15 @@ pub(crate) struct ExplainedFunction {
 #[derive(Debug, Serialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
+    /// `program` or `model`.
+    pub(crate) source: &'static str,
     pub(crate) confidence: f32,
-    pub(crate) score: f32,
-    pub(crate) margin: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) score: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) margin: Option<f32>,
     pub(crate) evidence: Vec<Evidence>,
 }
 
@@ -130,6 +138,8 @@ pub(crate) struct Place {
     address: String,
     rva: String,
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_name: Option<String>,
 }
 
 impl Place {
@@ -138,7 +148,13 @@ impl Place {
             address: hex(function.address),
             rva: hex(function.rva),
             name: function.display_name(),
+            own_name: None,
         }
+    }
+
+    /// The same, with what the function calls itself.
+    pub(crate) fn told(self, own_name: Option<String>) -> Place {
+        Place { own_name, ..self }
     }
 }
 

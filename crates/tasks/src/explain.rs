@@ -9,9 +9,11 @@ use crate::calibration::Calibration;
 use crate::evidence::{self, Fact};
 use crate::matrix::Matrix;
 use crate::naming::{self, NEIGHBOURS};
+use crate::own_names::Told;
 use crate::reference::{Entry, Reference};
 use crate::summary::{Resemblance, summary};
 use crate::tags::{self, TAGS, TagVectors};
+use crate::text;
 
 /// A function with fewer instructions is too small to be told from others.
 pub const SMALLEST: usize = 5;
@@ -87,7 +89,9 @@ pub struct ModelTag {
 /// What can be said of one function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation<'r> {
-    /// Proposed names above the threshold, best first.
+    /// What the function says of itself, its names above the threshold.
+    pub told: Told,
+    /// Names that known functions speak for, above the threshold, best first.
     pub names: Vec<Name<'r>>,
     /// The model's opinion, most confident first.
     pub tags: Vec<ModelTag>,
@@ -108,6 +112,8 @@ pub struct Subject<'a> {
     pub start_file: bool,
     /// What its instructions say.
     pub facts: &'a Facts,
+    /// What it says of itself.
+    pub told: &'a Told,
 }
 
 impl Subject<'_> {
@@ -178,10 +184,22 @@ impl Explainer {
             .zip(names)
             .zip(&tag_scores)
             .map(|((subject, mut names), scores)| {
-                names.retain(|name| name.confidence >= threshold);
+                let mut told = subject.told.clone();
+                if let Some(own) = told.names.first() {
+                    let contradicts =
+                        |name: &&mut Name<'_>| !text::names_agree(name.name, &own.name);
+                    let wrong = names.iter_mut().filter(contradicts);
+                    wrong.for_each(|name| name.confidence *= 1.0 - own.confidence);
+                }
+                told.names.retain(|name| name.confidence >= threshold);
+                told.names.truncate(top);
+                names.retain(|name| {
+                    let is_told = told.names.iter().any(|own| own.name == name.name);
+                    name.confidence >= threshold && !is_told
+                });
                 names.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-                names.truncate(top);
-                self.one(subject, names, scores, threshold)
+                names.truncate(top.saturating_sub(told.names.len()));
+                self.one(subject, told, names, scores, threshold)
             })
             .collect()
     }
@@ -189,6 +207,7 @@ impl Explainer {
     fn one<'r>(
         &'r self,
         subject: &Subject<'_>,
+        told: Told,
         names: Vec<Name<'r>>,
         tag_scores: &[f32],
         threshold: f32,
@@ -202,9 +221,10 @@ impl Explainer {
                 summary: match (reason, subject.facts.calls.first()) {
                     (Undecided::Thunk, Some(call)) => format!("Jumps straight to {}.", call.name),
                     (Undecided::StartFile, _) => "Starts or ends the program.".to_owned(),
-                    _ => summary(subject.facts, None),
+                    _ => summary(subject.facts, &told, None),
                 },
-                undecided: Some(reason),
+                undecided: told.names.is_empty().then_some(reason),
+                told,
             };
         }
         let resemblance = names.first().and_then(|name| {
@@ -221,14 +241,15 @@ impl Explainer {
             .as_ref()
             .is_some_and(|c| c.naming.is_some());
         Explanation {
-            summary: summary(subject.facts, resemblance),
+            summary: summary(subject.facts, &told, resemblance),
             tags: self.tags(tag_scores, threshold.min(TAG_THRESHOLD)),
             facts,
-            undecided: match (names.is_empty(), calibrated) {
+            undecided: match (names.is_empty() && told.names.is_empty(), calibrated) {
                 (false, _) => None,
                 (true, true) => Some(Undecided::NothingNear),
                 (true, false) => Some(Undecided::NotCalibrated),
             },
+            told,
             names,
         }
     }
@@ -352,6 +373,7 @@ mod tests {
     use super::*;
     use crate::calibration::Calibrated;
     use crate::logistic::{Logistic, Reliability};
+    use crate::own_names::OwnName;
     use crate::sample::Sample;
     use binscribe_lift::Call;
 
@@ -428,10 +450,12 @@ mod tests {
             }],
             ..Facts::default()
         };
+        let silent = Told::default();
         let subject = |facts| Subject {
             kind: Kind::Normal,
             start_file: false,
             facts,
+            told: &silent,
         };
         let subjects = [
             subject(&facts),
@@ -475,8 +499,34 @@ mod tests {
         let copies = copies.explain(&subjects[..2], &vectors.select(&[0, 0]), 3, 0.5);
         assert!(copies.iter().all(|said| said.names[0].confidence > 0.9));
 
-        let silent = explainer(false);
-        let silent = silent.explain(&subjects[..1], &vectors.select(&[0]), 3, 0.5);
-        assert_eq!(silent[0].undecided, Some(Undecided::NotCalibrated));
+        let unsure = explainer(false);
+        let unsure = unsure.explain(&subjects[..1], &vectors.select(&[0]), 3, 0.5);
+        assert_eq!(unsure[0].undecided, Some(Undecided::NotCalibrated));
+
+        // What a function says of itself weighs more than what it resembles, and
+        // it need not be large for that.
+        let told = Told {
+            names: vec![OwnName {
+                name: "list_pop".to_owned(),
+                confidence: 0.99,
+                why: "told to sub_100 as of list.c:7".to_owned(),
+            }],
+            file: Some("../src/list.c".to_owned()),
+        };
+        let named = [&facts, &small].map(|facts| Subject {
+            told: &told,
+            ..subject(facts)
+        });
+        let sure = explainer(true);
+        let sure = sure.explain(&named, &vectors.select(&[0, 0]), 3, 0.5);
+        for said in &sure {
+            assert_eq!(said.told, told);
+            assert_eq!((said.names.len(), said.undecided), (0, None));
+            assert!(
+                said.summary.starts_with("Of src/list.c."),
+                "{}",
+                said.summary
+            );
+        }
     }
 }

@@ -41,6 +41,7 @@ mod matrix;
 pub mod mentions;
 pub mod metrics;
 pub mod naming;
+pub mod own_names;
 mod plot;
 pub mod reference;
 pub mod report;

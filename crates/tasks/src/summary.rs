@@ -3,6 +3,7 @@
 use binscribe_lift::Facts;
 
 use crate::evidence;
+use crate::own_names::Told;
 use crate::text;
 
 /// The longest string that is quoted, in characters.
@@ -19,11 +20,15 @@ pub struct Resemblance<'a> {
     pub explanation: &'a str,
 }
 
-/// Says in one line what the function does: whom it resembles (only where the
-/// caller is confident enough to say so), what it calls, which well-known
-/// constants and which strings it holds.
-pub fn summary(facts: &Facts, resemblance: Option<Resemblance<'_>>) -> String {
+/// Says in one line what the function does: which file it is of, where it says
+/// so itself, whom it resembles (only where the caller is confident enough to say
+/// so), what it calls, which well-known constants and which strings it holds.
+pub fn summary(facts: &Facts, told: &Told, resemblance: Option<Resemblance<'_>>) -> String {
     let mut sentences = Vec::new();
+    if let Some(file) = &told.file {
+        let file = file.trim_start_matches("../").trim_start_matches("./");
+        sentences.push(format!("Of {file}."));
+    }
     if let Some(Resemblance {
         name,
         package,
@@ -62,11 +67,11 @@ pub fn summary(facts: &Facts, resemblance: Option<Resemblance<'_>>) -> String {
     if !tables.is_empty() {
         sentences.push(format!("Uses the {}.", list(&tables)));
     }
-    let strings = telling_strings(facts);
+    let strings = telling_strings(facts, told);
     if !strings.is_empty() {
         sentences.push(format!("Mentions {}.", list(&strings)));
     }
-    if sentences.is_empty() {
+    if sentences.len() == usize::from(told.file.is_some()) {
         sentences.push(shape(facts));
     }
     sentences.join(" ")
@@ -99,10 +104,13 @@ fn shape(facts: &Facts) -> String {
 }
 
 /// The strings that say most: with at least one word of three letters, the
-/// longest first, two at most.
-fn telling_strings(facts: &Facts) -> Vec<String> {
+/// longest first, two at most; not those that its name and file were told by.
+fn telling_strings(facts: &Facts, told: &Told) -> Vec<String> {
     let mut strings: Vec<&str> = Vec::new();
-    for string in &facts.strings {
+    let is_told = |string: &String| {
+        told.file.as_ref() == Some(string) || told.names.iter().any(|own| own.name == *string)
+    };
+    for string in facts.strings.iter().filter(|string| !is_told(string)) {
         let telling = text::words(string)
             .iter()
             .any(|word| word.chars().count() >= 3 && word.chars().all(char::is_alphabetic));
@@ -158,7 +166,9 @@ mod tests {
 
     #[test]
     fn evidence_in_words() {
-        let check = |facts: &Facts, expected: &str| assert_eq!(summary(facts, None), expected);
+        let check = |facts: &Facts, expected: &str| {
+            assert_eq!(summary(facts, &Told::default(), None), expected)
+        };
         check(
             &facts(
                 &["socket", "connect", "malloc", "fprintf"],
@@ -187,12 +197,12 @@ mod tests {
             explanation: "Allocate N bytes, or die",
         };
         assert_eq!(
-            summary(&facts(&["malloc"], &[]), Some(known)),
+            summary(&facts(&["malloc"], &[]), &Told::default(), Some(known)),
             "Resembles xmalloc (coreutils): Allocate N bytes, or die. Allocates memory (malloc)."
         );
         known.explanation = "xmalloc";
         assert_eq!(
-            summary(&facts(&[], &[]), Some(known)),
+            summary(&facts(&[], &[]), &Told::default(), Some(known)),
             "Resembles xmalloc (coreutils)."
         );
     }

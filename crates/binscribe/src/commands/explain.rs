@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     // function better is not this one's.
     let mut functions: Vec<&Function> = program.functions().iter().collect();
     let listings = input::listings(&program, &functions);
+    let told = input::told(&functions, &listings);
     let engine = Engine::open(&args.model)?;
     engine.warn_of_unknown(&program);
     let explainer = engine.explainer()?;
@@ -32,10 +33,12 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     let subjects: Vec<Subject<'_>> = functions
         .iter()
         .zip(&listings)
-        .map(|(function, listing)| Subject {
+        .zip(&told)
+        .map(|((function, listing), told)| Subject {
             kind: function.kind,
             start_file: function.is_start_file(),
             facts: &listing.facts,
+            told,
         })
         .collect();
     let judged: Vec<usize> = (0..subjects.len())
@@ -89,11 +92,22 @@ fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunctio
         explanation: evidence.entry.explanation.clone(),
         score: evidence.score,
     };
-    let names = explanation.names.iter().map(|name| json::Name {
+    let told = explanation.told.names.iter().map(|own| json::Name {
+        name: own.name.clone(),
+        source: "program",
+        confidence: own.confidence,
+        why: Some(own.why.clone()),
+        score: None,
+        margin: None,
+        evidence: Vec::new(),
+    });
+    let resembling = explanation.names.iter().map(|name| json::Name {
         name: name.name.to_owned(),
+        source: "model",
         confidence: name.confidence,
-        score: name.score,
-        margin: name.margin,
+        why: None,
+        score: Some(name.score),
+        margin: Some(name.margin),
         evidence: name.evidence.iter().map(evidence).collect(),
     });
     let opinions = explanation.tags.iter().map(|tag| json::Tag {
@@ -110,11 +124,21 @@ fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunctio
     });
     ExplainedFunction {
         function: FunctionEntry::new(function),
-        names: names.collect(),
+        source_file: explanation.told.file.clone(),
+        names: told.chain(resembling).collect(),
         tags: opinions.chain(facts).collect(),
         summary: explanation.summary.clone(),
         undecided: explanation.undecided.map(Undecided::reason),
     }
+}
+
+/// Its names with their confidence, in brackets those that it says itself.
+fn names(explanation: &Explanation<'_>) -> Vec<(String, f32)> {
+    let told = explanation.told.names.iter();
+    let told = told.map(|own| (format!("[{}]", own.name), own.confidence));
+    let resembling = explanation.names.iter();
+    let resembling = resembling.map(|name| (name.name.to_owned(), name.confidence));
+    told.chain(resembling).collect()
 }
 
 /// The model's tags, and in brackets what is a fact.
@@ -137,25 +161,32 @@ fn csv(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> 
         "NAME",
         "CONFIDENCE",
         "PACKAGE",
+        "FILE",
         "TAGS",
         "SUMMARY",
         "UNDECIDED",
     ]);
     for (function, explanation) in functions.iter().zip(explanations) {
-        let best = explanation.names.first();
+        let own = explanation.told.names.first();
+        let own = own.map(|own| (own.name.as_str(), own.confidence));
+        let resembling = explanation.names.first();
+        let best = own.or(resembling.map(|name| (name.name, name.confidence)));
+        // A name's package is where the known function is from.
+        let package = resembling.filter(|_| own.is_none());
+        let package = package.and_then(|name| name.evidence.first());
         table.row(vec![
             Field::Address(function.address),
             Field::Address(function.rva),
             Field::Count(function.size),
             function.name.as_deref().unwrap_or_default().into(),
-            best.map_or(Field::Empty, |name| name.name.into()),
-            best.map_or(Field::Empty, |name| {
-                Field::Number(f64::from(name.confidence), 2)
+            best.map_or(Field::Empty, |(name, _)| name.into()),
+            best.map_or(Field::Empty, |(_, confidence)| {
+                Field::Number(f64::from(confidence), 2)
             }),
-            best.and_then(|name| name.evidence.first())
-                .map_or(Field::Empty, |evidence| {
-                    evidence.entry.package.as_str().into()
-                }),
+            package.map_or(Field::Empty, |evidence| {
+                evidence.entry.package.as_str().into()
+            }),
+            explanation.told.file.as_deref().unwrap_or_default().into(),
             tags(explanation).into(),
             explanation.summary.as_str().into(),
             explanation.undecided.map_or("", Undecided::reason).into(),
@@ -167,7 +198,7 @@ fn csv(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> 
 fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> {
     let mut table = Table::new(&["ADDRESS", "FUNCTION", "PROPOSED NAME", "TAGS", "SUMMARY"]);
     let mut not_judged: BTreeMap<Undecided, usize> = BTreeMap::new();
-    let mut named = 0;
+    let (mut named, mut told) = (0, 0);
     for (function, explanation) in functions.iter().zip(explanations) {
         if let Some(reason @ (Undecided::Thunk | Undecided::TooSmall | Undecided::StartFile)) =
             explanation.undecided
@@ -175,11 +206,11 @@ fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()
             *not_judged.entry(reason).or_default() += 1;
             continue;
         }
-        named += usize::from(!explanation.names.is_empty());
-        let names: Vec<String> = explanation
-            .names
+        named += usize::from(explanation.undecided.is_none());
+        told += usize::from(!explanation.told.names.is_empty());
+        let names: Vec<String> = names(explanation)
             .iter()
-            .map(|name| format!("{} {:.0}%", name.name, name.confidence * 100.0))
+            .map(|(name, confidence)| format!("{name} {:.0}%", confidence * 100.0))
             .collect();
         table.row(vec![
             Field::Address(function.address),
@@ -193,7 +224,8 @@ fn table(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()
     let judged = functions.len() - not_judged.values().sum::<usize>();
     output::print_line("")?;
     output::print_line(&format!(
-        "{} functions, {judged} judged: {named} with a name, {} without one near enough.",
+        "{} functions, {judged} judged: {named} with a name ({told} say it themselves, in \
+         brackets), {} without one near enough.",
         functions.len(),
         judged - named
     ))?;
@@ -216,6 +248,14 @@ fn details(function: &Function, explanation: &Explanation<'_>) -> Result<()> {
     line(explanation.summary.clone())?;
     if let Some(reason) = explanation.undecided {
         line(format!("No name is proposed: {}.", reason.reason()))?;
+    }
+    for own in &explanation.told.names {
+        line(format!(
+            "Name [{}]: {:.0}% ({})",
+            own.name,
+            own.confidence * 100.0,
+            own.why
+        ))?;
     }
     for name in &explanation.names {
         line(format!(

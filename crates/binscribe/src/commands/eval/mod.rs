@@ -1,6 +1,7 @@
 //! `binscribe eval`: the model beside its baselines.
 
 mod classes;
+mod own_names;
 mod page;
 
 use anyhow::Result;
@@ -21,6 +22,7 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         Eval::Crypto(args) => classes::crypto(args),
         Eval::Protocol(args) => classes::protocol(args),
         Eval::Probe(args) => classes::probe(args),
+        Eval::OwnNames(args) => own_names::run(args),
         Eval::Report(args) => page::run(args),
     }
 }
