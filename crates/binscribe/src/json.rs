@@ -88,11 +88,18 @@ pub(crate) struct ExplainedFunction {
     #[serde(flatten)]
     pub(crate) function: FunctionEntry,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) source_file: Option<String>,
+    pub(crate) source_file: Option<SourceFile>,
     pub(crate) names: Vec<Name>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) summary: String,
     pub(crate) undecided: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceFile {
+    pub(crate) path: String,
+    /// `program` or `neighbours`.
+    pub(crate) source: &'static str,
 }
 
 #[derive(Debug, Serialize)]

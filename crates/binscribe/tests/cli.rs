@@ -455,6 +455,70 @@ fn what_is_missing_is_named() {
     }
 }
 
+const SPEAKING: &str = r#"
+#include <assert.h>
+#include <stddef.h>
+#define KEEP __attribute__((noinline, noclone))
+KEEP int queue_length(const int *queue) { assert(queue != NULL); return queue[0] * 3; }
+KEEP int queue_first(const int *queue)
+{
+    assert(queue != NULL && "no queue");
+    assert(queue[0] > 0);
+    return queue[1] ^ 0x5a;
+}
+KEEP int silent(int a, int b) { return a * b + a / (b | 1); }
+int main(int argc, char **argv)
+{
+    int queue[] = { argc, 2, 3 };
+    (void)argv;
+    return silent(queue_length(queue), queue_first(queue));
+}
+"#;
+
+/// Real assertions of a real compiler, in a stripped program and in its twin.
+#[test]
+fn programs_say_what_their_functions_are_called() {
+    let binscribe = Binscribe::new();
+    let source = binscribe.file("speaking.c", SPEAKING.as_bytes());
+    let model = binscribe.directory.path().join("model");
+    random_model::write(&model);
+    let model = model.to_str().expect("UTF-8");
+    for compiler in ["cc", "aarch64-linux-gnu-gcc-12", "i686-linux-gnu-gcc-12"] {
+        let path = |name: &str| format!("{source}.{compiler}.{name}");
+        let (stripped, full) = (path("stripped"), path("full"));
+        let compiled = |out: &str, flags: &[&str]| {
+            let mut command = Command::new(compiler);
+            let command = command.args(["-O2", "-o", out]).args(flags).arg(&source);
+            command.output().is_ok_and(|output| output.status.success())
+        };
+        if !(compiled(&stripped, &["-s"]) && compiled(&full, &[])) {
+            continue;
+        }
+        let document = binscribe.json(&["explain", &stripped, "--model", model]);
+        let functions = document["functions"].as_array().expect("functions");
+        let named = |name: &str| {
+            let mut functions = functions.iter();
+            functions.find(|f| f["names"][0]["name"] == name)
+        };
+        for name in ["queue_length", "queue_first"] {
+            let function = named(name).unwrap_or_else(|| panic!("{compiler}: no {name}"));
+            assert_eq!(function["names"][0]["source"], "program");
+            assert!(function["undecided"].is_null());
+            let file = function["source_file"]["path"].as_str().expect("a file");
+            assert!(file.ends_with("speaking.c"), "{file}");
+            let summary = function["summary"].as_str().expect("a summary");
+            assert!(summary.contains("speaking.c"), "{summary}");
+        }
+        assert!(named("silent").is_none());
+
+        let checked = binscribe.json(&["eval", "own-names", &full]);
+        let count = &checked["all"]["one_name"];
+        assert_eq!((&count["checked"], &count["right"]), (&2.into(), &2.into()));
+        let table = binscribe.ok(&["search", "a queue", &stripped, "-k", "50", "--model", model]);
+        assert!(table.contains("[queue_first]"), "{table}");
+    }
+}
+
 /// Every command that asks a model, with weights that know nothing.
 #[test]
 fn answers_have_their_form_whatever_the_model() {

@@ -27,7 +27,7 @@ use crate::{files, ir, leak, link, prebuilt, tree};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The source files of a package are being downloaded and checked.
+    /// The source files of a package are being downloaded.
     Fetching {
         /// The package.
         package: String,
@@ -180,12 +180,12 @@ impl Corpus {
         let mut apt = None;
         for package in self.manifest.select(names)? {
             watch.go_on()?;
-            watch.report(Event::Fetching {
-                package: package.name.clone(),
-            });
             if fetch::verify(package, &sources)? {
                 continue;
             }
+            watch.report(Event::Fetching {
+                package: package.name.clone(),
+            });
             if apt.is_none() {
                 apt = Some(Apt::prepare(&self.dir.join("apt"), &self.manifest.suite)?);
             }

@@ -373,7 +373,7 @@ mod tests {
     use super::*;
     use crate::calibration::Calibrated;
     use crate::logistic::{Logistic, Reliability};
-    use crate::own_names::OwnName;
+    use crate::own_names::{OwnName, SourceFile};
     use crate::sample::Sample;
     use binscribe_lift::Call;
 
@@ -511,7 +511,10 @@ mod tests {
                 confidence: 0.99,
                 why: "told to sub_100 as of list.c:7".to_owned(),
             }],
-            file: Some("../src/list.c".to_owned()),
+            file: Some(SourceFile {
+                path: "../src/list.c".to_owned(),
+                told: true,
+            }),
         };
         let named = [&facts, &small].map(|facts| Subject {
             told: &told,

@@ -14,7 +14,8 @@
 //! another one in each function, beside a source file or beside a format that
 //! begins with `%s`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Right, of names that were the only ones of their functions: see
 /// `docs/own-names.md`.
@@ -48,11 +49,22 @@ pub struct OwnName {
 pub struct Told {
     /// Names, best first; mostly none.
     pub names: Vec<OwnName>,
-    /// The source file, as the compiler was given it.
-    pub file: Option<String>,
+    /// The source file.
+    pub file: Option<SourceFile>,
 }
 
-/// What each function of a program says of itself, in their order.
+/// A source file that a function was compiled from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path, as the compiler was given it.
+    pub path: String,
+    /// Whether the function itself says so, and not those before and after it,
+    /// which agree: a compiler leaves the functions of a file together.
+    pub told: bool,
+}
+
+/// What each function of a program says of itself. They are in the order of
+/// their addresses, and so are the answers.
 ///
 /// A name that several functions claim is that of a function inlined into all
 /// of them, and given to none. One that contradicts a symbol is that of an inlined
@@ -60,8 +72,8 @@ pub struct Told {
 pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
     let sites: Vec<Vec<Site<'_>>> = speakers.iter().map(|s| calls(s.listing)).collect();
     let mut uses = Uses::new(&sites);
-    let names = uses.find_names(&sites);
     let files = uses.find_files();
+    let names = uses.find_names(&files, &sites);
     let symbols: HashSet<&str> = speakers.iter().filter_map(|s| s.symbol).collect();
 
     let claims: Vec<Vec<Claim<'_>>> = sites
@@ -80,16 +92,18 @@ pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
     for claim in claims.iter().flatten() {
         *claimants.entry(claim.name).or_default() += 1;
     }
-    sites
+    let mut told: Vec<Told> = sites
         .iter()
         .zip(claims)
         .map(|(sites, mut claims)| {
             claims.retain(|claim| claimants[claim.name] == 1);
             // What was inlined is often of a header, and mostly defined before
             // the function that it is inlined into.
-            claims.sort_by_key(|claim| {
-                let Claim { line, count, .. } = *claim;
-                (claim.in_header(), std::cmp::Reverse((line, count)))
+            claims.sort_unstable_by_key(|claim| {
+                let Claim {
+                    name, line, count, ..
+                } = *claim;
+                (claim.in_header(), Reverse((line, count)), name)
             });
             let first = if claims.len() == 1 { ONLY } else { BEST };
             let rest = (1.0 - BEST) / claims.len().max(2) as f32;
@@ -105,10 +119,63 @@ pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
                         why: claim.why(),
                     })
                     .collect(),
-                file: file.map(str::to_owned),
+                file: file.map(|path| SourceFile {
+                    path: path.to_owned(),
+                    told: true,
+                }),
             }
         })
+        .collect();
+    let between: Vec<Option<String>> = between(&told)
+        .into_iter()
+        .map(|path| path.map(str::to_owned))
+        .collect();
+    for (told, between) in told.iter_mut().zip(between) {
+        // A header is told by what was inlined.
+        if let (None, Some(path)) = (told.anchor(), between) {
+            told.file = Some(SourceFile { path, told: false });
+        }
+    }
+    told
+}
+
+impl Told {
+    /// The source file that the function itself tells, unless it is a header.
+    fn anchor(&self) -> Option<&str> {
+        let file = self.file.as_ref().filter(|file| file.told);
+        let path = file.map(|file| file.path.as_str());
+        path.filter(|path| !is_header(path))
+    }
+}
+
+/// For each function the file that the nearest before and after it tell, where
+/// these agree; what it tells itself does not count.
+fn between(told: &[Told]) -> Vec<Option<&str>> {
+    let nearest = |towards: &mut dyn Iterator<Item = usize>| {
+        let mut found = vec![None; told.len()];
+        let mut last = None;
+        for at in towards {
+            found[at] = last;
+            last = told[at].anchor().or(last);
+        }
+        found
+    };
+    let before = nearest(&mut (0..told.len()));
+    let after = nearest(&mut (0..told.len()).rev());
+    let both = before.into_iter().zip(after);
+    both.map(|(before, after)| before.filter(|_| before == after))
         .collect()
+}
+
+/// How good the files are that functions get by those before and after them:
+/// of functions that tell one themselves, how many would get one, and how many
+/// that one.
+pub fn left_out(told: &[Told]) -> (usize, usize) {
+    let pairs = told.iter().zip(between(told));
+    let pairs = pairs.filter_map(|(told, between)| Some((told.anchor()?, between?)));
+    pairs.fold((0, 0), |(checked, right), (own, between)| {
+        (checked + 1, right + usize::from(own == between))
+    })
 }
 
 /// A name that a function gives to calls.
@@ -144,59 +211,56 @@ fn claims<'t>(
     files: &HashSet<Parameter<'t>>,
     uses: &Uses<'t>,
 ) -> Vec<Claim<'t>> {
-    let mut claims: Vec<Claim<'t>> = Vec::new();
+    // A hostile function may tell any number of names.
+    let mut claims: HashMap<&str, Claim<'t>> = HashMap::new();
     for site in sites {
-        let mut seen: Vec<&str> = Vec::new();
-        for (name, _) in site
+        let told = site
             .texts()
-            .filter(|&(_, slot)| names.contains(&(site.callee, slot)))
-        {
-            let Some(name) = function_name(name).filter(|name| !seen.contains(name)) else {
-                continue;
-            };
-            seen.push(name);
-            let is_file = |&(_, slot): &(&str, Slot)| files.contains(&(site.callee, slot));
-            let file = site.texts().find(is_file).map(|(file, _)| file);
-            let line = uses.line_slot(site.callee);
-            let line = line.and_then(|slot| site.number(slot)).unwrap_or_default();
-            match claims.iter_mut().find(|claim| claim.name == name) {
-                Some(claim) => {
-                    claim.count += 1;
-                    claim.line = claim.line.max(line);
-                    claim.file = claim.file.or(file);
-                }
-                None => claims.push(Claim {
-                    name,
-                    callee: site.callee,
-                    file,
-                    line,
-                    count: 1,
-                }),
-            }
+            .filter(|&(_, slot)| names.contains(&(site.callee, slot)));
+        let told: BTreeSet<&str> = told.filter_map(|(text, _)| function_name(text)).collect();
+        if told.is_empty() {
+            continue;
+        }
+        let mut texts = site.texts();
+        let file =
+            texts.find(|&(text, slot)| is_file(text) && files.contains(&(site.callee, slot)));
+        let file = file.map(|(file, _)| file);
+        let line = uses
+            .lines
+            .get(site.callee)
+            .and_then(|slot| site.number(*slot));
+        let line = line.unwrap_or_default();
+        for name in told {
+            let claim = claims.entry(name).or_insert(Claim {
+                name,
+                callee: site.callee,
+                file,
+                line,
+                count: 0,
+            });
+            claim.count += 1;
+            claim.line = claim.line.max(line);
+            claim.file = claim.file.or(file);
         }
     }
-    claims
+    claims.into_values().collect()
 }
 
 /// The source file that most calls are told, headers last.
 fn file_of<'t>(sites: &[Site<'t>], files: &HashSet<Parameter<'t>>) -> Option<&'t str> {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for site in sites {
-        for (file, slot) in site.texts() {
-            if !is_file(file) || !files.contains(&(site.callee, slot)) {
-                continue;
-            }
-            match counts.iter_mut().find(|(known, _)| *known == file) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((file, 1)),
-            }
+        let told = site
+            .texts()
+            .filter(|&(_, slot)| files.contains(&(site.callee, slot)));
+        for (file, _) in told.filter(|(text, _)| is_file(text)) {
+            *counts.entry(file).or_default() += 1;
         }
     }
     let best = counts
-        .iter()
-        .rev()
+        .into_iter()
         .max_by_key(|(file, count)| (!is_header(file), *count));
-    best.map(|(file, _)| *file)
+    best.map(|(file, _)| file)
 }
 
 /// A parameter of a function: who is called, and where it is held.
@@ -290,7 +354,11 @@ impl<'t> Uses<'t> {
     }
 
     /// The parameters that get the name of the calling function.
-    fn find_names(&mut self, sites: &[Vec<Site<'t>>]) -> HashSet<Parameter<'t>> {
+    fn find_names(
+        &mut self,
+        files: &HashSet<Parameter<'t>>,
+        sites: &[Vec<Site<'t>>],
+    ) -> HashSet<Parameter<'t>> {
         let mut found: HashSet<Parameter<'t>> = HashSet::new();
         let mut likely: Vec<Parameter<'t>> = Vec::new();
         for (&parameter, usage) in &self.parameters {
@@ -304,7 +372,7 @@ impl<'t> Uses<'t> {
             });
             let formats = usage.calls > 1 && usage.with_format * 5 >= usage.calls * 3;
             if known_slot(callee) == Some(slot.rank())
-                || (several && (formats || self.beside_a_file(callee, slot)))
+                || (several && (formats || self.beside_a_file(callee, slot, files)))
             {
                 found.insert(parameter);
             } else if several {
@@ -348,18 +416,14 @@ impl<'t> Uses<'t> {
     }
 
     /// Whether most who give this parameter a text give another one a file.
-    fn beside_a_file(&self, callee: &'t str, slot: Slot) -> bool {
+    fn beside_a_file(&self, callee: &'t str, slot: Slot, files: &HashSet<Parameter<'t>>) -> bool {
         let functions = self.parameters[&(callee, slot)].functions();
         let others = self.slots[callee].iter().filter(|other| **other != slot);
-        let mut others = others.map(|other| &self.parameters[&(callee, *other)]);
-        others.any(|other| {
-            other.gets_files()
-                && other.functions().intersection(&functions).count() * 2 >= functions.len()
+        let mut files = others.filter(|other| files.contains(&(callee, **other)));
+        files.any(|other| {
+            let beside = self.parameters[&(callee, *other)].functions();
+            beside.intersection(&functions).count() * 2 >= functions.len()
         })
-    }
-
-    fn line_slot(&self, callee: &str) -> Option<Slot> {
-        self.lines.get(callee).copied()
     }
 }
 
@@ -692,6 +756,31 @@ mod tests {
         told.names.first().map(|n| (n.name.as_str(), n.confidence))
     }
 
+    fn file(told: &Told) -> Option<(&str, bool)> {
+        told.file.as_ref().map(|f| (f.path.as_str(), f.told))
+    }
+
+    #[test]
+    fn silent_functions_are_of_the_file_around_them() {
+        let silent = || "xor     eax, eax\nretn\n".to_owned();
+        let heard = of(&[
+            silent(),
+            asserting("first", "a.c", 0x20),
+            silent(),
+            asserting("inlined", "safe.h", 0x20),
+            asserting("second", "a.c", 0x90),
+            silent(),
+            asserting("third", "b.c", 0x90),
+        ]);
+        let files: Vec<_> = heard.iter().map(file).collect();
+        let (told, around) = (Some(("a.c", true)), Some(("a.c", false)));
+        let other = Some(("b.c", true));
+        assert_eq!(files, [None, told, around, around, told, None, other]);
+        assert_eq!(left_out(&heard), (0, 0));
+        let heard = of(&[0x20, 0x30, 0x40].map(|at| asserting(&format!("f{at}_"), "a.c", at)));
+        assert_eq!(left_out(&heard), (1, 1));
+    }
+
     #[test]
     fn an_assertion_names_its_function_and_file() {
         let heard = of(&[
@@ -700,7 +789,7 @@ mod tests {
         ]);
         assert_eq!(name(&heard[0]), Some(("write_header2", ONLY)));
         assert_eq!(name(&heard[1]), Some(("ctb_new_format_p", ONLY)));
-        assert_eq!(heard[0].file.as_deref(), Some("g10/build-packet.c"));
+        assert_eq!(file(&heard[0]), Some(("g10/build-packet.c", true)));
         assert_eq!(
             heard[0].names[0].why,
             "told to sub_100 as of g10/build-packet.c:1694"
@@ -723,7 +812,7 @@ mod tests {
         assert_eq!(name(&heard[2]), Some(("two", ONLY)));
         // Claimed by three, it is nobody's.
         assert_eq!(heard[3].names, []);
-        assert_eq!(heard[3].file.as_deref(), Some("safe.h"));
+        assert_eq!(file(&heard[3]), Some(("safe.h", true)));
     }
 
     #[test]

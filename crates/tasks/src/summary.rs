@@ -26,8 +26,11 @@ pub struct Resemblance<'a> {
 pub fn summary(facts: &Facts, told: &Told, resemblance: Option<Resemblance<'_>>) -> String {
     let mut sentences = Vec::new();
     if let Some(file) = &told.file {
-        let file = file.trim_start_matches("../").trim_start_matches("./");
-        sentences.push(format!("Of {file}."));
+        let path = file.path.trim_start_matches("../").trim_start_matches("./");
+        sentences.push(match file.told {
+            true => format!("Of {path}."),
+            false => format!("Between functions of {path}."),
+        });
     }
     if let Some(Resemblance {
         name,
@@ -86,19 +89,27 @@ fn shape(facts: &Facts) -> String {
         facts.blocks,
         if facts.blocks == 1 { "block" } else { "blocks" }
     );
-    let mut names: Vec<String> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     for call in &facts.calls {
-        if !names.contains(&call.name) {
-            names.push(call.name.clone());
+        if !names.contains(&call.name.as_str()) {
+            names.push(&call.name);
         }
     }
-    match names.len() {
-        0 => format!("Computes without calling anything: {size}, no telling strings or constants."),
-        1 => format!("Calls only {}: {size}.", names[0]),
-        n => format!(
-            "Calls {} and {} more of this program's functions: {size}.",
-            names[0],
-            n - 1
+    // Names that say something first.
+    names.sort_by_key(|name| name.starts_with("sub_"));
+    let telling = names.iter().filter(|name| !name.starts_with("sub_"));
+    let shown = telling.count().clamp(1, 3);
+    match names.len().saturating_sub(shown) {
+        _ if names.is_empty() => {
+            format!("Computes without calling anything: {size}, no telling strings or constants.")
+        }
+        0 => {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            format!("Calls only {}: {size}.", list(&names))
+        }
+        rest => format!(
+            "Calls {} and {rest} more of this program's functions: {size}.",
+            names[..shown].join(", ")
         ),
     }
 }
@@ -108,7 +119,8 @@ fn shape(facts: &Facts) -> String {
 fn telling_strings(facts: &Facts, told: &Told) -> Vec<String> {
     let mut strings: Vec<&str> = Vec::new();
     let is_told = |string: &String| {
-        told.file.as_ref() == Some(string) || told.names.iter().any(|own| own.name == *string)
+        told.file.as_ref().is_some_and(|file| file.path == *string)
+            || told.names.iter().any(|own| own.name == *string)
     };
     for string in facts.strings.iter().filter(|string| !is_told(string)) {
         let telling = text::words(string)
@@ -187,6 +199,19 @@ mod tests {
             ..facts(&[], &[])
         };
         check(&constants, "Holds the CRC-32 polynomial 0xedb88320.");
+        check(
+            &facts(&["sub_10", "sub_20"], &[]),
+            "Calls sub_10 and 1 more of this program's functions: 12 instructions in 3 blocks.",
+        );
+        check(
+            &facts(&["sub_10", "node_new", "node_link"], &[]),
+            "Calls node_new, node_link and 1 more of this program's functions: 12 instructions in \
+             3 blocks.",
+        );
+        check(
+            &facts(&["node_new", "node_link"], &[]),
+            "Calls only node_new and node_link: 12 instructions in 3 blocks.",
+        );
     }
 
     #[test]

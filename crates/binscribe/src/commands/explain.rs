@@ -1,9 +1,10 @@
 //! `binscribe explain`: names, tags and a summary of each function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use binscribe_lift::Function;
+use binscribe_lift::{Function, Listing};
+use binscribe_tasks::own_names::Told;
 use binscribe_tasks::{Explanation, Subject, Undecided};
 
 use crate::args::Explain;
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     // All are judged even where one is asked about: a name that fits another
     // function better is not this one's.
     let mut functions: Vec<&Function> = program.functions().iter().collect();
-    let listings = input::listings(&program, &functions);
+    let mut listings = input::listings(&program, &functions);
     let told = input::told(&functions, &listings);
+    name_calls(&functions, &told, &mut listings);
     let engine = Engine::open(&args.model)?;
     engine.warn_of_unknown(&program);
     let explainer = engine.explainer()?;
@@ -80,6 +82,21 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     }
 }
 
+/// Calls functions what they call themselves, so that summaries do, too.
+fn name_calls(functions: &[&Function], told: &[Told], listings: &mut [Listing]) {
+    let named = functions.iter().zip(told).filter_map(|(function, told)| {
+        let own = told.names.first().filter(|_| function.name.is_none())?;
+        Some((function.address, own.name.as_str()))
+    });
+    let named: HashMap<u64, &str> = named.collect();
+    let calls = listings.iter_mut().flat_map(|l| &mut l.facts.calls);
+    for call in calls {
+        if let Some(own) = call.address.and_then(|address| named.get(&address)) {
+            (*own).clone_into(&mut call.name);
+        }
+    }
+}
+
 fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunction {
     let evidence = |evidence: &binscribe_tasks::Evidence<'_>| json::Evidence {
         package: evidence.entry.package.clone(),
@@ -124,7 +141,10 @@ fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunctio
     });
     ExplainedFunction {
         function: FunctionEntry::new(function),
-        source_file: explanation.told.file.clone(),
+        source_file: explanation.told.file.as_ref().map(|file| json::SourceFile {
+            path: file.path.clone(),
+            source: if file.told { "program" } else { "neighbours" },
+        }),
         names: told.chain(resembling).collect(),
         tags: opinions.chain(facts).collect(),
         summary: explanation.summary.clone(),
@@ -186,7 +206,11 @@ fn csv(functions: &[&Function], explanations: &[Explanation<'_>]) -> Result<()> 
             package.map_or(Field::Empty, |evidence| {
                 evidence.entry.package.as_str().into()
             }),
-            explanation.told.file.as_deref().unwrap_or_default().into(),
+            explanation
+                .told
+                .file
+                .as_ref()
+                .map_or(Field::Empty, |file| file.path.as_str().into()),
             tags(explanation).into(),
             explanation.summary.as_str().into(),
             explanation.undecided.map_or("", Undecided::reason).into(),

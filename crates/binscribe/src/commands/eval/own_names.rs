@@ -13,14 +13,15 @@ use crate::input::{self, Input};
 use crate::json;
 use crate::output::{Field, Table, note};
 
-/// Names that were told, by how many a function told of itself.
+/// How often something was said, and how often it was right.
 #[derive(Debug, Default, Serialize)]
 struct Count {
-    /// Functions that told so many, whether or not they have a symbol.
+    /// Functions that it is said of.
     functions: usize,
-    /// Those with a symbol.
+    /// Those that it can be checked of: names against symbols, and of files those
+    /// that the function tells itself against those of its neighbours.
     checked: usize,
-    /// Those whose symbol agrees with the first of the names.
+    /// Those where it agrees.
     right: usize,
 }
 
@@ -44,8 +45,10 @@ struct Heard {
     path: String,
     /// Functions with a body of their own.
     functions: usize,
-    /// Those that tell a source file.
+    /// Those with a source file.
     with_file: usize,
+    /// Those that do not tell it: the functions before and after them do.
+    files_between: Count,
     one_name: Count,
     several_names: Count,
 }
@@ -72,6 +75,7 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
     for file in &files {
         all.functions += file.functions;
         all.with_file += file.with_file;
+        all.files_between.add(&file.files_between);
         all.one_name.add(&file.one_name);
         all.several_names.add(&file.several_names);
     }
@@ -79,6 +83,9 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
         "FILE",
         "FUNCTIONS",
         "WITH FILE",
+        "BETWEEN",
+        "CHECKED",
+        "RIGHT",
         "ONE NAME",
         "CHECKED",
         "RIGHT",
@@ -87,11 +94,13 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
         "RIGHT",
     ]);
     for row in files.iter().chain([&all]) {
-        let name = Path::new(&row.path).file_name().unwrap_or_default();
         table.row(vec![
-            name.to_string_lossy().into_owned().into(),
+            row.path.as_str().into(),
             Field::Count(row.functions as u64),
             Field::Count(row.with_file as u64),
+            Field::Count(row.files_between.functions as u64),
+            Field::Count(row.files_between.checked as u64),
+            row.files_between.share(),
             Field::Count(row.one_name.functions as u64),
             Field::Count(row.one_name.checked as u64),
             row.one_name.share(),
@@ -129,8 +138,13 @@ fn heard(path: &Path) -> Result<Heard> {
         functions: functions.len(),
         ..Heard::default()
     };
-    for (function, told) in functions.iter().zip(own_names::told(&speakers)) {
-        heard.with_file += usize::from(told.file.is_some());
+    let told = own_names::told(&speakers);
+    (heard.files_between.checked, heard.files_between.right) = own_names::left_out(&told);
+    for (function, told) in functions.iter().zip(told) {
+        if let Some(file) = &told.file {
+            heard.with_file += 1;
+            heard.files_between.functions += usize::from(!file.told);
+        }
         let Some(own) = told.names.first() else {
             continue;
         };
