@@ -499,15 +499,17 @@ impl Slot {
     /// Whether a call leaves it as it is: so by the conventions of the
     /// processors that have a register of this name.
     fn survives_calls(self) -> bool {
-        match self.0 {
-            [b'r', b'b', b'x' | b'p', 0] => true,
-            [b'r', b'1', b'2'..=b'5', 0] => true,
-            [b'r', b'4'..=b'7', 0, 0] => true,
-            [b'x', b'1', b'9', 0] | [b'x', b'2', b'0'..=b'8', 0] => true,
-            [b's', b'0'..=b'9', 0, 0] | [b's', b'1', b'0' | b'1', 0] => true,
-            [b'$', b's', b'0'..=b'8', 0] => true,
-            _ => false,
-        }
+        matches!(
+            self.0,
+            [b'r', b'b', b'x' | b'p', 0]
+                | [b'r', b'1', b'2'..=b'5', 0]
+                | [b'r', b'4'..=b'7', 0, 0]
+                | [b'x', b'1', b'9', 0]
+                | [b'x', b'2', b'0'..=b'8', 0]
+                | [b's', b'0'..=b'9', 0, 0]
+                | [b's', b'1', b'0' | b'1', 0]
+                | [b'$', b's', b'0'..=b'8', 0]
+        )
     }
 }
 
