@@ -48,14 +48,15 @@ fn store_process() {
     store.delete("units/b").unwrap();
     assert!(!store.exists("units/b").unwrap());
 
-    let start = Barrier::new(4);
+    let (store, start) = (&store, &Barrier::new(4));
     let first: Vec<bool> = std::thread::scope(|scope| {
         let put = |n: u8| {
-            start.wait();
-            store.put_if_absent("units/raced", vec![n; 1 << 16])
+            move || {
+                start.wait();
+                store.put_if_absent("units/raced", vec![n; 1 << 16])
+            }
         };
-        let put = &put;
-        let writers: Vec<_> = (0..4).map(|n| scope.spawn(move || put(n))).collect();
+        let writers: Vec<_> = (0..4).map(|n| scope.spawn(put(n))).collect();
         let done = writers.into_iter().map(|w| w.join().unwrap().unwrap());
         done.collect()
     });
