@@ -79,8 +79,10 @@ fn s3_keeps_objects_as_a_directory_does() {
         eprintln!("skipped: {PYTHON} names no Python with moto");
         return;
     };
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
     let server = Command::new(python)
         .args(["-m", "moto.server", "-p", &port.to_string()])
         .stdin(Stdio::null())
@@ -97,6 +99,9 @@ fn s3_keeps_objects_as_a_directory_does() {
         }
         std::thread::sleep(Duration::from_millis(100));
     };
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
     let request = "PUT /corpus HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\
                    Connection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
