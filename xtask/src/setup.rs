@@ -117,45 +117,37 @@ fn python(root: &Path) -> Result<OsString> {
 
 /// A Python with torch, which Debian builds without CUDA, and transformers.
 fn reference_python(root: &Path) -> Result<OsString> {
-    let target = root.join("target/python-reference");
-    let python = target.join("bin/python");
-    if !target.is_dir() {
-        // The plain BLAS that torch brings takes minutes where this one takes
-        // seconds.
-        install(&["python3-torch", "python3-venv", "libopenblas0-pthread"])?;
-        let partial = root.join("target/python-reference.partial");
-        quietly(
-            Command::new(SYSTEM_PYTHON)
-                .args(["-m", "venv", "--clear", "--system-site-packages"])
-                .arg(&partial),
-        )?;
-        quietly(
-            Command::new(partial.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet"])
-                .args(["--disable-pip-version-check", TRANSFORMERS]),
-        )?;
-        std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
-    }
-    Ok(python.into())
+    // The plain BLAS that torch brings takes minutes where this one takes
+    // seconds.
+    let system = ["python3-torch", "libopenblas0-pthread"];
+    virtual_python(root, "reference", &system, &[TRANSFORMERS])
 }
 
 /// A Python with moto.
 fn moto_python(root: &Path) -> Result<OsString> {
-    let target = root.join("target/python-moto");
+    virtual_python(root, "moto", &[], &MOTO)
+}
+
+/// A Python of its own in `target/python-NAME`, with packages of PyPI; it sees
+/// those of the system if it needs any of them.
+fn virtual_python(root: &Path, name: &str, system: &[&str], packages: &[&str]) -> Result<OsString> {
+    let target = root.join(format!("target/python-{name}"));
     let python = target.join("bin/python");
     if !target.is_dir() {
-        install(&["python3-venv"])?;
-        let partial = root.join("target/python-moto.partial");
+        install(&[&["python3-venv"], system].concat())?;
+        let partial = root.join(format!("target/python-{name}.partial"));
+        let sees_system = (!system.is_empty()).then_some("--system-site-packages");
         quietly(
             Command::new(SYSTEM_PYTHON)
                 .args(["-m", "venv", "--clear"])
+                .args(sees_system)
                 .arg(&partial),
         )?;
         quietly(
             Command::new(partial.join("bin/python"))
                 .args(["-m", "pip", "install", "--quiet"])
                 .arg("--disable-pip-version-check")
-                .args(MOTO),
+                .args(packages),
         )?;
         std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
     }

@@ -267,26 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_found_by_name_and_folder_on_every_kind_of_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = format!("file://{}", dir.path().display());
-        for url in [file.as_str(), "memory:///"] {
-            let store = Store::open(url).unwrap();
-            store.put("units/b", b"one".to_vec()).unwrap();
-            store.put("units/b", b"three".to_vec()).unwrap();
-            store.put("units/a/c", b"two".to_vec()).unwrap();
-            store.put("unit", b"".to_vec()).unwrap();
-            assert_eq!(store.list("units").unwrap(), ["units/a/c", "units/b"]);
-            assert_eq!(store.get("units/b").unwrap(), b"three");
-            assert_eq!(store.size("units/b").unwrap(), Some(5));
-            store.delete("units/b").unwrap();
-            store.delete("units/b").unwrap();
-            assert!(!store.exists("units/b").unwrap());
-            assert!(store.list("nothing").unwrap().is_empty());
-        }
-    }
-
-    #[test]
     fn errors_name_the_place_but_no_credential() {
         let message = Store::open("ftp://user:hunter2@host/dir?sig=abc")
             .unwrap_err()

@@ -1,5 +1,5 @@
-//! A bucket keeps objects as a directory does: asked of a server that speaks
-//! S3, moto's.
+//! Every kind of store keeps objects alike: a directory, memory, and a bucket of
+//! a server that speaks S3, moto's.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,13 +29,8 @@ impl Drop for Server {
     }
 }
 
-#[test]
-#[ignore = "what the test of S3 starts, with credentials in its environment"]
-fn store_process() {
-    let Ok(url) = std::env::var(STORE) else {
-        return;
-    };
-    let store = Store::open(&url).unwrap();
+/// Objects are found by name and by folder.
+fn objects_are_found(store: &Store) {
     store.put("units/b", b"one".to_vec()).unwrap();
     store.put("units/b", b"three".to_vec()).unwrap();
     store.put("units/a/c", b"two".to_vec()).unwrap();
@@ -47,6 +42,26 @@ fn store_process() {
     store.delete("units/b").unwrap();
     store.delete("units/b").unwrap();
     assert!(!store.exists("units/b").unwrap());
+    assert!(store.list("nothing").unwrap().is_empty());
+}
+
+#[test]
+fn a_directory_and_memory_keep_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = format!("file://{}", dir.path().display());
+    for url in [file.as_str(), "memory:///"] {
+        objects_are_found(&Store::open(url).unwrap());
+    }
+}
+
+#[test]
+#[ignore = "what the test of S3 starts, with credentials in its environment"]
+fn store_process() {
+    let Ok(url) = std::env::var(STORE) else {
+        return;
+    };
+    let store = Store::open(&url).unwrap();
+    objects_are_found(&store);
 
     let (store, start) = (&store, &Barrier::new(4));
     let first: Vec<bool> = std::thread::scope(|scope| {
