@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{At as _, Error, Result};
 use crate::fetch::{self, Apt};
+use crate::leak::{self, Earlier};
 use crate::manifest::{Kind, Manifest, Package};
 use crate::process::{self, Lock};
 use crate::record::{self, Compile};
@@ -21,7 +22,7 @@ use crate::row;
 use crate::toolchain::Toolchain;
 use crate::unit::{Ir, Rules, Sources, UnitRows, UnitStats};
 use crate::worker::unit_name;
-use crate::{files, ir, leak, link, prebuilt, tree};
+use crate::{files, ir, link, prebuilt, tree};
 
 /// Something that happened while a corpus was made.
 #[derive(Clone, Debug)]
@@ -279,7 +280,7 @@ impl Corpus {
         watch: Watch<'_>,
     ) -> Result<Effort> {
         let (began, before) = (Instant::now(), Usage::now());
-        let packages = self.manifest.select(names)?;
+        let packages = self.in_order(names)?;
         let mut effort = Effort {
             workers: rayon::current_num_threads(),
             ..Effort::default()
@@ -325,6 +326,7 @@ impl Corpus {
             drop(hand_on);
             Ok(written.join().unwrap_or_default())
         })?;
+        self.separate(watch)?;
         effort.rows = rows;
         effort.seconds = began.elapsed().as_secs_f64();
         effort.usage = Usage::now().since(before);
@@ -416,7 +418,7 @@ impl Corpus {
         watch: Watch<'_>,
     ) -> Result<Effort> {
         let mut effort = Effort::default();
-        for package in self.manifest.select(names)? {
+        for package in self.in_order(names)? {
             if package.kind() == Kind::Prebuilt {
                 let name = std::slice::from_ref(&package.name);
                 let made = self.build(name, toolchains, false, watch)?;
@@ -440,7 +442,27 @@ impl Corpus {
                 Err(error) => watch.failed(package, error.to_string()),
             }
         }
+        self.separate(watch)?;
         Ok(effort)
+    }
+
+    /// The named packages, those of earlier splits first: what the later ones
+    /// share with them is then known, and left out as their rows are written.
+    fn in_order(&self, names: &[String]) -> Result<Vec<&Package>> {
+        let mut packages = self.manifest.select(names)?;
+        packages.sort_by_key(|package| package.split);
+        Ok(packages)
+    }
+
+    /// Drops from the files that were there before what an earlier split has
+    /// now.
+    fn separate(&self, watch: Watch<'_>) -> Result<()> {
+        let _lock = Lock::wait(&self.rows_dir())?;
+        match leak::remove(&self.rows_dir())? {
+            0 => {}
+            rows => watch.report(Event::Separated { rows }),
+        }
+        Ok(())
     }
 
     /// The rows of binaries that were built elsewhere, a unit for each set.
@@ -505,15 +527,15 @@ impl Corpus {
         };
         let stats = serde_json::to_string(&stats).unwrap_or_default();
         let _lock = Lock::wait(&self.rows_dir())?;
+        let shared = Earlier::than(package.split, &self.rows_dir())?.drop_from(&mut rows);
         let metadata = [(BUILD_KEY, key), (UNITS_KEY, stats)];
         row::write_with(&goal.path, &rows, &metadata, row::Effort::Best)?;
         watch.report(Event::Written {
             package: package.name.clone(),
             rows: rows.len(),
         });
-        let removed = leak::remove(&self.rows_dir())?;
-        if removed > 0 {
-            watch.report(Event::Separated { rows: removed });
+        if shared > 0 {
+            watch.report(Event::Separated { rows: shared });
         }
         Ok(rows.len())
     }

@@ -1,57 +1,111 @@
 //! No split may hold what another one is fitted to.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
+use crate::Row;
 use crate::build::{BUILD_KEY, UNITS_KEY};
 use crate::error::Result;
+use crate::manifest::Split;
 use crate::row;
+
+/// The sources and listings of the splits before one.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    sources: HashSet<String>,
+    listings: HashSet<String>,
+}
+
+impl Earlier {
+    /// What the files of rows in `dir` have of the splits before `split`.
+    pub(crate) fn than(split: Split, dir: &Path) -> Result<Earlier> {
+        let mut earlier = Earlier::default();
+        if split == Split::Train {
+            return Ok(earlier);
+        }
+        for (file, of) in files(dir)? {
+            if of < split {
+                earlier.take(&file)?;
+            }
+        }
+        Ok(earlier)
+    }
+
+    fn take(&mut self, file: &Path) -> Result<()> {
+        self.sources.extend(row::text_column(file, "source_hash")?);
+        self.listings
+            .extend(row::text_column(file, "listing_hash")?);
+        Ok(())
+    }
+
+    /// Drops the rows whose source or listing is known, and says how many.
+    pub(crate) fn drop_from(&self, rows: &mut Vec<Row>) -> usize {
+        let before = rows.len();
+        rows.retain(|r| {
+            !self.sources.contains(&r.source_hash) && !self.listings.contains(&r.listing_hash)
+        });
+        before - rows.len()
+    }
+
+    /// The same in a file, which is left as it is if it has none.
+    fn drop_from_file(&self, file: &Path) -> Result<usize> {
+        let has = |column, known: &HashSet<String>| {
+            Ok(row::text_column(file, column)?
+                .iter()
+                .any(|hash| known.contains(hash)))
+        };
+        if !has("source_hash", &self.sources)? && !has("listing_hash", &self.listings)? {
+            return Ok(0);
+        }
+        let mut rows = row::read_rows(file)?;
+        let dropped = self.drop_from(&mut rows);
+        let metadata: Vec<(&str, String)> = [BUILD_KEY, UNITS_KEY]
+            .into_iter()
+            .filter_map(|key| Some((key, row::metadata(file, key)?)))
+            .collect();
+        row::write_with(file, &rows, &metadata, row::Effort::Best)?;
+        Ok(dropped)
+    }
+}
+
+/// The files of rows in `dir` that have any, and the split of each.
+fn files(dir: &Path) -> Result<Vec<(PathBuf, Split)>> {
+    let mut files = Vec::new();
+    for file in row::row_files(dir)? {
+        let split = match row::text_column(&file, "split")?
+            .first()
+            .map(String::as_str)
+        {
+            Some("train") => Split::Train,
+            Some("validation") => Split::Validation,
+            Some(_) => Split::Test,
+            None => continue,
+        };
+        files.push((file, split));
+    }
+    Ok(files)
+}
 
 /// Drops rows from validation files whose source or listing a train file has
 /// too, and from test files what a train or validation file has: packages share
 /// copied code, and a model would be judged by what it has seen. Returns how
 /// many rows were dropped.
 pub(crate) fn remove(dir: &Path) -> Result<usize> {
-    let mut splits: [Vec<_>; 3] = Default::default();
-    for file in row::row_files(dir)? {
-        let side = match row::text_column(&file, "split")?
-            .first()
-            .map(String::as_str)
-        {
-            Some("train") => 0,
-            Some("validation") => 1,
-            Some(_) => 2,
-            None => continue,
-        };
-        splits[side].push(file);
-    }
-    let (mut sources, mut listings) = (HashSet::new(), HashSet::new());
+    let files = files(dir)?;
+    let mut earlier = Earlier::default();
     let mut dropped = 0;
-    for files in splits {
-        for file in &files {
-            let file_sources = row::text_column(file, "source_hash")?;
-            let file_listings = row::text_column(file, "listing_hash")?;
-            let clean = file_sources.iter().all(|h| !sources.contains(h))
-                && file_listings.iter().all(|h| !listings.contains(h));
-            if clean {
-                continue;
-            }
-            let mut rows = row::read_rows(file)?;
-            let before = rows.len();
-            rows.retain(|r| {
-                !sources.contains(&r.source_hash) && !listings.contains(&r.listing_hash)
-            });
-            dropped += before - rows.len();
-            let metadata: Vec<(&str, String)> = [BUILD_KEY, UNITS_KEY]
-                .into_iter()
-                .filter_map(|key| Some((key, row::metadata(file, key)?)))
-                .collect();
-            row::write_with(file, &rows, &metadata, row::Effort::Best)?;
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        let files = files.iter().filter(|(_, of)| *of == split);
+        let files: Vec<&Path> = files.map(|(file, _)| file.as_path()).collect();
+        if split != Split::Train {
+            let each = files.par_iter().map(|file| earlier.drop_from_file(file));
+            dropped += each.sum::<Result<usize>>()?;
         }
         // Only now: packages of one split may share what they like.
-        for file in &files {
-            sources.extend(row::text_column(file, "source_hash")?);
-            listings.extend(row::text_column(file, "listing_hash")?);
+        for file in files {
+            earlier.take(file)?;
         }
     }
     Ok(dropped)
