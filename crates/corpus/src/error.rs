@@ -53,7 +53,7 @@ pub enum Error {
         found: String,
     },
     /// The package's own build failed, so there is nothing to replay.
-    #[error("{package}: `{command}` failed; see {}", log.display())]
+    #[error("{package}: `{command}` failed; see {}{}", log.display(), install(missing))]
     Build {
         /// The package.
         package: String,
@@ -61,6 +61,8 @@ pub enum Error {
         command: String,
         /// Its output.
         log: PathBuf,
+        /// What the manifest says that it needs and the system does not have.
+        missing: Vec<String>,
     },
     /// The package's own build succeeded without a compile that can be replayed.
     #[error("the build of {package} compiled no C file; see {}", log.display())]
@@ -141,6 +143,14 @@ pub enum Error {
     /// The build was asked to stop; what is finished is kept.
     #[error("stopped; a later run goes on from here")]
     Stopped,
+}
+
+/// How to get what is missing.
+fn install(missing: &[String]) -> String {
+    match missing {
+        [] => String::new(),
+        names => format!("; first `apt-get install {}`", names.join(" ")),
+    }
 }
 
 /// A result with this crate's error.

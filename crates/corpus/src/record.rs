@@ -132,6 +132,7 @@ pub(crate) fn record(
                 package: package.name.clone(),
                 command: line.clone(),
                 log: transcript,
+                missing: missing(&package.needs),
             });
         }
     }
@@ -141,11 +142,23 @@ pub(crate) fn record(
     fs::rename(&raw, log).at(log)
 }
 
-/// The distinct compiles in a raw record, in the order of the build; with
-/// `one_step` also those of commands that compile and link at once, as small
-/// makefiles do. The
-/// record holds absolute paths below `recorded_in`, where the source was then;
-/// it is in `src` now.
+/// Those of some Debian packages that are not installed; none where no system of
+/// Debian's could tell.
+fn missing(packages: &[String]) -> Vec<String> {
+    let installed = |package: &&String| {
+        let asked = Command::new("dpkg-query")
+            .args(["-W", "-f", "${db:Status-Status}", package])
+            .output();
+        asked.map_or(true, |said| said.stdout.starts_with(b"installed"))
+    };
+    packages.iter().filter(|p| !installed(p)).cloned().collect()
+}
+
+/// The distinct compiles in a raw record, by their files: in what order the jobs
+/// of the build came to them is chance, and would decide the addresses in what is
+/// linked. With `one_step` also those of commands that compile and link at once,
+/// as small makefiles do. The record holds absolute paths below `recorded_in`,
+/// where the source was then; it is in `src` now.
 pub(crate) fn compiles(
     log: &Path,
     recorded_in: &Path,
@@ -175,6 +188,7 @@ pub(crate) fn compiles(
             }
         }
     }
+    all.sort_by_cached_key(|c| (c.path(), c.arguments.clone(), c.cwd.clone()));
     Ok(all)
 }
 

@@ -181,6 +181,12 @@ impl Replay<'_> {
                 arguments.extend(["-idirafter", folder].map(str::to_owned));
             }
         }
+        if toolchain.compiler == "clang" {
+            // Before version 16 it does not ask the environment for the date.
+            let fixed = [r#"-D__DATE__="Jan  1 1970""#, r#"-D__TIME__="00:00:00""#];
+            arguments.extend(fixed.map(str::to_owned));
+            arguments.push("-Wno-builtin-macro-redefined".to_owned());
+        }
         let stable = stable_root(self.package);
         arguments.push(format!("-ffile-prefix-map={}={stable}", self.src.display()));
         arguments
