@@ -578,6 +578,8 @@ struct Writer<'a, 'd> {
     out: &'a mut Pen,
     code: &'a Instructions,
     memo: &'a mut Memo,
+    /// The instruction whose line is written.
+    at: usize,
     frame: &'a Frame,
     /// Lines may be kept, and those that are kept are right. Not where only
     /// relocations tell which numbers are addresses.
@@ -632,6 +634,7 @@ impl<'a, 'd> Writer<'a, 'd> {
                 .flatten(),
             code,
             memo,
+            at: 0,
             frame: stack,
             keeps: image.absolute || image.address_fields.is_empty(),
             widths,
@@ -649,6 +652,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         let sites = self.code.sites.iter().enumerate();
         let lines = sites.map(|(at, site)| {
             let start = self.out.len();
+            self.at = at;
             let kept = match self.keeps {
                 true => self.memo.write(site, self.out),
                 false => None,
@@ -1038,8 +1042,9 @@ impl<'a, 'd> Writer<'a, 'd> {
     fn global(&mut self, flow: FlowControl, access: Access, address: u64, segment: &str) {
         self.table(address);
         if access.is_lea() {
+            let length = self.length_beside(address);
             self.program
-                .address_name(address, self.out, &mut self.comment);
+                .address_name(address, length, self.out, &mut self.comment);
             return;
         }
         let width = access.width();
@@ -1080,7 +1085,8 @@ impl<'a, 'd> Writer<'a, 'd> {
         if let Some(target) = pointer.filter(|&target| target != 0) {
             self.out.push_str("off_");
             hex(self.out, address);
-            self.comment = self.program.string_at(target, 4);
+            let text = self.program.counted_through(address);
+            self.comment = text.or_else(|| self.program.string_at(target, 4));
             return;
         }
         self.out.push_str(match width {
@@ -1133,6 +1139,65 @@ impl<'a, 'd> Writer<'a, 'd> {
         self.out.word(&const { Word::of("]") });
     }
 
+    /// How long the text at `address` is, which the line is the first to take: a
+    /// number that is moved beside it, best into the register of the argument behind
+    /// it or into the word behind the one that it is stored in.
+    fn length_beside(&self, address: u64) -> Option<u64> {
+        /// Instructions that may lie between.
+        const NEAR: usize = 6;
+        if !self.program.image.counted {
+            return None;
+        }
+        let (at, count) = (self.at, self.code.sites.len());
+        let get = |at: usize| self.code.get(self.memo, self.program, at);
+        let plain = |i: &Instruction| i.flow_control() == FlowControl::Next;
+        let after = (at + 1..count).take(NEAR).map(get).take_while(plain);
+        let before = (0..at).rev().take(NEAR).map(get).take_while(plain);
+        let around: Vec<Instruction> = after.chain(before).collect();
+        let told = |length: &u64| self.program.counted_at(address, *length).is_some();
+
+        let line = get(at);
+        let to = line.op0_register().full_register();
+        let follow = arguments_behind(to);
+        let moves = around.iter().filter(|i| i.code() == Code::Mov_r32_imm32);
+        let mut beside = moves.filter(|i| follow.contains(&i.op0_register().full_register()));
+        let is_store = |i: &Instruction| i.op0_kind() == OpKind::Memory;
+        let stored = || {
+            // It takes the address to its place itself, or another one does.
+            let put = |i: &&Instruction| i.code() == Code::Mov_rm64_r64 && i.op1_register() == to;
+            let mut stores = around.iter().filter(|i| is_store(i));
+            let place = match line.code() {
+                Code::Mov_rm32_imm32 => &line,
+                _ => stores.clone().find(put)?,
+            };
+            let word = self.program.image.arch.pointer_size();
+            let behind = place.memory_displacement64().wrapping_add(word);
+            let length = stores.find(|i| {
+                matches!(i.code(), Code::Mov_rm64_imm32 | Code::Mov_rm32_imm32)
+                    && i.memory_base() == place.memory_base()
+                    && i.memory_displacement64() == behind
+            })?;
+            Some(length.immediate(1))
+        };
+        let next = || {
+            let before = at.checked_sub(1).map(get);
+            let pushed = before.filter(|i| {
+                line.mnemonic() == Mnemonic::Push
+                    && matches!(i.code(), Code::Pushd_imm8 | Code::Pushd_imm32)
+            });
+            let after = (at + 1 < count).then(|| get(at + 1));
+            let neighbours = [after, before].into_iter().flatten();
+            let moved = neighbours.filter(|i| i.code() == Code::Mov_r32_imm32);
+            let mut numbers = pushed.map(|i| i.immediate(0)).into_iter();
+            let mut moved = moved.map(|i| i.immediate(1));
+            numbers.find(told).or_else(|| moved.find(told))
+        };
+        beside
+            .find_map(|i| Some(i.immediate(1)).filter(told))
+            .or_else(|| stored().filter(told))
+            .or_else(next)
+    }
+
     fn scaled_index(&mut self, instruction: &Instruction) {
         self.masm.register(instruction.memory_index(), self.out);
         if instruction.memory_index_scale() > 1 {
@@ -1146,8 +1211,9 @@ impl<'a, 'd> Writer<'a, 'd> {
         if self.is_address(instruction, value, true) {
             self.out.push_str("offset ");
             self.table(value);
+            let length = self.length_beside(value);
             self.program
-                .address_name(value, self.out, &mut self.comment);
+                .address_name(value, length, self.out, &mut self.comment);
             return;
         }
         self.masm.operand(instruction, place, self.out);
@@ -1212,6 +1278,23 @@ impl<'a, 'd> Writer<'a, 'd> {
 /// Whether a number is no address, nor a constant that is noted or named.
 fn is_small(number: u64) -> bool {
     number < 0x10000
+}
+
+/// The registers of the argument, or of the half of an answer, behind the one in
+/// `register`: by the conventions of most systems, of Windows, and of Go.
+fn arguments_behind(register: Register) -> &'static [Register] {
+    match register {
+        Register::RAX => &[Register::RDX, Register::RBX],
+        Register::RBX => &[Register::RCX],
+        Register::RDI => &[Register::RSI],
+        Register::RSI => &[Register::RDX, Register::R8],
+        Register::RDX => &[Register::RCX, Register::R8],
+        Register::RCX => &[Register::R8, Register::RDX, Register::RDI],
+        Register::R8 => &[Register::R9],
+        Register::R9 => &[Register::R10],
+        Register::R10 => &[Register::R11],
+        _ => &[],
+    }
 }
 
 fn is_lea(instruction: &Instruction) -> bool {

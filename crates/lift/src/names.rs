@@ -4,7 +4,7 @@ use crate::image::Import;
 use crate::listing::Facts;
 use crate::pen::{Sink, hex, number, push_all};
 use crate::program::Program;
-use crate::strings;
+use crate::strings::{self, MAX_NAME};
 
 impl Program<'_> {
     /// Writes the name of what a call or a jump leads to, and remembers it in
@@ -36,10 +36,12 @@ impl Program<'_> {
         }
     }
 
-    /// The name of an address that is taken, not followed.
+    /// The name of an address that is taken, not followed. `length` is that of
+    /// the text there, where code says it.
     pub(crate) fn address_name(
         &self,
         address: u64,
+        length: Option<u64>,
         out: &mut impl Sink,
         comment: &mut Option<String>,
     ) {
@@ -57,8 +59,15 @@ impl Program<'_> {
                 out.push_str("+");
                 number(out, inside);
             }
-            *comment = self.string_at(address, 4);
-        } else if let Some(text) = self.string_at(address, 1) {
+            let whole = (inside == 0).then_some(object.size);
+            let text = length.or(whole);
+            let text = text.and_then(|length| self.counted_at(address, length));
+            let text = text.or_else(|| self.counted_through(address));
+            *comment = text.or_else(|| self.string_at(address, 4));
+        } else if let Some(text) = length
+            .and_then(|length| self.counted_at(address, length))
+            .or_else(|| self.string_at(address, 1))
+        {
             match strings::auto_name(&text) {
                 Some(name) => out.word(&name),
                 None => {
@@ -66,6 +75,10 @@ impl Program<'_> {
                     hex(out, address);
                 }
             }
+            *comment = Some(text);
+        } else if let Some(text) = self.counted_through(address) {
+            out.push_str("off_");
+            hex(out, address);
             *comment = Some(text);
         } else if image.code_region(address).is_some() {
             out.push_str("loc_");
@@ -88,9 +101,16 @@ impl Program<'_> {
                 .checked_sub(1)
                 .and_then(|a| self.image.bytes_in(a, address).first()),
         };
+        // Those of C lie between counted ones, and have an end.
+        let strange = self.image.counted
+            && (before.is_some_and(|&b| b != 0)
+                || !bytes.iter().take(MAX_COUNTED).any(|&b| b == 0));
+        if strange {
+            return None;
+        }
         // Linkers let a string that is the end of another one share its bytes.
         let starts = before.is_none_or(|b| matches!(b, 0 | b'\t'..=b'\r' | b' '..=b'~'));
-        let min = if region.writable || !starts {
+        let min = if region.writable || !starts || self.image.counted {
             4.max(min)
         } else {
             min
@@ -102,4 +122,51 @@ impl Program<'_> {
         }
         narrow
     }
+
+    /// The text of `length` bytes at `address`, in a program whose literals are
+    /// counted. The `fmt::Arguments` of a text alone has twice its length and one
+    /// in its place; that is tried where `length` bytes are no text.
+    pub(crate) fn counted_at(&self, address: u64, length: u64) -> Option<String> {
+        if !self.image.counted || length > MAX_COUNTED as u64 {
+            return None;
+        }
+        let region = self.image.region(address).filter(|r| !r.executable)?;
+        let behind = region.data.get((address - region.start) as usize..)?;
+        let read = |length: u64| strings::counted(behind.get(..length as usize)?);
+        let half = || read(length / 2).filter(|_| length % 2 == 1 && length > 8);
+        read(length).or_else(half)
+    }
+
+    /// The text that a pointer at `address` and the length behind it tell of: a
+    /// `&str`, a `string`. That of a `core::panic::Location` has the line and
+    /// the column behind it, as panics print them.
+    pub(crate) fn counted_through(&self, address: u64) -> Option<String> {
+        let image = &self.image;
+        let size = image.arch.pointer_size();
+        if !image.counted {
+            return None;
+        }
+        let number = |inside: u64, size: u64| {
+            let at = address.checked_add(inside)?;
+            let bytes = image.bytes_in(at, at.checked_add(size)?);
+            (bytes.len() as u64 == size).then(|| image.arch.number(bytes))
+        };
+        let (start, length) = (image.pointer(address)?, number(size, size)?);
+        let text = self.counted_at(start, length)?;
+        let path = str::from_utf8(image.bytes_in(start, start.checked_add(length)?)).ok()?;
+        let place = number(2 * size, 4).zip(number(2 * size + 4, 4));
+        Some(match place {
+            Some((line @ 1..=MAX_LINE, column @ 1..=MAX_LINE))
+                if path.ends_with(".rs") && path.len() <= MAX_NAME =>
+            {
+                format!("{path}:{line}:{column}")
+            }
+            _ => text,
+        })
+    }
 }
+
+/// Bytes of a counted literal that are believed.
+const MAX_COUNTED: usize = 4096;
+/// Lines of a source file that are believed, and columns of a line.
+const MAX_LINE: u64 = 1_000_000;

@@ -42,13 +42,25 @@ pub(crate) fn literal(bytes: &[u8], min: usize) -> Option<String> {
         }
         Err(_) => return None,
     };
+    shown(text, min)
+}
+
+/// All of `bytes` as a literal, whatever lies behind them.
+pub(crate) fn counted(bytes: &[u8]) -> Option<String> {
+    let text = str::from_utf8(bytes).ok()?;
+    shown(text, 2)
+}
+
+/// As much of a text as a listing shows, if it is one of at least `min`
+/// characters.
+fn shown(text: &str, min: usize) -> Option<String> {
     let printable = |c: char| match c {
         '\u{7}'..='\r' | '\u{1b}' => true,
         c => !c.is_control(),
     };
     if !text.chars().all(printable) || !text.bytes().any(|b| b.is_ascii_graphic() || b > 127) {
         // Whitespace alone is text when it is a separator such as "\n" or " ".
-        let separator = raw.len() <= 4 && raw.iter().all(|b| b" \n\t\r".contains(b));
+        let separator = text.len() <= 4 && text.bytes().all(|b| b" \n\t\r".contains(&b));
         if !(separator && min <= 1) {
             return None;
         }

@@ -77,6 +77,7 @@ impl Image<'_> {
         else {
             return;
         };
+        self.counted = true;
         let first = starts.first().copied();
         self.complete = first.map_or(0..0, |first| first..limit);
         let known = self.bounded(starts, limit, Padding::Dead).into_iter();

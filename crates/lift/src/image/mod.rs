@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::address::{AddressMap, AddressSet};
 use crate::program::{Arch, BinaryKind, Diagnostic, Format, Source};
 use crate::risc::Modes;
@@ -109,6 +111,9 @@ pub(crate) struct Image<'d> {
     /// What the register holds that code counts its data from, where it has
     /// the same value everywhere.
     pub(crate) global: Option<u64>,
+    /// Literals are counted, as those of Rust and Go: no NUL ends them, and their
+    /// lengths stand in code, or behind pointers to them.
+    pub(crate) counted: bool,
     /// The program is loaded where it says, so that immediates are addresses.
     pub(crate) absolute: bool,
     /// Where the code of a relocatable file has absolute addresses.
@@ -185,7 +190,17 @@ impl<'d> Image<'d> {
             });
         }
         image.read_go_table();
+        image.counted |= image.is_of_rust();
         Ok(image)
+    }
+
+    /// Whether there is code of Rust. Its libraries come compiled, and say in
+    /// their panics where they were.
+    fn is_of_rust(&self) -> bool {
+        let constant = self.regions.iter().filter(|r| !r.executable && !r.writable);
+        let mut constant = constant.map(|region| &*region.data);
+        let finder = memmem::Finder::new(b"/rustc/");
+        constant.any(|data| finder.find(data).is_some())
     }
 
     /// A file of Windows, where other habits of writing rule.

@@ -64,6 +64,11 @@ impl Isa for Aarch64 {
         (1 << 19) - 1
     }
 
+    /// GCC reaches the constants of a file from the first of them.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     fn compared(&self, code: &Code) -> Option<u64> {
         let word = code.word;
         if word & 0x7fc0_0000 == 0x7100_0000 {

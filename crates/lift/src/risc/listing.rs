@@ -311,10 +311,10 @@ impl Writer<'_, '_> {
             Op::Page { to, .. } | Op::Upper { to, .. } | Op::AddUpper { to, .. } => {
                 let globals = [isa.global(), isa.local_global()];
                 let meant = self.meant(at, to).filter(|_| !globals.contains(&Some(to)));
-                meant.map(|(address, taken)| {
-                    isa.high(&match taken {
-                        true => self.name(address, &mut None),
-                        false => self.slot(address, &mut None),
+                meant.map(|(address, by)| {
+                    isa.high(&match self.code[by].code.op {
+                        Op::Memory { .. } => self.slot(address, &mut None),
+                        op => self.text_name(by, op.changes(), address, &mut None),
                     })
                 })
             }
@@ -329,14 +329,16 @@ impl Writer<'_, '_> {
                 keep,
                 pool,
             } => self.moved(at, to, value, keep, pool, comment),
-            Op::Address { address, .. } => Some(self.name(address, comment)),
+            Op::Address { to, address } => Some(self.text_name(at, Some(to), address, comment)),
             Op::Literal { address, .. } => Some(self.slot(address, comment)),
             Op::Add { to, from, value } => {
                 let frame = [Some(isa.stack_pointer()), self.frame.register];
                 match whole {
-                    Some(address) => Some(isa.low(&self.name(address, comment))),
+                    Some(address) => Some(isa.low(&self.text_name(at, Some(to), address, comment))),
                     None if further.is_some() => {
-                        *comment = further.and_then(|address| self.pooled(address));
+                        let length = |address| self.length_beside(at, to, address);
+                        *comment =
+                            further.and_then(|address| self.pooled(address, length(address)));
                         None
                     }
                     None if operands.len() == 3 && !frame.contains(&Some(to)) => self
@@ -583,10 +585,11 @@ impl Writer<'_, '_> {
         false
     }
 
-    /// The address that the page in `register` will be part of, and whether the
-    /// address itself is taken, not what lies there.
-    fn meant(&self, at: usize, mut register: u8) -> Option<(u64, bool)> {
-        for Item { code, whole, .. } in self.code[at + 1..].iter().take(APART) {
+    /// The address that the page in `register` will be part of, and which
+    /// instruction makes it whole.
+    fn meant(&self, at: usize, mut register: u8) -> Option<(u64, usize)> {
+        let behind = self.code.iter().enumerate().skip(at + 1);
+        for (by, Item { code, whole, .. }) in behind.take(APART) {
             let uses = match code.op {
                 Op::Add { from, .. } => from == register,
                 Op::Memory { access } => access.base == register,
@@ -607,7 +610,7 @@ impl Writer<'_, '_> {
                 _ => false,
             };
             if uses && let Some(whole) = *whole {
-                return Some((whole, !matches!(code.op, Op::Memory { .. })));
+                return Some((whole, by));
             }
             let changes = match code.op {
                 Op::Page { to, .. } => Some(to),
@@ -632,14 +635,72 @@ impl Writer<'_, '_> {
     }
 
     fn name(&self, address: u64, comment: &mut Option<String>) -> String {
+        self.name_of(address, None, comment)
+    }
+
+    /// The name of what the instruction at an index takes the address of, into
+    /// `register`.
+    fn text_name(
+        &self,
+        at: usize,
+        register: Option<u8>,
+        address: u64,
+        comment: &mut Option<String>,
+    ) -> String {
+        let length = register.and_then(|to| self.length_beside(at, to, address));
+        self.name_of(address, length, comment)
+    }
+
+    fn name_of(&self, address: u64, length: Option<u64>, comment: &mut Option<String>) -> String {
         let address = self.program.image.code_address(address);
         let mut name = String::new();
-        self.program.address_name(address, &mut name, comment);
+        self.program
+            .address_name(address, length, &mut name, comment);
         name
     }
 
+    /// How long the text at `address` is, which the instruction at an index puts
+    /// into `register`: a number that is moved beside it, best into the next
+    /// register.
+    fn length_beside(&self, at: usize, register: u8, address: u64) -> Option<u64> {
+        /// Instructions that may lie between.
+        const NEAR: usize = 6;
+        if !self.program.image.counted {
+            return None;
+        }
+        let plain = |item: &&Item| {
+            !matches!(
+                item.code.op,
+                Op::Branch(_) | Op::Conditional(_) | Op::Call(_) | Op::CallRegister(_) | Op::Return
+            )
+        };
+        let after = self.code[at + 1..].iter().take(NEAR).take_while(plain);
+        let before = self.code[..at].iter().rev().take(NEAR).take_while(plain);
+        let number = |item: &Item| match item.code.op {
+            Op::Move {
+                to,
+                value,
+                keep: false,
+            } => Some((to, value)),
+            _ => None,
+        };
+        let told = |&(_, length): &(u8, u64)| self.program.counted_at(address, length).is_some();
+        let around = after.chain(before).filter_map(number).filter(told);
+        let next = |to: u8| register.checked_add(1) == Some(to);
+        let mut beside = around.clone().filter(|&(to, _)| next(to));
+        let found = beside.next().or_else(|| {
+            let neighbours = [at.checked_sub(1), Some(at + 1)].into_iter().flatten();
+            let mut neighbours = neighbours.filter_map(|at| number(self.code.get(at)?));
+            neighbours.find(told)
+        });
+        found.map(|(_, length)| length)
+    }
+
     /// The string that begins at an address, behind other data.
-    fn pooled(&self, address: u64) -> Option<String> {
+    fn pooled(&self, address: u64, length: Option<u64>) -> Option<String> {
+        if let Some(length) = length {
+            return self.program.counted_at(address, length);
+        }
         let before = self
             .program
             .image
@@ -666,7 +727,8 @@ impl Writer<'_, '_> {
             return format!("{name}_ptr");
         }
         if let Some(target) = image.pointer(address).filter(|&target| target != 0) {
-            *comment = self.program.string_at(target, 4);
+            let text = self.program.counted_through(address);
+            *comment = text.or_else(|| self.program.string_at(target, 4));
             return format!("off_{address:X}");
         }
         match image.object(address) {

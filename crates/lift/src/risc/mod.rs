@@ -757,7 +757,10 @@ impl Values {
                 None
             }
             Op::Address { to, address } => {
-                let followed = isa.names_behind().then_some(Held::Part(address));
+                let followed = match isa.names_behind() {
+                    true => Some(Held::Part(address)),
+                    false => isa.keeps().then_some(Held::Whole(address)),
+                };
                 self.set(isa, image, to, followed);
                 Some(address)
             }

@@ -8,6 +8,7 @@ mod arm;
 #[path = "../build/mod.rs"]
 mod build;
 mod containers;
+mod counted;
 mod discovery;
 mod facts;
 mod go;

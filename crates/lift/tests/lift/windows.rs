@@ -634,7 +634,7 @@ MOV             X3, XZR
 MOV             W4, #4
 MOV             W5, #0x80
 MOV             X6, XZR
-BLR             X8
+BLR             X8; CreateFileW
 CMN             X0, #1
 B.NE            INSTR22
 ADRP            X8, #aCannotOpenTheL@PAGE
