@@ -98,6 +98,9 @@ pub(crate) struct ExplainedFunction {
 #[derive(Debug, Serialize)]
 pub(crate) struct SourceFile {
     pub(crate) path: String,
+    /// The first and the last line of it that the function tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lines: Option<(u64, u64)>,
     /// `program` or `neighbours`.
     pub(crate) source: &'static str,
 }

@@ -513,6 +513,7 @@ mod tests {
             }],
             file: Some(SourceFile {
                 path: "../src/list.c".to_owned(),
+                lines: Some((7, 9)),
                 told: true,
             }),
         };
@@ -526,7 +527,7 @@ mod tests {
             assert_eq!(said.told, told);
             assert_eq!((said.names.len(), said.undecided), (0, None));
             assert!(
-                said.summary.starts_with("Of src/list.c."),
+                said.summary.starts_with("Of src/list.c (lines 7 to 9)."),
                 "{}",
                 said.summary
             );

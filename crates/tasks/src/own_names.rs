@@ -17,6 +17,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use rayon::prelude::*;
+
 /// Right, of names that were the only ones of their functions: see
 /// `docs/own-names.md`.
 const ONLY: f32 = 0.99;
@@ -58,9 +60,25 @@ pub struct Told {
 pub struct SourceFile {
     /// Its path, as the compiler was given it.
     pub path: String,
+    /// The first and the last line of it that the function tells.
+    pub lines: Option<(u64, u64)>,
     /// Whether the function itself says so, and not those before and after it,
     /// which agree: a compiler leaves the functions of a file together.
     pub told: bool,
+}
+
+impl SourceFile {
+    /// The path without what says only where the compiler ran, or where cargo
+    /// keeps the sources of others.
+    pub fn short(&self) -> &str {
+        const KEPT: [&str; 3] = ["/registry/src/", r"\registry\src\", "/rustc/"];
+        let path = self.path.as_str();
+        let inside = KEPT.iter().find_map(|kept| path.split_once(kept));
+        match inside.and_then(|(_, rest)| rest.split_once(['/', '\\'])) {
+            Some((_, rest)) => rest,
+            None => path.trim_start_matches("../").trim_start_matches("./"),
+        }
+    }
 }
 
 /// What each function of a program says of itself. They are in the order of
@@ -70,7 +88,7 @@ pub struct SourceFile {
 /// of them, and given to none. One that contradicts a symbol is that of an inlined
 /// function, too.
 pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
-    let sites: Vec<Vec<Site<'_>>> = speakers.iter().map(|s| calls(s.listing)).collect();
+    let sites: Vec<Vec<Site<'_>>> = speakers.par_iter().map(|s| calls(s.listing)).collect();
     let mut uses = Uses::new(&sites);
     let files = uses.find_files();
     let names = uses.find_names(&files, &sites);
@@ -109,6 +127,11 @@ pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
             let rest = (1.0 - BEST) / claims.len().max(2) as f32;
             let file = claims.first().and_then(|claim| claim.file);
             let file = file.or_else(|| file_of(sites, &files));
+            let file = file.map(|path| SourceFile {
+                path: path.to_owned(),
+                lines: uses.lines_of(path, sites, &files),
+                told: true,
+            });
             Told {
                 names: claims
                     .iter()
@@ -119,10 +142,7 @@ pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
                         why: claim.why(),
                     })
                     .collect(),
-                file: file.map(|path| SourceFile {
-                    path: path.to_owned(),
-                    told: true,
-                }),
+                file,
             }
         })
         .collect();
@@ -133,7 +153,11 @@ pub fn told(speakers: &[Speaker<'_>]) -> Vec<Told> {
     for (told, between) in told.iter_mut().zip(between) {
         // A header is told by what was inlined.
         if let (None, Some(path)) = (told.anchor(), between) {
-            told.file = Some(SourceFile { path, told: false });
+            told.file = Some(SourceFile {
+                path,
+                lines: None,
+                told: false,
+            });
         }
     }
     told
@@ -221,15 +245,8 @@ fn claims<'t>(
         if told.is_empty() {
             continue;
         }
-        let mut texts = site.texts();
-        let file =
-            texts.find(|&(text, slot)| is_file(text) && files.contains(&(site.callee, slot)));
-        let file = file.map(|(file, _)| file);
-        let line = uses
-            .lines
-            .get(site.callee)
-            .and_then(|slot| site.number(*slot));
-        let line = line.unwrap_or_default();
+        let file = site.files(files).next().map(|(file, _)| file);
+        let line = uses.line(site).unwrap_or_default();
         for name in told {
             let claim = claims.entry(name).or_insert(Claim {
                 name,
@@ -250,10 +267,7 @@ fn claims<'t>(
 fn file_of<'t>(sites: &[Site<'t>], files: &HashSet<Parameter<'t>>) -> Option<&'t str> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for site in sites {
-        let told = site
-            .texts()
-            .filter(|&(_, slot)| files.contains(&(site.callee, slot)));
-        for (file, _) in told.filter(|(text, _)| is_file(text)) {
+        for (file, _) in site.files(files) {
             *counts.entry(file).or_default() += 1;
         }
     }
@@ -284,22 +298,28 @@ impl Usage<'_> {
         self.pairs.iter().map(|(function, _)| *function).collect()
     }
 
+    fn texts(&self) -> HashSet<&str> {
+        self.pairs.iter().map(|(_, text)| *text).collect()
+    }
+
     /// Whether it gets identifiers, mostly another one in each function, and few
     /// of them in each.
     fn gets_names(&self) -> bool {
         /// Texts of one function, functions of one text: 1 but for inlining.
         const SPREAD: usize = 2;
-        let texts: HashSet<&str> = self.pairs.iter().map(|(_, text)| *text).collect();
+        let texts = self.texts();
         let names = texts.iter().filter(|text| function_name(text).is_some());
         let (texts, names) = (texts.len(), names.count());
         let pairs = self.pairs.len();
-        names * 20 >= texts * 17
+        texts > 0
+            && names * 20 >= texts * 17
             && pairs <= SPREAD * texts
             && pairs <= SPREAD * self.functions().len()
     }
 
     fn gets_files(&self) -> bool {
-        let files = self.pairs.iter().filter(|(_, text)| is_file(text));
+        let files = self.pairs.iter();
+        let files = files.filter(|(_, text)| source_file(text).is_some());
         !self.pairs.is_empty() && files.count() * 5 >= self.pairs.len() * 4
     }
 }
@@ -363,13 +383,10 @@ impl<'t> Uses<'t> {
         let mut likely: Vec<Parameter<'t>> = Vec::new();
         for (&parameter, usage) in &self.parameters {
             let (callee, slot) = parameter;
-            if usage.pairs.is_empty() || !usage.gets_names() {
+            if !usage.gets_names() {
                 continue;
             }
-            let several = usage.pairs.iter().any(|(_, text)| {
-                let first = usage.pairs.first().map(|(_, first)| first);
-                Some(text) != first
-            });
+            let several = usage.texts().len() > 1;
             let formats = usage.calls > 1 && usage.with_format * 5 >= usage.calls * 3;
             if known_slot(callee) == Some(slot.rank())
                 || (several && (formats || self.beside_a_file(callee, slot, files)))
@@ -413,6 +430,26 @@ impl<'t> Uses<'t> {
             }
         }
         found
+    }
+
+    /// The line that a call is given.
+    fn line(&self, site: &Site<'t>) -> Option<u64> {
+        site.number(*self.lines.get(site.callee)?)
+    }
+
+    /// The first and the last line that calls are given with a file.
+    fn lines_of(
+        &self,
+        file: &str,
+        sites: &[Site<'t>],
+        files: &HashSet<Parameter<'t>>,
+    ) -> Option<(u64, u64)> {
+        let lines = sites.iter().flat_map(|site| {
+            let of = site.files(files).filter(|(path, _)| *path == file);
+            of.filter_map(|(_, line)| line.or_else(|| self.line(site)))
+        });
+        let lines: Vec<u64> = lines.filter(|line| *line > 0).collect();
+        Some((*lines.iter().min()?, *lines.iter().max()?))
     }
 
     /// Whether most who give this parameter a text give another one a file.
@@ -534,6 +571,17 @@ impl<'t> Site<'t> {
             Held::Text(text) => Some((text, slot)),
             Held::Number(_) => None,
         })
+    }
+
+    /// The source files that it gives to parameters which take them, with the line
+    /// where one is said beside it.
+    fn files<'s>(
+        &'s self,
+        files: &'s HashSet<Parameter<'t>>,
+    ) -> impl Iterator<Item = (&'t str, Option<u64>)> + 's {
+        let given = self.texts();
+        let given = given.filter(|&(_, slot)| files.contains(&(self.callee, slot)));
+        given.filter_map(|(text, _)| source_file(text))
     }
 
     fn number(&self, wanted: Slot) -> Option<u64> {
@@ -705,17 +753,29 @@ fn declared(text: &str) -> Option<&str> {
     None
 }
 
-/// Whether a text names a source file.
-fn is_file(text: &str) -> bool {
-    const ENDINGS: [&str; 14] = [
-        "c", "cc", "cpp", "cxx", "C", "h", "hh", "hpp", "hxx", "m", "mm", "inl", "y", "l",
+/// The source file that a text names, and the line of it: `src/main.rs:12:5` in a
+/// panic of Rust.
+fn source_file(text: &str) -> Option<(&str, Option<u64>)> {
+    const ENDINGS: [&str; 15] = [
+        "c", "cc", "cpp", "cxx", "C", "h", "hh", "hpp", "hxx", "m", "mm", "inl", "y", "l", "rs",
     ];
-    let ending = text.rsplit_once('.').map(|(_, ending)| ending);
+    let place = text.rsplit_once(':').and_then(|(before, _column)| {
+        let (path, line) = before.rsplit_once(':')?;
+        Some((path, line.parse().ok()?)).filter(|_| path.ends_with(".rs"))
+    });
+    let (path, line) = place.map_or((text, None), |(path, line)| (path, Some(line)));
+    let ending = path.rsplit_once('.').map(|(_, ending)| ending);
     let part = |c: char| c.is_ascii_alphanumeric() || "_./\\:+-".contains(c);
-    ending.is_some_and(|ending| ENDINGS.contains(&ending)) && text.chars().all(part)
+    let names = ending.is_some_and(|ending| ENDINGS.contains(&ending));
+    (names && path.chars().all(part)).then_some((path, line))
 }
 
+/// Whether functions of a file are mostly inlined into those of others: a header,
+/// the libraries of Rust.
 fn is_header(file: &str) -> bool {
+    if file.contains("/rustc/") {
+        return true;
+    }
     let ending = file.rsplit_once('.').map_or("", |(_, ending)| ending);
     ["h", "hh", "hpp", "hxx", "inl"].contains(&ending)
 }
@@ -796,6 +856,34 @@ mod tests {
             heard[0].names[0].why,
             "told to sub_100 as of g10/build-packet.c:1694"
         );
+    }
+
+    #[test]
+    fn panics_of_rust_tell_the_file_and_lines() {
+        let panics = |places: &[&str]| {
+            let one = |place| format!("lea     rdx, off_9A0; \"{place}\"\ncall    sub_200\n");
+            places.iter().map(one).collect::<String>()
+        };
+        let library = "/rustc/598076/library/core/src/slice/index.rs:1020:9";
+        let kept = "/home/me/.cargo/registry/src/index-19/indexmap-2.14.0/src/inner.rs";
+        let heard = of(&[
+            panics(&[library, "src/main.rs:30:5", library, "src/main.rs:12:33"]),
+            panics(&[library]),
+            panics(&[&format!("{kept}:38:15")]),
+        ]);
+        let said = |told: &Told| {
+            let file = told.file.clone().unwrap();
+            (file.short().to_owned(), file.lines)
+        };
+        assert_eq!(said(&heard[0]), ("src/main.rs".to_owned(), Some((12, 30))));
+        let (path, lines) = said(&heard[1]);
+        assert_eq!(
+            (path.as_str(), lines),
+            ("library/core/src/slice/index.rs", Some((1020, 1020)))
+        );
+        let inner = "indexmap-2.14.0/src/inner.rs".to_owned();
+        assert_eq!(said(&heard[2]), (inner, Some((38, 38))));
+        assert!(heard.iter().all(|told| told.names.is_empty()));
     }
 
     #[test]

@@ -26,10 +26,14 @@ pub struct Resemblance<'a> {
 pub fn summary(facts: &Facts, told: &Told, resemblance: Option<Resemblance<'_>>) -> String {
     let mut sentences = Vec::new();
     if let Some(file) = &told.file {
-        let path = file.path.trim_start_matches("../").trim_start_matches("./");
-        sentences.push(match file.told {
-            true => format!("Of {path}."),
-            false => format!("Between functions of {path}."),
+        let path = file.short();
+        sentences.push(match (file.told, file.lines) {
+            (true, Some((first, last))) if first < last => {
+                format!("Of {path} (lines {first} to {last}).")
+            }
+            (true, Some((line, _))) => format!("Of {path} (line {line})."),
+            (true, None) => format!("Of {path}."),
+            (false, _) => format!("Between functions of {path}."),
         });
     }
     if let Some(Resemblance {
@@ -119,7 +123,9 @@ fn shape(facts: &Facts) -> String {
 fn telling_strings(facts: &Facts, told: &Told) -> Vec<String> {
     let mut strings: Vec<&str> = Vec::new();
     let is_told = |string: &String| {
-        told.file.as_ref().is_some_and(|file| file.path == *string)
+        told.file
+            .as_ref()
+            .is_some_and(|file| string.starts_with(&file.path))
             || told.names.iter().any(|own| own.name == *string)
     };
     for string in facts.strings.iter().filter(|string| !is_told(string)) {

@@ -143,6 +143,7 @@ fn entry(function: &Function, explanation: &Explanation<'_>) -> ExplainedFunctio
         function: FunctionEntry::new(function),
         source_file: explanation.told.file.as_ref().map(|file| json::SourceFile {
             path: file.path.clone(),
+            lines: file.lines,
             source: if file.told { "program" } else { "neighbours" },
         }),
         names: told.chain(resembling).collect(),

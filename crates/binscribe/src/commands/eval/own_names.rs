@@ -18,8 +18,9 @@ use crate::output::{Field, Table, note};
 struct Count {
     /// Functions that it is said of.
     functions: usize,
-    /// Those that it can be checked of: names against symbols, and of files those
-    /// that the function tells itself against those of its neighbours.
+    /// Those that it can be checked of: names against symbols; files that the
+    /// function tells itself against the modules of a symbol of Rust; and those of
+    /// its neighbours against what it tells itself.
     checked: usize,
     /// Those where it agrees.
     right: usize,
@@ -47,6 +48,8 @@ struct Heard {
     functions: usize,
     /// Those with a source file.
     with_file: usize,
+    /// Those that tell it themselves.
+    files: Count,
     /// Those that do not tell it: the functions before and after them do.
     files_between: Count,
     one_name: Count,
@@ -75,6 +78,7 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
     for file in &files {
         all.functions += file.functions;
         all.with_file += file.with_file;
+        all.files.add(&file.files);
         all.files_between.add(&file.files_between);
         all.one_name.add(&file.one_name);
         all.several_names.add(&file.several_names);
@@ -83,6 +87,9 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
         "FILE",
         "FUNCTIONS",
         "WITH FILE",
+        "TOLD",
+        "CHECKED",
+        "RIGHT",
         "BETWEEN",
         "CHECKED",
         "RIGHT",
@@ -98,6 +105,9 @@ pub(crate) fn run(args: &EvalOwnNames) -> Result<()> {
             row.path.as_str().into(),
             Field::Count(row.functions as u64),
             Field::Count(row.with_file as u64),
+            Field::Count(row.files.functions as u64),
+            Field::Count(row.files.checked as u64),
+            row.files.share(),
             Field::Count(row.files_between.functions as u64),
             Field::Count(row.files_between.checked as u64),
             row.files_between.share(),
@@ -143,7 +153,16 @@ fn heard(path: &Path) -> Result<Heard> {
     for (function, told) in functions.iter().zip(told) {
         if let Some(file) = &told.file {
             heard.with_file += 1;
-            heard.files_between.functions += usize::from(!file.told);
+            let count = match file.told {
+                true => &mut heard.files,
+                false => &mut heard.files_between,
+            };
+            count.functions += 1;
+            let agrees = file.told.then(|| is_of_file(&file.path, function));
+            if let Some(right) = agrees.flatten() {
+                heard.files.checked += 1;
+                heard.files.right += usize::from(right);
+            }
         }
         let Some(own) = told.names.first() else {
             continue;
@@ -159,6 +178,36 @@ fn heard(path: &Path) -> Result<Heard> {
         }
     }
     Ok(heard)
+}
+
+/// Whether the crate and the modules that a symbol of Rust names are those of a
+/// source file; none if it names none.
+fn is_of_file(path: &str, function: &Function) -> Option<bool> {
+    if !matches!(function.source, Source::Symbol | Source::DynamicSymbol) {
+        return None;
+    }
+    let path = path.strip_suffix(".rs")?.replace('\\', "/");
+    let (before, inside) = match path.strip_prefix("src/") {
+        Some(inside) => ("", inside),
+        None => path.rsplit_once("/src/")?,
+    };
+    let folder = before.rsplit('/').next().unwrap_or(before);
+    // `indexmap-2.14.0`
+    let name = match folder.rsplit_once('-') {
+        Some((name, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => name,
+        _ => folder,
+    };
+    let modules = inside.split('/');
+    let mut modules = modules.filter(|module| !["mod", "lib", "main"].contains(module));
+
+    // What implements a trait for a type may stand anywhere.
+    let symbol = function.readable_name();
+    let symbol = symbol.split(['<', '{']).next()?;
+    let (crate_name, rest) = symbol.split_once("::")?;
+    let mut rest = rest.split("::");
+    let of_crate = crate_name.ends_with(&name.replace('-', "_"));
+    let of_modules = modules.all(|module| rest.next() == Some(module));
+    Some(of_crate && of_modules)
 }
 
 /// Whether a symbol is of this name: but for underscores before it, what a
