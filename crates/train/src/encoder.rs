@@ -260,13 +260,31 @@ pub(crate) fn normalize(x: &Tensor) -> Tensor {
     x / length
 }
 
-/// The kind of number that a recipe's `precision` names.
-pub fn compute_kind(precision: &str) -> Result<Kind> {
+/// The kind of number that a recipe's `precision` names. A processor without
+/// bfloat16 takes far longer with it than with `f32`.
+pub fn compute_kind(precision: &str, device: Device) -> Result<Kind> {
     match precision {
         "f32" => Ok(Kind::Float),
         "bf16" => Ok(Kind::BFloat16),
+        "auto" if device.is_cuda() || calculates_bf16() => Ok(Kind::BFloat16),
+        "auto" => Ok(Kind::Float),
         other => Err(Error::Recipe(format!(
-            "precision is {other:?}, neither \"f32\" nor \"bf16\""
+            "precision is {other:?}, none of \"auto\", \"f32\" and \"bf16\""
         ))),
+    }
+}
+
+fn calculates_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// What a recipe calls it.
+pub(crate) fn precision_of(compute: Kind) -> &'static str {
+    match compute {
+        Kind::BFloat16 => "bf16",
+        _ => "f32",
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use binscribe_corpus::explain::Preference;
 use binscribe_model::Config;
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use crate::{Error, Result};
 
@@ -16,7 +17,8 @@ pub struct Recipe {
     pub name: String,
     /// Seed of weights, batches and masks.
     pub seed: u64,
-    /// What the layers calculate in: `f32` or `bf16`. Weights stay `f32`.
+    /// What the layers calculate in: `f32`, `bf16`, or `auto` for `bf16` where the
+    /// device has it. Weights stay `f32`.
     pub precision: String,
     /// Tokens that go through the encoder at once; a step may take several
     /// such rectangles.
@@ -244,7 +246,7 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let fail = |message: &str| Err(Error::Recipe(message.to_owned()));
-        crate::compute_kind(&self.precision)?;
+        crate::compute_kind(&self.precision, Device::Cpu)?;
         if !matches!(self.model.warm_start.as_str(), "random" | "minilm") {
             return fail("warm_start is neither \"random\" nor \"minilm\"");
         }

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::contrast::{ContrastStage, embed_listings};
 use crate::dataset::{Dataset, Split, sample_listings};
-use crate::encoder::{Encoder, compute_kind};
+use crate::encoder::{Encoder, compute_kind, precision_of};
 use crate::parameters::write_tensors;
 use crate::pretrain::PretrainStage;
 use crate::recipe::Recipe;
@@ -94,7 +94,7 @@ pub fn train(
     watch: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let (recipe, run) = (&request.recipe, request.run.as_path());
-    let compute = compute_kind(&recipe.precision)?;
+    let compute = compute_kind(&recipe.precision, request.device)?;
     let text = toml::to_string(recipe).map_err(|error| Error::Recipe(error.to_string()))?;
     let group = match &request.world {
         None => Group::alone(),
@@ -232,7 +232,7 @@ pub fn train(
         name: &recipe.name,
         seed: recipe.seed,
         device: format!("{:?}", request.device),
-        precision: &recipe.precision,
+        precision: precision_of(compute),
         parameters: encoder
             .parameters()
             .iter()

@@ -71,7 +71,7 @@ pub(super) fn write(metrics: &Metrics, config: &Seq2SeqConfig, recipe: &Seq2SeqR
         config.max_target_tokens,
         recipe.name,
         recipe.seed,
-        recipe.precision,
+        metrics.precision,
         metrics.device,
         minutes[0],
         steps[0],

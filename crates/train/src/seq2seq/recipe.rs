@@ -4,6 +4,7 @@ use std::path::Path;
 
 use binscribe_model::Seq2SeqConfig;
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use crate::recipe::{Schedule, parse_table};
 use crate::{Error, Result};
@@ -16,7 +17,8 @@ pub struct Seq2SeqRecipe {
     pub name: String,
     /// Seed of weights, batches, hidden spans and dropout.
     pub seed: u64,
-    /// What the layers calculate in: `f32` or `bf16`. Weights stay `f32`.
+    /// What the layers calculate in: `f32`, `bf16`, or `auto` for `bf16` where the
+    /// device has it. Weights stay `f32`.
     pub precision: String,
     /// Tokens of sources that go through the encoder at once; a step may take
     /// several such rectangles.
@@ -193,7 +195,7 @@ impl Seq2SeqRecipe {
     fn check(&self) -> Result<()> {
         let fail = |message: &str| Err(Error::Recipe(message.to_owned()));
         let parts = &self.seq2seq;
-        crate::compute_kind(&self.precision)?;
+        crate::compute_kind(&self.precision, Device::Cpu)?;
         parts.denoise.schedule.check()?;
         parts.finetune.schedule.check()?;
         let model = &parts.model;

@@ -17,7 +17,7 @@ use super::network::{Network, PairBatch};
 use super::pairs::{Pair, Pairs};
 use super::recipe::Seq2SeqRecipe;
 use super::stages::{DenoiseStage, Example, FinetuneStage, Perplexity, encode};
-use crate::encoder::compute_kind;
+use crate::encoder::{compute_kind, precision_of};
 use crate::parameters::write_tensors;
 use crate::stage::{Event, Outcome, Stage as _, State, Validation, drive};
 use crate::world::Group;
@@ -98,7 +98,7 @@ pub fn train_seq2seq(
     watch: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let (recipe, run) = (&request.recipe, request.run.as_path());
-    let compute = compute_kind(&recipe.precision)?;
+    let compute = compute_kind(&recipe.precision, request.device)?;
     std::fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
     let mut state = open(request)?;
     let text = toml::to_string(recipe).map_err(|error| Error::Recipe(error.to_string()))?;
@@ -278,7 +278,7 @@ fn judge(
         id: shadow.id().to_owned(),
         seed: recipe.seed,
         device: format!("{:?}", request.device),
-        precision: recipe.precision.clone(),
+        precision: precision_of(compute_kind(&recipe.precision, request.device)?).to_owned(),
         pairs: file.map_or_else(
             || "comments".to_owned(),
             |file| file.to_string_lossy().into_owned(),
