@@ -1,5 +1,5 @@
 //! Times training steps of the default encoder on random tokens:
-//! `cargo run --release -p binscribe-train --example step -- [bf16|f32] [tokens a batch] [length]`
+//! `cargo run --release -p binscribe-train --example step -- [auto|bf16|f32] [tokens a batch] [length]`
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::time::Instant;
@@ -10,7 +10,11 @@ use tch::{Device, Kind, Tensor};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let kind = compute_kind(arguments.first().map_or("bf16", |a| a.as_str())).unwrap();
+    let kind = compute_kind(
+        arguments.first().map_or("auto", |a| a.as_str()),
+        Device::Cpu,
+    )
+    .unwrap();
     let number = |i: usize, default: usize| {
         arguments
             .get(i)
