@@ -113,7 +113,7 @@ impl Table {
         for row in &self.rows {
             writer.write_record(row.iter().map(|field| match field {
                 Field::Text(text) => terminal::csv_safe(text),
-                Field::Number(number, _) => number.to_string(),
+                Field::Number(number, _) => shortest(*number),
                 Field::Count(count) => count.to_string(),
                 Field::Address(address) => format!("{address:#x}"),
                 Field::Empty => String::new(),
@@ -129,6 +129,17 @@ impl Table {
             Format::Csv => self.print_csv(),
             Format::Json => print_json(json),
         }
+    }
+}
+
+/// The fewest decimals that give the number back, as what it was before if that
+/// was a single-precision one.
+fn shortest(number: f64) -> String {
+    let single = number as f32;
+    if f64::from(single) == number {
+        single.to_string()
+    } else {
+        number.to_string()
     }
 }
 

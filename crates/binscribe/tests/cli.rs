@@ -155,6 +155,8 @@ fn functions_of_a_file() {
         csv.starts_with("address,rva,size,name,kind,found by,sure\n"),
         "{csv}"
     );
+    let sure = |line: &str| line.rsplit(',').next().map_or(0, str::len);
+    assert!(csv.lines().skip(1).all(|line| sure(line) <= 4), "{csv}");
 }
 
 #[test]

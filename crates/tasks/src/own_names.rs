@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rayon::prelude::*;
 
+/// No file has more lines than this.
+const LAST_LINE: u64 = 1_000_000;
 /// Right, of names that were the only ones of their functions: see
 /// `docs/own-names.md`.
 const ONLY: f32 = 0.99;
@@ -434,7 +436,8 @@ impl<'t> Uses<'t> {
 
     /// The line that a call is given.
     fn line(&self, site: &Site<'t>) -> Option<u64> {
-        site.number(*self.lines.get(site.callee)?)
+        let number = site.number(*self.lines.get(site.callee)?);
+        number.filter(|line| (1..=LAST_LINE).contains(line))
     }
 
     /// The first and the last line that calls are given with a file.
@@ -448,7 +451,7 @@ impl<'t> Uses<'t> {
             let of = site.files(files).filter(|(path, _)| *path == file);
             of.filter_map(|(_, line)| line.or_else(|| self.line(site)))
         });
-        let lines: Vec<u64> = lines.filter(|line| *line > 0).collect();
+        let lines: Vec<u64> = lines.collect();
         Some((*lines.iter().min()?, *lines.iter().max()?))
     }
 
@@ -856,6 +859,18 @@ mod tests {
             heard[0].names[0].why,
             "told to sub_100 as of g10/build-packet.c:1694"
         );
+    }
+
+    #[test]
+    fn what_is_beyond_any_file_is_no_line() {
+        let heard = of(&[
+            asserting("first", "a.c", 0x20),
+            asserting("second", "a.c", 0x30),
+            asserting("third", "a.c", 0x8000_0003),
+        ]);
+        let lines = heard.iter().map(|told| told.file.as_ref().unwrap().lines);
+        let expected = [Some((32, 32)), Some((48, 48)), None];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 
     #[test]
