@@ -362,7 +362,7 @@ Examples:
 The pool holds each function of the split once: compiled by gcc -O2, and then
 each under one of ten toolchains. The query is the first sentence of a comment.
 With --pool, functions of the other splits, for which nobody asks, are put among
-them until there are so many.")]
+them until there are so many; where these are too few, other builds of them.")]
     Retrieval(EvalRetrieval),
     /// Say which algorithm a function or a file of a crypto package implements.
     #[command(after_help = "\

@@ -47,9 +47,11 @@ pub fn pool(samples: &[Sample], keep: impl Fn(&Sample) -> bool) -> Pool {
     asked(samples, functions, |_| true)
 }
 
-/// `pool` with functions of `others` among its own that nobody asks for, until
-/// it has `size`: drawn by `seed`, one for each `function_id`. The samples of
-/// the pool that comes back are those of the first with those drawn after them.
+/// `pool` with functions among its own that nobody asks for, until it has
+/// `size`: of `others` those for which `keep` holds, drawn by `seed`, one for each
+/// `function_id`; where these are too few, further builds of them, each listing
+/// once. The samples of the pool that comes back are those of the first with
+/// those drawn after them.
 ///
 /// A function that was drawn is a right answer, too, where its comment or its
 /// body is that of one.
@@ -57,26 +59,35 @@ pub fn with_distractors(
     pool: &Pool,
     samples: &[Sample],
     others: &[&Sample],
+    keep: impl Fn(&Sample) -> bool,
     size: usize,
     seed: u64,
 ) -> (Pool, Vec<Sample>) {
-    let own = pool.functions.iter().map(|&index| samples[index].clone());
-    let mut all: Vec<Sample> = own.collect();
-    let asked_for = all.len();
-    let mut known: std::collections::HashSet<&str> = std::collections::HashSet::new();
-    known.extend(
-        pool.functions
-            .iter()
-            .map(|&i| samples[i].function_id.as_str()),
-    );
-    for index in Shuffler::new(seed).permutation(others.len()) {
-        if all.len() >= size {
-            break;
-        }
-        if known.insert(&others[index].function_id) {
-            all.push(others[index].clone());
+    use std::collections::HashSet;
+    let own = || pool.functions.iter().map(|&index| &samples[index]);
+    let asked_for = pool.functions.len();
+    let owned: HashSet<&str> = own().map(|sample| sample.function_id.as_str()).collect();
+    let mut all: Vec<&Sample> = own().collect();
+    let (mut known, mut listings) = (owned.clone(), HashSet::new());
+    let order = Shuffler::new(seed).permutation(others.len());
+    let drawn = || order.iter().map(|&index| others[index]);
+    for first in [true, false] {
+        for sample in drawn() {
+            if all.len() >= size {
+                break;
+            }
+            let id = sample.function_id.as_str();
+            let taken = match first {
+                true => keep(sample) && known.insert(id),
+                false => !owned.contains(id) && !listings.contains(sample.listing.as_str()),
+            };
+            if taken {
+                listings.insert(sample.listing.as_str());
+                all.push(sample);
+            }
         }
     }
+    let all: Vec<Sample> = all.into_iter().cloned().collect();
     let functions = (0..all.len()).collect();
     (asked(&all, functions, |position| position < asked_for), all)
 }
@@ -454,15 +465,45 @@ mod tests {
         ];
         let others: Vec<&Sample> = others.iter().collect();
         let own = pool(&samples, |_| true);
-        let (pool, all) = with_distractors(&own, &samples, &others, 100, 1);
+        let draw = |size| with_distractors(&own, &samples, &others, |_| true, size, 1);
+        let (pool, all) = draw(100);
         assert_eq!((pool.functions.len(), pool.queries.len()), (4, 2));
         assert_eq!(pool.queries[0].1.len(), 2, "the other copy is right, too");
         let ranks = vec![1, 20];
         let figure = figure("model", "gcc O2", 100, &pool, &all, Some(&ranks), 1);
         assert_eq!(figure.values["recall_10"].value, 0.5);
         assert_eq!((figure.pool, figure.pool_actual), (Some(100), Some(4)));
-        let (small, _) = with_distractors(&own, &samples, &others, 3, 1);
-        assert_eq!(small.functions.len(), 3);
+        assert_eq!(draw(3).0.functions.len(), 3);
+    }
+
+    /// Other builds come after one of each function, and none twice; of what is
+    /// asked for there are none.
+    #[test]
+    fn other_builds_fill_a_pool_that_functions_cannot() {
+        let samples = [sample("a", "1", Some("Free all the memory"))];
+        let built = |id: &str, listing: &str, level: &str| Sample {
+            listing: listing.to_owned(),
+            level: level.to_owned(),
+            ..sample(id, id, None)
+        };
+        let others = [
+            built("x", "leave", "O2"),
+            built("x", "leave", "O3"),
+            built("x", "push", "O0"),
+            built("y", "pop", "O2"),
+            built("y", "leave", "O0"),
+            built("a", "nop", "O0"),
+        ];
+        let others: Vec<&Sample> = others.iter().collect();
+        let own = pool(&samples, |_| true);
+        let draw = |size| {
+            let (_, all) = with_distractors(&own, &samples, &others, |s| s.level == "O2", size, 1);
+            let mut drawn: Vec<String> = all[1..].iter().map(|s| s.listing.clone()).collect();
+            drawn.sort();
+            drawn
+        };
+        assert_eq!(draw(3), ["leave", "pop"]);
+        assert_eq!(draw(100), ["leave", "pop", "push"]);
     }
 
     #[test]

@@ -196,7 +196,8 @@ fn retrieval(args: &EvalRetrieval) -> Result<()> {
     if !pools.is_empty() {
         report.notes.push(
             "In pools larger than the split, distractors are functions of the other splits, those \
-             that the model learned from among them; nobody asks for them."
+             that the model learned from among them, and, where these are too few, other builds \
+             of them; nobody asks for them."
                 .to_owned(),
         );
     }
@@ -226,9 +227,10 @@ impl Asked<'_> {
         let own = retrieval::pool(samples, keep);
         let mut figures = self.of_pool(&own, samples, own.functions.len(), true)?;
         let others = splits.train.iter().chain(&splits.validation);
-        let others: Vec<&Sample> = others.chain(&splits.test).filter(|s| keep(s)).collect();
+        let others: Vec<&Sample> = others.chain(&splits.test).collect();
         for &size in sizes.iter().filter(|&&size| size > own.functions.len()) {
-            let (pool, all) = retrieval::with_distractors(&own, samples, &others, size, self.seed);
+            let (pool, all) =
+                retrieval::with_distractors(&own, samples, &others, keep, size, self.seed);
             figures.extend(self.of_pool(&pool, &all, size, false)?);
         }
         Ok(figures)
