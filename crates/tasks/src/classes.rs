@@ -19,8 +19,9 @@ use crate::report::Figure;
 use crate::sample::Sample;
 use crate::softmax::{Features, Softmax};
 use crate::sparse::{self, Sparse, TfIdf, sparse_scores};
+use crate::stretches::in_stretches;
 use crate::tags::{Backgrounds, softmax};
-use crate::zero_shot::{TEMPERATURE, with_neighbours};
+use crate::zero_shot::TEMPERATURE;
 
 /// The fewest functions of the packages asked about that a label must have.
 pub const LEAST_FUNCTIONS: usize = 5;
@@ -208,10 +209,10 @@ fn calibrated_shares(vectors: &Matrix, labels: &Matrix, background: &Matrix) -> 
 }
 
 /// The same together with those of the functions around each asked build, with
-/// mentions counted in: `all` are the functions of their packages, labelled or
-/// not, and `vectors` theirs. The neighbours are those in the same build, in the
-/// order of file and line: as linkers lay functions, but for what compilers
-/// reorder.
+/// mentions counted in ([`in_stretches`]): `all` are the functions of their
+/// packages, labelled or not, and `vectors` theirs. Those around are those of the
+/// same build, in the order of file and line: as linkers lay functions, but for
+/// what compilers reorder. Where a file ends is not told.
 pub fn among_neighbours(
     task: &Task<'_>,
     all: &[&Sample],
@@ -220,10 +221,8 @@ pub fn among_neighbours(
     mentioned: &mentions::Labels,
 ) -> Vec<Scores> {
     let shares = calibrated_shares(vectors, labels, background);
-    let shares: Vec<Scores> = (shares.par_iter().zip(all))
-        .map(|(shares, sample)| {
-            mentions::weighed(shares, &mentioned.counts(&Mentions::of(&sample.listing)))
-        })
+    let counts: Vec<Vec<f32>> = (all.par_iter())
+        .map(|sample| mentioned.counts(&Mentions::of(&sample.listing)))
         .collect();
     let mut builds: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
     for (index, sample) in all.iter().enumerate() {
@@ -233,9 +232,12 @@ pub fn among_neighbours(
     let mut near: HashMap<*const Sample, Scores> = HashMap::new();
     for mut build in builds.into_values() {
         build.sort_by_key(|&index| (&all[index].file, all[index].line, &all[index].name));
-        let shares: Vec<Scores> = build.iter().map(|&index| shares[index].clone()).collect();
+        let of_build = |all: &[Vec<f32>]| -> Vec<Vec<f32>> {
+            build.iter().map(|&index| all[index].clone()).collect()
+        };
+        let told = in_stretches(&of_build(&shares), &of_build(&counts));
         let samples = build.iter().map(|&index| std::ptr::from_ref(all[index]));
-        near.extend(samples.zip(with_neighbours(&shares)));
+        near.extend(samples.zip(told));
     }
     let alone = vec![1.0; task.labels.len()];
     let asked = task.asked().iter();

@@ -49,6 +49,7 @@ pub mod retrieval;
 mod sample;
 pub mod softmax;
 pub mod sparse;
+pub mod stretches;
 pub mod summary;
 pub mod tags;
 pub mod text;

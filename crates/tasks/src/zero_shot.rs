@@ -20,39 +20,6 @@ pub const GENERAL: &str = "This is a function related to {}";
 /// The temperature of CLAP's softmax.
 pub const TEMPERATURE: f32 = 0.07;
 
-/// Over how many functions the weight of a neighbour falls to 1/e, chosen on
-/// training packages.
-const REACH: f32 = 4.0;
-
-/// The shares of labels of each function together with those of its neighbours,
-/// for functions in the order of their addresses, which is how they lie in their
-/// source files: one that could be anything is likely what those beside it are.
-/// Only for labels of what whole files do, such as algorithms of cryptography.
-///
-/// The weight of a neighbour is exp(-d / 4), d functions away; the function's own
-/// is 1.
-pub fn with_neighbours(shares: &[Vec<f32>]) -> Vec<Vec<f32>> {
-    let decay = (-1.0 / REACH).exp();
-    let mut all = shares.to_vec();
-    // What has come before, from one end and then from the other.
-    let mut spread = |order: &mut dyn Iterator<Item = usize>| {
-        let mut before = vec![0.0; shares.first().map_or(0, Vec::len)];
-        for at in order {
-            for ((sum, all), share) in before.iter_mut().zip(&mut all[at]).zip(&shares[at]) {
-                *all += *sum;
-                *sum = (*sum + share) * decay;
-            }
-        }
-    };
-    spread(&mut (0..shares.len()));
-    spread(&mut (0..shares.len()).rev());
-    for shares in &mut all {
-        let total: f32 = shares.iter().sum();
-        shares.iter_mut().for_each(|share| *share /= total);
-    }
-    all
-}
-
 /// The most labels of one list.
 const MOST_LABELS: usize = 1000;
 
@@ -235,23 +202,6 @@ mod tests {
             let said = Label::parse(list, path).expect_err(reason).to_string();
             assert!(said.contains(reason), "{said}");
         }
-    }
-
-    #[test]
-    fn neighbours_count_the_less_the_farther_they_are() {
-        let sure = vec![1.0, 0.0];
-        let open = vec![0.5, 0.5];
-        let shares = [sure, open.clone(), open.clone(), open];
-        let near = with_neighbours(&shares);
-        assert!(
-            near.iter()
-                .all(|s| (s.iter().sum::<f32>() - 1.0).abs() < 1e-6)
-        );
-        assert!(near.windows(2).all(|pair| pair[0][0] > pair[1][0]));
-        let [one, two, three] = [0.25f32, 0.5, 0.75].map(|d| (-d).exp());
-        let expected = (three + 0.5 * (two + one + 1.0)) / (three + two + one + 1.0);
-        assert!((near[3][0] - expected).abs() < 1e-6, "{near:?}");
-        assert!(with_neighbours(&[]).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use binscribe_tasks::mentions::{self, Mentions, Whole};
+use binscribe_tasks::stretches::in_stretches;
 use binscribe_tasks::tags::{self, Backgrounds};
 use binscribe_tasks::zero_shot::{self, Label};
 
@@ -51,10 +52,10 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         both.map(|(shares, counts)| mentions::weighed(shares, counts))
             .collect()
     };
-    let mut shares = raised(&alone);
-    if of_files || args.neighbours {
-        shares = raised(&zero_shot::with_neighbours(&shares));
-    }
+    let shares = match of_files || args.neighbours {
+        true => raised(&in_stretches(&alone, &counts)),
+        false => raised(&alone),
+    };
 
     let mut found = Vec::new();
     let asked = wanted.map_or(0..shares.len(), |wanted| wanted..wanted + 1);
