@@ -276,7 +276,8 @@ fn classify(
              `calibrated`: less each label's mean cosine with the functions of the model's \
              reference set; `mentions`: with the odds of a label raised that the listing \
              mentions in a string, an import or the name of a table or constant; `neighbours`: \
-             with the shares of the functions beside each, in the order of file and line."
+             with what the functions around each say, in the order of file and line, cut into \
+             stretches of one label in all ways."
         ));
         let asked = setup.task.asked().iter();
         let said: Vec<Mentions> = asked.map(|s| Mentions::of(&s.listing)).collect();
