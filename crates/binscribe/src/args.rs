@@ -227,7 +227,7 @@ pub(crate) struct Classify {
     /// have none].
     #[arg(long, value_name = "SENTENCE", value_parser = template)]
     pub(crate) template: Vec<String>,
-    /// Let the functions beside each one count too, as they do for `crypto` and
+    /// Let the functions around each one count too, as they do for `crypto` and
     /// `protocol`: for labels of what whole source files do.
     #[arg(long)]
     pub(crate) neighbours: bool,
