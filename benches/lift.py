@@ -6,11 +6,12 @@ radare2 and smda find functions and analyse them, and binscribe's lifter reads
 the file, finds the functions and makes every listing with its facts. The rounds
 alternate, so that other work on the machine meets all alike. CPU seconds (user
 and system) are the kernel's count for the process (wait4), peak resident memory
-that of GNU time, a small parent: a child of this program inherits its peak.
-Reported are the medians of the rounds, and how many times binscribe's CPU
+that of GNU time in one run more, a small parent: a child of this program inherits
+its peak. Reported are the medians of the rounds, and how many times binscribe's CPU
 seconds each program takes in the same run; "cores" are CPU seconds by wall
 seconds, which other work on the machine lowers. A program that takes longer
-than --limit seconds is not asked again about that file.
+than --limit seconds is not asked again about that file; the sums over all files
+are of those that took all.
 
 Every llvm-objdump of the path is taken (llvm-objdump-14, llvm-objdump-19), and
 the radare2 and smda that `cargo xtask discovery` has fetched, if there are no
@@ -101,17 +102,13 @@ def tools(args):
     return found
 
 
-def once(command, file, limit):
-    """CPU seconds, wall seconds, peak bytes and output; None when it takes too long."""
-    # binscribe's options follow the file, those of the others precede it.
-    lifter = command[0].endswith("lift_bench")
-    command = [command[0], file, *command[1:]] if lifter else [*command, file]
-    with tempfile.TemporaryFile() as text, tempfile.NamedTemporaryFile() as peak:
-        out = text if lifter else subprocess.DEVNULL
-        command = ["time", "--quiet", "-f", "%M", "-o", peak.name, *command]
+def once(command, limit):
+    """CPU seconds, wall seconds and output; None when it takes too long."""
+    with tempfile.TemporaryFile() as text:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.DEVNULL, process_group=0
+            command, stdout=text if is_lifter(command) else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, process_group=0,
         )
         timer = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
@@ -124,8 +121,24 @@ def once(command, file, limit):
         if process.returncode != 0:
             sys.exit(f"{command}: {process.returncode}")
         text.seek(0)
-        kilobytes = int(Path(peak.name).read_text().split()[-1])
-        return usage.ru_utime + usage.ru_stime, wall, kilobytes * 1024, text.read().decode()
+        return usage.ru_utime + usage.ru_stime, wall, text.read().decode()
+
+
+def is_lifter(command):
+    return command[0].endswith("lift_bench")
+
+
+def on(command, file):
+    # binscribe's options follow the file, those of the others precede it.
+    return [command[0], file, *command[1:]] if is_lifter(command) else [*command, file]
+
+
+def peak(command):
+    """Peak bytes."""
+    with tempfile.NamedTemporaryFile() as told:
+        command = ["time", "--quiet", "-f", "%M", "-o", told.name, *command]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return int(Path(told.name).read_text().split()[-1]) * 1024
 
 
 def measure(file, found, args):
@@ -134,7 +147,7 @@ def measure(file, found, args):
     left = dict(found)
     for _ in range(args.rounds):
         for name, command in list(left.items()):
-            result = once(command, file, args.limit)
+            result = once(on(command, file), args.limit)
             if result is None:
                 del left[name]
             else:
@@ -157,14 +170,15 @@ def main():
     found = tools(args)
     print("| file | MB | program | CPU s | times binscribe's | wall s | cores | MB of code / CPU s | peak, of file size |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    sums = {name: [] for name in found}
     for file in args.files:
         rounds = measure(file, found, args)
         size = os.path.getsize(file)
-        lines = [result[3].split() for result in rounds["binscribe"]]
+        lines = [result[2].split() for result in rounds["binscribe"]]
         functions, instructions, code, text = (int(number) for number in lines[-1][2:])
         parse, listing = (statistics.median(float(line[at]) for line in lines) for at in (0, 1))
         medians = {
-            name: [statistics.median(column) for column in list(zip(*results))[:3]]
+            name: [statistics.median(column) for column in list(zip(*results))[:2]]
             for name, results in rounds.items() if results
         }
         reference = medians["binscribe"][0]
@@ -173,10 +187,12 @@ def main():
             if name not in medians:
                 print(f"{head}| > {args.limit:.0f} | > {args.limit / reference:.0f} | | | | |")
                 continue
-            cpu, wall, peak = medians[name]
+            cpu, wall = medians[name]
+            sums[name].append(cpu)
+            most = peak(on(found[name], file)) / size
             print(
                 f"{head}| {cpu:.2f} | {cpu / reference:.1f} | {wall:.2f} | {cpu / wall:.2f} "
-                f"| {code / cpu / 1e6:.1f} | {peak / size:.2f} |",
+                f"| {code / cpu / 1e6:.1f} | {most:.2f} |",
                 flush=True,
             )
         print(
@@ -186,6 +202,10 @@ def main():
             f"{code / listing / 1e6:.1f} MB of code a second and core",
             file=sys.stderr,
         )
+    for name, seconds in sums.items():
+        if len(seconds) == len(args.files):
+            times = sum(seconds) / sum(sums["binscribe"])
+            print(f"| all | | {name} | {sum(seconds):.2f} | {times:.1f} | | | | |")
 
 
 if __name__ == "__main__":
