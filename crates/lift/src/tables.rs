@@ -23,6 +23,8 @@ struct Table {
     /// Bytes of an entry, which lie as the processor has its numbers.
     width: usize,
     start: &'static [u64],
+    /// Written out in letters.
+    text: bool,
 }
 
 const fn table(
@@ -36,7 +38,27 @@ const fn table(
         algorithm,
         width,
         start,
+        text: false,
     }
+}
+
+/// A number that a program has as text, from its entries of a letter each.
+const fn text(algorithm: &'static str, name: &'static str, start: &'static [u64]) -> Table {
+    Table {
+        text: true,
+        ..table(algorithm, name, 1, start)
+    }
+}
+
+/// Letters as entries of a byte.
+const fn letters<const N: usize>(text: &[u8; N]) -> [u64; N] {
+    let mut entries = [0; N];
+    let mut at = 0;
+    while at < N {
+        entries[at] = text[at] as u64;
+        at += 1;
+    }
+    entries
 }
 
 /// Beginnings of eight bytes or more that no other data has by chance.
@@ -91,6 +113,16 @@ const TABLES: &[Table] = &[
     table("P-384", "prime of the elliptic curve P-384", 8, &[0xffff_ffff, 0xffff_ffff_0000_0000, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff]),
     table("P-521", "prime of the elliptic curve P-521", 8, &[0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x1ff]),
     table("secp256k1", "prime of the elliptic curve secp256k1", 8, &[0xffff_fffe_ffff_fc2f, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff]),
+    text("P-256", "prime of the elliptic curve P-256", &letters(b"FFFFFFFF00000001000000000000000000000000FFFFFFFF")),
+    text("P-256", "prime of the elliptic curve P-256", &letters(b"ffffffff00000001000000000000000000000000ffffffff")),
+    text("P-224", "prime of the elliptic curve P-224", &letters(b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000000000000000000")),
+    text("P-224", "prime of the elliptic curve P-224", &letters(b"ffffffffffffffffffffffffffffffff00000000000000000000000")),
+    text("P-384", "prime of the elliptic curve P-384", &letters(b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFFFF0000000000000000")),
+    text("P-384", "prime of the elliptic curve P-384", &letters(b"fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000")),
+    text("P-521", "prime of the elliptic curve P-521", &letters(b"1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF")),
+    text("P-521", "prime of the elliptic curve P-521", &letters(b"1ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff")),
+    text("secp256k1", "prime of the elliptic curve secp256k1", &letters(b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F")),
+    text("secp256k1", "prime of the elliptic curve secp256k1", &letters(b"fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f")),
     table("P-256", "coefficient of the elliptic curve P-256", 8, &[0x3bce_3c3e_27d2_604b, 0x651d_06b0_cc53_b0f6]),
     table("P-256", "coefficient of the elliptic curve P-256", 1, &[0x5a, 0xc6, 0x35, 0xd8, 0xaa, 0x3a, 0x93, 0xe7, 0xb3, 0xeb, 0xbd, 0x55, 0x76, 0x98, 0x86, 0xbc]),
     table("P-256", "base point of the elliptic curve P-256", 8, &[0xf4a1_3945_d898_c296, 0x7703_7d81_2deb_33a0]),
@@ -153,8 +185,49 @@ const TABLES: &[Table] = &[
     table("Base32", "Base32 alphabet", 1, &[0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x32, 0x33]),
 ];
 
-/// The table that begins at `address`, unless code lies there.
+/// The table that begins at `address`, or that a structure there points to, unless
+/// code lies there.
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
+    match begins_at(image, address) {
+        Some(table) => Some(table.at(address)),
+        // Most of what code refers to lies before all pointers or behind them.
+        None if image.absolute || image.is_filled_around(address) => through(image, address),
+        None => None,
+    }
+}
+
+/// Fields of a structure that are looked at for a pointer: programs keep the
+/// parameters of a group so, or, as text, those of a curve behind its name.
+const FIELDS: u64 = 4;
+/// So many may lead to what is no text: farther behind is the next structure.
+const FIRST_FIELDS: u64 = 2;
+
+/// The first table that one of the first fields of a structure leads to.
+fn through(image: &Image<'_>, address: u64) -> Option<KnownTable> {
+    let size = image.arch.pointer_size();
+    let end = address.checked_add(FIELDS * size)?;
+    let table = |slot: u64, target: u64| {
+        let found = begins_at(image, target)?;
+        (found.text || (slot - address) / size < FIRST_FIELDS).then(|| found.at(target))
+    };
+    let first = image.pointers.partition_point(|p| p.0 < address);
+    let filled = image.pointers[first..].iter();
+    let mut filled = filled.take_while(|p| p.0 < end);
+    let found = filled.find_map(|&(slot, target)| table(slot, target));
+    if found.is_some() || !image.absolute {
+        return found;
+    }
+    // The file has the addresses themselves.
+    let region = image.region(address).filter(|r| !r.executable)?;
+    let bytes = region.data.get((address - region.start) as usize..)?;
+    let fields = bytes.chunks_exact(size as usize);
+    let slots = (address..end).step_by(size as usize);
+    let mut fields = slots.zip(fields.map(|field| image.arch.number(field)));
+    fields.find_map(|(slot, target)| table(slot, target))
+}
+
+/// The table that begins at `address`.
+fn begins_at(image: &Image<'_>, address: u64) -> Option<&'static Table> {
     let region = image.region(address).filter(|r| !r.executable)?;
     let bytes = region.data.get((address - region.start) as usize..)?;
     let known = heads(image.arch.is_big_endian());
@@ -164,16 +237,21 @@ pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
         return None;
     }
     let first = known.heads.partition_point(|known| known.0 < head);
-    let found = known.heads[first..]
+    known.heads[first..]
         .iter()
         .take_while(|known| known.0 == head)
         .map(|&(_, table)| &TABLES[table])
-        .find(|table| begins(image.arch, table, bytes))?;
-    Some(KnownTable {
-        address,
-        name: found.name,
-        algorithm: found.algorithm,
-    })
+        .find(|table| begins(image.arch, table, bytes))
+}
+
+impl Table {
+    fn at(&self, address: u64) -> KnownTable {
+        KnownTable {
+            address,
+            name: self.name,
+            algorithm: self.algorithm,
+        }
+    }
 }
 
 /// The first eight bytes of a table as they lie in memory, and which it is.
@@ -250,6 +328,55 @@ mod tests {
                 table.name
             );
         }
+    }
+
+    /// A structure that begins with a number and a name has its text in the third
+    /// field; what is no text is farther behind that of the next structure.
+    #[test]
+    fn a_table_is_known_by_a_structure_that_points_to_it() {
+        use crate::image::Region;
+        use std::borrow::Cow;
+        let region = |start: u64, data: Vec<u8>, executable| Region {
+            start,
+            end: start + data.len() as u64,
+            data: Cow::Owned(data),
+            executable,
+            writable: start == 0x3000,
+            plt: false,
+            section: 1,
+        };
+        let prime = b"FFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF\0";
+        let field = |address: u64| address.to_le_bytes();
+        let structure = [field(32), field(0), field(0x2000), field(0), field(0)].concat();
+        let mut image = Image {
+            arch: Arch::X86_64,
+            regions: vec![
+                region(0x1000, vec![0; 0x40], true),
+                region(0x2000, prime.to_vec(), false),
+                region(0x3000, vec![0; 0x40], false),
+            ],
+            pointers: vec![(0x3008, 0x1000), (0x3010, 0x2000)],
+            ..Image::default()
+        };
+        let name = |image: &Image<'_>, address| at(image, address).map(|table| table.name);
+        let known = Some("prime of the elliptic curve P-256");
+        assert_eq!(name(&image, 0x3000), known);
+        assert_eq!(name(&image, 0x3010), known);
+        assert_eq!(at(&image, 0x3000), at(&image, 0x2000));
+        assert_eq!(name(&image, 0x3018), None);
+        assert_eq!(name(&image, u64::MAX - 8), None);
+        let bytes = [0x63, 0x7c, 0x77, 0x7b, 0xf2, 0x6b, 0x6f, 0xc5];
+        image.regions[1] = region(0x2000, bytes.to_vec(), false);
+        assert_eq!(name(&image, 0x3008), Some("AES S-box"));
+        assert_eq!(name(&image, 0x3000), None);
+        image.regions[1] = region(0x2000, prime.to_vec(), false);
+        // The same where the file has addresses.
+        image.pointers.clear();
+        image.regions[2] = region(0x3000, structure, false);
+        assert_eq!(name(&image, 0x3000), None);
+        image.absolute = true;
+        assert_eq!(name(&image, 0x3000), known);
+        assert_eq!(name(&image, 0x3018), None);
     }
 
     #[test]
