@@ -188,12 +188,8 @@ const TABLES: &[Table] = &[
 /// The table that begins at `address`, or that a structure there points to, unless
 /// code lies there.
 pub(crate) fn at(image: &Image<'_>, address: u64) -> Option<KnownTable> {
-    match begins_at(image, address) {
-        Some(table) => Some(table.at(address)),
-        // Most of what code refers to lies before all pointers or behind them.
-        None if image.absolute || image.is_filled_around(address) => through(image, address),
-        None => None,
-    }
+    let here = begins_at(image, address).map(|table| table.at(address));
+    here.or_else(|| through(image, address))
 }
 
 /// Fields of a structure that are looked at for a pointer: programs keep the
@@ -205,25 +201,20 @@ const FIRST_FIELDS: u64 = 2;
 /// The first table that one of the first fields of a structure leads to.
 fn through(image: &Image<'_>, address: u64) -> Option<KnownTable> {
     let size = image.arch.pointer_size();
-    let end = address.checked_add(FIELDS * size)?;
-    let table = |slot: u64, target: u64| {
-        let found = begins_at(image, target)?;
-        (found.text || (slot - address) / size < FIRST_FIELDS).then(|| found.at(target))
-    };
-    let first = image.pointers.partition_point(|p| p.0 < address);
-    let filled = image.pointers[first..].iter();
-    let mut filled = filled.take_while(|p| p.0 < end);
-    let found = filled.find_map(|&(slot, target)| table(slot, target));
-    if found.is_some() || !image.absolute {
-        return found;
+    // Code may begin behind a short field.
+    let start = address.checked_next_multiple_of(size)?;
+    let end = start.checked_add(FIELDS * size)?;
+    // Most of what code refers to lies before all pointers or behind them.
+    let (first, last) = image.pointers.first().zip(image.pointers.last()).unzip();
+    let filled = first.is_some_and(|p| p.0 < end) && last.is_some_and(|p| p.0 >= start);
+    if !filled && !image.absolute {
+        return None;
     }
-    // The file has the addresses themselves.
-    let region = image.region(address).filter(|r| !r.executable)?;
-    let bytes = region.data.get((address - region.start) as usize..)?;
-    let fields = bytes.chunks_exact(size as usize);
-    let slots = (address..end).step_by(size as usize);
-    let mut fields = slots.zip(fields.map(|field| image.arch.number(field)));
-    fields.find_map(|(slot, target)| table(slot, target))
+    (0..FIELDS).find_map(|field| {
+        let target = image.pointer(start + field * size)?;
+        let found = begins_at(image, target)?;
+        (found.text || field < FIRST_FIELDS).then(|| found.at(target))
+    })
 }
 
 /// The table that begins at `address`.
@@ -362,6 +353,7 @@ mod tests {
         let known = Some("prime of the elliptic curve P-256");
         assert_eq!(name(&image, 0x3000), known);
         assert_eq!(name(&image, 0x3010), known);
+        assert_eq!(name(&image, 0x3004), known);
         assert_eq!(at(&image, 0x3000), at(&image, 0x2000));
         assert_eq!(name(&image, 0x3018), None);
         assert_eq!(name(&image, u64::MAX - 8), None);

@@ -355,13 +355,6 @@ impl<'d> Image<'d> {
         self.region(value).map(|_| self.code_address(value))
     }
 
-    /// Whether `address` lies between pointers that the loader fills, or right before
-    /// the first.
-    pub(crate) fn is_filled_around(&self, address: u64) -> bool {
-        let ends = self.pointers.first().zip(self.pointers.last());
-        ends.is_some_and(|(first, last)| (first.0.saturating_sub(64)..=last.0).contains(&address))
-    }
-
     /// The addresses that the pointers from `slot` on will hold, as far as each
     /// holds one of this file.
     pub(crate) fn pointers_from(&self, slot: u64) -> impl Iterator<Item = u64> {
