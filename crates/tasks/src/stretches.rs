@@ -35,6 +35,7 @@ const LONGEST: usize = 100;
 pub fn in_stretches(shares: &[Vec<f32>], counts: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let functions = Functions::new(shares, counts);
     let (length, labels) = (functions.length(), functions.labels);
+    let priors: Vec<[f64; ENDS.len()]> = (0..LONGEST).map(prior).collect();
     // The logarithm of the likelihood of what lies before each function, and of
     // it and what lies behind.
     let mut before = vec![[f64::NEG_INFINITY; ENDS.len()]; length + 1];
@@ -45,40 +46,33 @@ pub fn in_stretches(shares: &[Vec<f32>], counts: &[Vec<f32>]) -> Vec<Vec<f32>> {
     for start in 0..length {
         let from = before[start];
         functions.stretches(start, &mut scratch, |end, weights| {
-            let all = mean(weights).ln();
+            let (all, priors) = (mean(weights).ln(), priors[end - start - 1]);
             for (guess, before) in before[end].iter_mut().enumerate() {
-                *before = add(*before, from[guess] + all + prior(guess, end - start));
+                *before = add(*before, from[guess] + all + priors[guess]);
             }
         });
-    }
-    for start in (0..length).rev() {
-        let mut found = [f64::NEG_INFINITY; ENDS.len()];
-        functions.stretches(start, &mut scratch, |end, weights| {
-            let all = mean(weights).ln();
-            for (guess, found) in found.iter_mut().enumerate() {
-                *found = add(*found, behind[end][guess] + all + prior(guess, end - start));
-            }
-        });
-        behind[start] = found;
     }
     // How the probabilities change from each function to the next.
     let mut changes = vec![0.0; (length + 1) * labels];
-    for start in 0..length {
+    for start in (0..length).rev() {
+        let mut found = [f64::NEG_INFINITY; ENDS.len()];
         functions.stretches(start, &mut scratch, |end, weights| {
-            let of_guess = |guess: usize| {
-                let others = before[start][guess] + behind[end][guess] - before[length][guess];
-                (others + prior(guess, end - start)).exp()
-            };
-            let all: f64 = (0..ENDS.len()).map(of_guess).sum();
-            if all < NEGLIGIBLE {
+            let (all, priors) = (mean(weights).ln(), priors[end - start - 1]);
+            let mut share = 0.0;
+            for (guess, found) in found.iter_mut().enumerate() {
+                let rest = behind[end][guess] + priors[guess];
+                *found = add(*found, rest + all);
+                share += (before[start][guess] + rest - before[length][guess]).exp();
+            }
+            if share < NEGLIGIBLE {
                 return;
             }
             for (label, weight) in weights.iter().enumerate() {
-                let added = all * weight;
-                changes[start * labels + label] += added;
-                changes[end * labels + label] -= added;
+                changes[start * labels + label] += share * weight;
+                changes[end * labels + label] -= share * weight;
             }
         });
+        behind[start] = found;
     }
     let mut now = vec![0.0; labels];
     let sums = changes.chunks_exact(labels.max(1)).take(length);
@@ -94,10 +88,10 @@ pub fn in_stretches(shares: &[Vec<f32>], counts: &[Vec<f32>]) -> Vec<Vec<f32>> {
 /// What is left out of the sums, of a likelihood beside that of all.
 const NEGLIGIBLE: f64 = 1e-12;
 
-/// The logarithm of the probability that a stretch has so many functions.
-fn prior(guess: usize, length: usize) -> f64 {
-    let ends = ENDS[guess];
-    ends.ln() + (length - 1) as f64 * (1.0 - ends).ln()
+/// The logarithm of the probability that a stretch has so many functions and one
+/// more, by each guess.
+fn prior(more: usize) -> [f64; ENDS.len()] {
+    ENDS.map(|ends| ends.ln() + more as f64 * (1.0 - ends).ln())
 }
 
 /// The logarithm of the sum of what `a` and `b` are logarithms of.
