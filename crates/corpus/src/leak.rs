@@ -74,15 +74,11 @@ impl Earlier {
 fn files(dir: &Path) -> Result<Vec<(PathBuf, Split)>> {
     let mut files = Vec::new();
     for file in row::row_files(dir)? {
-        let split = match row::text_column(&file, "split")?
-            .first()
-            .map(String::as_str)
-        {
-            Some("train") => Split::Train,
-            Some("validation") => Split::Validation,
-            Some(_) => Split::Test,
-            None => continue,
-        };
+        let words = row::text_column(&file, "split")?;
+        let Some(word) = words.first() else { continue };
+        let earlier = [Split::Train, Split::Validation];
+        let split = earlier.into_iter().find(|split| split.as_str() == word);
+        let split = split.unwrap_or(Split::Test);
         files.push((file, split));
     }
     Ok(files)
