@@ -7,6 +7,7 @@ use binscribe_lift::{Function, Kind, Program};
 use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
 use binscribe_tasks::report::ModelName;
+use binscribe_tasks::retrieval::Words;
 use binscribe_tasks::zero_shot::{self, Label};
 use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 
@@ -215,6 +216,8 @@ pub(crate) struct Candidates<'p> {
     functions: Vec<&'p Function>,
     /// What each calls itself.
     own_names: Vec<Option<String>>,
+    /// The source file of each, as far as it is known.
+    files: Vec<Option<String>>,
     listings: Vec<String>,
     pub(crate) vectors: Matrix,
 }
@@ -244,11 +247,13 @@ impl<'p> Candidates<'p> {
             .collect();
         let listings = input::listings(program, &normal);
         let told = input::told(&normal, &listings);
-        let (mut functions, mut own_names, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut functions, mut texts) = (Vec::new(), Vec::new());
+        let (mut own_names, mut files) = (Vec::new(), Vec::new());
         for ((function, listing), told) in normal.into_iter().zip(listings).zip(told) {
             if listing.len() >= SMALLEST {
                 functions.push(function);
                 own_names.push(told.names.into_iter().next().map(|own| own.name));
+                files.push(told.file.map(|file| file.short().to_owned()));
                 texts.push(listing.into_text());
             }
         }
@@ -259,6 +264,7 @@ impl<'p> Candidates<'p> {
         if let Some(position) = functions.iter().position(|f| Some(f.address) == except) {
             functions.remove(position);
             own_names.remove(position);
+            files.remove(position);
             texts.remove(position);
             let rest: Vec<usize> = (0..vectors.len()).filter(|&row| row != position).collect();
             vectors = vectors.select(&rest);
@@ -273,6 +279,7 @@ impl<'p> Candidates<'p> {
             binary: Binary::new(&input.path, &hash, program),
             functions,
             own_names,
+            files,
             listings: texts,
             vectors,
         })
@@ -286,6 +293,17 @@ impl<'p> Candidates<'p> {
     /// Their listings.
     pub(crate) fn listings(&self) -> &[String] {
         &self.listings
+    }
+
+    /// The words of their listings, names and source files.
+    pub(crate) fn words(&self) -> Words {
+        let functions = self.functions.iter().zip(&self.own_names).zip(&self.files);
+        let functions = self.listings.iter().zip(functions);
+        Words::with_names(functions.map(|(listing, ((function, own), file))| {
+            let symbol = function.name.as_ref().map(|_| function.readable_name());
+            let names = [symbol, own.clone(), file.clone()];
+            (listing.as_str(), names.into_iter().flatten())
+        }))
     }
 
     /// Which of them the function at `address` is.

@@ -521,6 +521,10 @@ fn programs_say_what_their_functions_are_called() {
         assert_eq!((&count["checked"], &count["right"]), (all, all));
         let table = binscribe.ok(&["search", "a queue", &stripped, "-k", "50", "--model", model]);
         assert!(table.contains("[queue_length]"), "{table}");
+        // Names are words, too, whatever the model knows.
+        let search = ["search", "length of the queue", &full, "--model", model];
+        let best = &binscribe.json(&search)["matches"][0]["function"];
+        assert_eq!(best["name"], "queue_length");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Trained weights (`.safetensors`) to ONNX graphs.
+//! Trained weights (`.safetensors`) to ONNX graphs, and back from them.
 //!
 //! The graphs use plain ONNX operators in the shapes that `rten` and ONNX
 //! Runtime both know how to fuse. [`Precision::Int8`] quantises as ONNX
@@ -6,6 +6,7 @@
 //! 8-bit integers with one scale a column, the activations are quantised while
 //! the graph runs. Embedding tables are 8-bit integers with one scale a row.
 
+mod back;
 mod clap;
 mod seq2seq;
 
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
 
+pub use back::{Weight, assembly_weights};
 pub use clap::{ClapTextConfig, export_clap_assembly, export_clap_text};
 pub use seq2seq::export_seq2seq;
 

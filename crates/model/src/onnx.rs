@@ -1,5 +1,6 @@
-//! Writing ONNX graphs: the few protobuf messages that they need (a subset of
-//! `onnx.proto3`, field numbers as there) and a builder over them.
+//! ONNX graphs: the few protobuf messages that they need (a subset of
+//! `onnx.proto3`, field numbers as there), a builder over them, and the way back
+//! to what was built.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -296,6 +297,56 @@ pub(crate) fn without_attention_bias(bytes: Vec<u8>) -> Result<Vec<u8>, prost::D
         }
     }
     Ok(model.encode_to_vec())
+}
+
+/// What a graph of [`GraphWriter`] calculates, in order, and with what numbers.
+pub(crate) struct GraphReader {
+    nodes: Vec<NodeProto>,
+    constants: HashMap<String, TensorProto>,
+}
+
+impl GraphReader {
+    /// Reads a model file.
+    pub(crate) fn new(bytes: &[u8]) -> Result<GraphReader, prost::DecodeError> {
+        let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
+        let constants = graph.initializer.into_iter();
+        Ok(GraphReader {
+            nodes: graph.node,
+            constants: constants.map(|t| (t.name.clone(), t)).collect(),
+        })
+    }
+
+    /// The place and the inputs of the first node from place `from` on that is of
+    /// one of `kinds` and has a constant of `dims` as its input number `input`.
+    pub(crate) fn find(
+        &self,
+        from: usize,
+        kinds: &[&str],
+        input: usize,
+        dims: &[usize],
+    ) -> Option<(usize, &[String])> {
+        let dims = dims.iter().map(|d| *d as i64);
+        let fits = |node: &NodeProto| {
+            let constant = node.input.get(input).and_then(|i| self.constants.get(i));
+            kinds.contains(&node.op_type.as_str())
+                && constant.is_some_and(|c| c.dims.iter().copied().eq(dims.clone()))
+        };
+        let nodes = self.nodes.iter().enumerate().skip(from);
+        let (place, node) = nodes.into_iter().find(|(_, node)| fits(node))?;
+        Some((place, &node.input))
+    }
+
+    /// The numbers of a constant, and whether they are integers that want a scale.
+    pub(crate) fn numbers(&self, name: &str) -> Option<(Vec<f32>, bool)> {
+        let constant = self.constants.get(name)?;
+        let bytes = constant.raw_data.as_slice();
+        if constant.data_type == DataType::Int8 as i32 {
+            let integers = bytes.iter().map(|b| f32::from(b.cast_signed()));
+            return Some((integers.collect(), true));
+        }
+        let floats = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+        Some((floats.collect(), false))
+    }
 }
 
 fn attribute((name, value): (&str, Attribute)) -> AttributeProto {

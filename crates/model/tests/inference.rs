@@ -11,7 +11,9 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use binscribe_model::export::{Precision, TextConfig, export_assembly, export_text};
+use binscribe_model::export::{
+    Precision, TextConfig, assembly_weights, export_assembly, export_text,
+};
 use binscribe_model::{Config, Encoding, Model};
 use common::{Rng, Weights};
 use rten_tensor::NdTensor;
@@ -68,6 +70,61 @@ fn encodings(config: &Config, lengths: &[usize]) -> Vec<Encoding> {
     let mut rng = Rng(11);
     let random = |n: &usize| common::random_encoding(config, *n, &mut rng);
     lengths.iter().map(random).collect()
+}
+
+/// Rounding to 63 steps of the largest weight of a row (127 in the table) may move
+/// a weight by half a step.
+#[test]
+fn weights_come_back_out_of_a_graph() {
+    let random = Random::new(small());
+    let dir = random.dir.path();
+    let bytes = std::fs::read(dir.join("model.safetensors")).unwrap();
+    let saved = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let back = || {
+        let weights = assembly_weights(dir).unwrap();
+        let mut names: Vec<String> = weights.iter().map(|w| w.name.clone()).collect();
+        names.sort();
+        let mut all: Vec<&str> = saved.names();
+        all.retain(|name| *name != "mlm.bias");
+        all.sort();
+        assert_eq!(names, all);
+        weights.into_iter().map(|weight| {
+            let tensor = saved.tensor(&weight.name).unwrap();
+            assert_eq!(tensor.shape(), weight.shape, "{}", weight.name);
+            let floats = tensor.data().as_chunks().0.iter();
+            let before: Vec<f32> = floats.map(|b| f32::from_le_bytes(*b)).collect();
+            (weight, before)
+        })
+    };
+    for (weight, before) in back() {
+        let queries = weight.name.contains("qkv");
+        for (x, y) in weight.values.iter().zip(&before) {
+            let room = if queries { x.abs() * 1e-6 } else { 0.0 };
+            assert!((x - y).abs() <= room, "{}: {x} {y}", weight.name);
+        }
+    }
+    std::fs::remove_file(dir.join("assembly.onnx")).unwrap();
+    let mut rounded = 0;
+    for (weight, before) in back() {
+        let width = *weight.shape.last().unwrap();
+        let (matrix, table) = (weight.shape.len() == 2, weight.name.starts_with("embed"));
+        for (row, before) in weight.values.chunks(width).zip(before.chunks(width)) {
+            let largest = before.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+            let step = largest / if table { 127.0 } else { 63.0 };
+            let room = if matrix { step * 0.501 } else { 0.0 };
+            for (x, y) in row.iter().zip(before) {
+                assert!((x - y).abs() <= room, "{}: {x} {y}", weight.name);
+                rounded += usize::from(x != y);
+            }
+        }
+    }
+    assert!(rounded > 0);
+
+    let mut other = random.config.clone();
+    other.intermediate_size += 1;
+    other.save(&dir.join("config.json")).unwrap();
+    let said = assembly_weights(dir).unwrap_err().to_string();
+    assert!(said.contains("layers.0.ffn.up"), "{said}");
 }
 
 #[test]

@@ -222,7 +222,22 @@ pub struct Words(Bm25);
 impl Words {
     /// From the listings of the functions.
     pub fn new<'a>(listings: impl IntoIterator<Item = &'a str>) -> Words {
-        Words(Bm25::new(listings.into_iter().map(text::listing_words)))
+        Words::with_names(listings.into_iter().map(|listing| (listing, [""; 0])))
+    }
+
+    /// From the listings of the functions, and what is known of each beside: its
+    /// name, its source file.
+    pub fn with_names<'a, N: AsRef<str>>(
+        functions: impl IntoIterator<Item = (&'a str, impl IntoIterator<Item = N>)>,
+    ) -> Words {
+        let words = functions.into_iter().map(|(listing, names)| {
+            let mut words = text::listing_words(listing);
+            for name in names {
+                words.extend(text::content_words(name.as_ref()));
+            }
+            words
+        });
+        Words(Bm25::new(words))
     }
 
     /// The scores of a search: the mean of each function's cosine with the

@@ -26,6 +26,8 @@ Examples:
     binscribe-train mine.toml --corpus corpus --out runs/default --stage contrast
   Go on from a model of fewer packages or processors, with a vocabulary of its own:
     binscribe-train recipes/default.toml --corpus more --out runs/more --start runs/default
+  Or from the model that binscribe comes with:
+    binscribe-train recipes/topics.toml --corpus mine --out runs/mine --start models/default
   The same recipe without its first stage, to see what that is worth:
     binscribe-train recipes/default.toml --corpus corpus --out runs/scratch --stage scratch
   And both in one picture:
@@ -80,9 +82,10 @@ struct Arguments {
     /// denoised.safetensors in the run directory.
     #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
-    /// Start from the weights of a finished run of the same shape: its layers,
-    /// and what it knows of the tokens that both vocabularies have.
-    #[arg(long, value_name = "RUN_DIR")]
+    /// Start from the weights of a finished run or of a model directory of the
+    /// same shape: its layers, and what it knows of the tokens that both
+    /// vocabularies have.
+    #[arg(long, value_name = "DIR")]
     start: Option<PathBuf>,
     /// Explanations to learn from instead of comments, as chat, one a line;
     /// only for a recipe with a table [seq2seq].

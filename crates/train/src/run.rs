@@ -51,7 +51,8 @@ pub struct Request {
     pub device: Device,
     /// Which stages.
     pub stages: Stages,
-    /// A finished run of the same shape whose weights are the first ones.
+    /// A finished run or a model directory of the same shape whose weights are the
+    /// first ones.
     pub start: Option<PathBuf>,
     /// The processes that this one trains together with; process 0 alone
     /// writes to `run`.

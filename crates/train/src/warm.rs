@@ -4,21 +4,25 @@
 //! the encoder's width by principal components, and the output projection
 //! starts as the way back.
 //!
-//! Or a start from the weights of another run: its layers as they are, and the
-//! rows of its token table for those tokens that both vocabularies have.
+//! Or a start from the weights of another run, or of a model directory: its layers
+//! as they are, and the rows of its token table for those tokens that both
+//! vocabularies have.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use binscribe_model::AsmTokenizer;
+use binscribe_model::export::assembly_weights;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::encoder::{Encoder, INITIAL_STD};
 use crate::text::TextEncoder;
 use crate::{Error, Result};
 
+/// What the first stage adds to the score of each token; models go without it.
+const MLM_BIAS: &str = "mlm.bias";
 /// Tensors with a row for each token of the vocabulary.
-const BY_TOKEN: [&str; 2] = ["embeddings.weight", "mlm.bias"];
+const BY_TOKEN: [&str; 2] = ["embeddings.weight", MLM_BIAS];
 
 /// Instruction embeddings start this much smaller, so that they do not drown
 /// the words that they are added to.
@@ -92,12 +96,32 @@ pub(crate) fn warm_start(
     })
 }
 
-/// Fills a new encoder from the finished run in `run`; says how many tokens both
-/// vocabularies have. Rows of the others keep their random values, as long as
-/// the known ones are: none shall drown what stands beside it.
-pub(crate) fn start_from(encoder: &Encoder, tokenizer: &AsmTokenizer, run: &Path) -> Result<usize> {
-    let path = run.join("model.safetensors");
-    let before = AsmTokenizer::from_file(&run.join("tokenizer.json"))?;
+/// The weights of a finished run, or of a model directory, which has none of the
+/// head that only the first stage needs.
+fn stored(start: &Path) -> Result<HashMap<String, Tensor>> {
+    let path = start.join("model.safetensors");
+    if path.exists() {
+        return Ok(Tensor::read_safetensors(&path)?.into_iter().collect());
+    }
+    let weights = assembly_weights(start)?.into_iter().map(|weight| {
+        let shape: Vec<i64> = weight.shape.iter().map(|n| *n as i64).collect();
+        (
+            weight.name,
+            Tensor::from_slice(&weight.values).view(&shape[..]),
+        )
+    });
+    Ok(weights.collect())
+}
+
+/// Fills a new encoder from the finished run or the model directory `start`; says
+/// how many tokens both vocabularies have. Rows of the others keep their random
+/// values, as long as the known ones are: none shall drown what stands beside it.
+pub(crate) fn start_from(
+    encoder: &Encoder,
+    tokenizer: &AsmTokenizer,
+    start: &Path,
+) -> Result<usize> {
+    let before = AsmTokenizer::from_file(&start.join("tokenizer.json"))?;
     let places: HashMap<String, i64> = (0..before.vocab_size() as u32)
         .filter_map(|id| Some((before.token(id)?, i64::from(id))))
         .collect();
@@ -107,10 +131,12 @@ pub(crate) fn start_from(encoder: &Encoder, tokenizer: &AsmTokenizer, run: &Path
     let device = encoder.device();
     let (rows, from) = (Tensor::from_slice(&new), Tensor::from_slice(&old));
     let (rows, from) = (rows.to_device(device), from.to_device(device));
-    let mut stored: HashMap<String, Tensor> =
-        Tensor::read_safetensors(&path)?.into_iter().collect();
+    let mut stored = stored(start)?;
     no_grad(|| {
         for (name, tensor) in encoder.parameters().iter() {
+            if name == MLM_BIAS && !stored.contains_key(name) {
+                continue;
+            }
             let by_token = BY_TOKEN.contains(&name);
             let fits = |value: &Tensor| {
                 let (was, is) = (value.size(), tensor.size());
@@ -120,7 +146,7 @@ pub(crate) fn start_from(encoder: &Encoder, tokenizer: &AsmTokenizer, run: &Path
                 .remove(name)
                 .filter(fits)
                 .ok_or_else(|| Error::Weights {
-                    path: path.clone(),
+                    path: start.to_owned(),
                     name: name.to_owned(),
                 })?
                 .to_device(device);
@@ -144,6 +170,7 @@ pub(crate) fn start_from(encoder: &Encoder, tokenizer: &AsmTokenizer, run: &Path
 mod tests {
     use super::*;
     use crate::{Recipe, testing};
+    use binscribe_model::export::{Precision, export_assembly};
     use tch::Device;
 
     #[test]
@@ -184,5 +211,22 @@ mod tests {
         assert_eq!(found, known);
         let refused = start_from(&new, &after, &folder.path().join("nothing"));
         assert!(refused.is_err());
+
+        // A model directory has the same, but for the first stage's head.
+        let model = tempfile::tempdir().unwrap();
+        let place = |name: &str| model.path().join(name);
+        before.save(&place("tokenizer.json")).unwrap();
+        old.config().save(&place("config.json")).unwrap();
+        let weights = folder.path().join("model.safetensors");
+        let graph = place("assembly.onnx");
+        export_assembly(&weights, old.config(), &graph, Precision::Float).unwrap();
+        let from_model = encoder(&after, 2);
+        let known_of_model = start_from(&from_model, &after, model.path()).unwrap();
+        assert_eq!(known_of_model, known);
+        for (name, tensor) in from_model.parameters().iter() {
+            let of_run = new.parameters().get(name);
+            let near = tensor.allclose(of_run, 1e-5, 1e-7, false);
+            assert!(near || name == MLM_BIAS, "{name}");
+        }
     }
 }

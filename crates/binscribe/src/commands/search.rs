@@ -1,7 +1,6 @@
 //! `binscribe search`: English in, functions out.
 
 use anyhow::{Result, bail};
-use binscribe_tasks::retrieval::Words;
 
 use crate::args::Search;
 use crate::engine::{Candidates, Engine};
@@ -21,7 +20,7 @@ pub(crate) fn run(args: &Search) -> Result<()> {
     let calibrated = calibration
         .as_ref()
         .and_then(|calibration| calibration.search.as_ref());
-    let words = Words::new(candidates.listings().iter().map(String::as_str));
+    let words = candidates.words();
     let matches = candidates.ranked(&query, args.k, calibrated, |cosines| {
         words.added(&args.english, cosines)
     });
