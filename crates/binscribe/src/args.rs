@@ -547,10 +547,12 @@ Example:
         format: FormatArgs,
     },
     /// Make a model directory from a training run: graphs, reference set,
-    /// calibration and model card.
+    /// calibration and model card. From another model directory: all but the
+    /// graphs, to propose names of the functions of other packages.
     #[command(after_help = "\
-Example:
-  binscribe model export runs/default --corpus corpus -o models/default")]
+Examples:
+  binscribe model export runs/default --corpus corpus -o models/default
+  binscribe model export models/default --corpus mine --add -o models/mine")]
     Export(Export),
     /// Make a model directory of CLAP's published encoders.
     #[command(after_help = "\
@@ -585,8 +587,8 @@ pub(crate) struct Import {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// What binscribe-train wrote.
-    #[arg(value_name = "RUN_DIR")]
+    /// What binscribe-train wrote, or a model directory.
+    #[arg(value_name = "RUN_DIR|MODEL_DIR")]
     pub(crate) run: PathBuf,
     /// The corpus directory (`binscribe corpus build`).
     #[arg(long, value_name = "DIR", default_value = "corpus")]
@@ -606,6 +608,9 @@ pub(crate) struct Export {
     /// At most so many vectors in the reference set.
     #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub(crate) reference: usize,
+    /// Keep the reference set of MODEL_DIR, and add that of the corpus to it.
+    #[arg(long)]
+    pub(crate) add: bool,
     /// Make the reference set and the calibration from functions under these
     /// toolchains: unoptimised code, and code as it is shipped. More of them
     /// take longer and hardly move the means.

@@ -109,6 +109,62 @@ fn value(report: &Value, method: &str, comparison: &str, name: &str) -> f64 {
 }
 
 #[test]
+fn a_model_gets_a_reference_set_of_other_packages() {
+    let binscribe = Binscribe::new();
+    let model = binscribe.directory.path().join("model");
+    random_model::write(&model);
+    let (corpus, _) = corpus(&binscribe);
+    let mine = binscribe.directory.path().join("mine");
+    let (model, mine) = (
+        model.to_str().expect("UTF-8"),
+        mine.to_str().expect("UTF-8"),
+    );
+    let export = |from, more: &[&'static str]| {
+        let args = ["model", "export", from, "--corpus", &corpus, "-o", mine];
+        [&args[..], more].concat()
+    };
+    binscribe.ok(&export(model, &[]));
+
+    let info = |dir| binscribe.json(&["model", "info", dir]);
+    let (before, after) = (info(model), info(mine));
+    assert_eq!(before["model"]["id"], after["model"]["id"]);
+    // Three builds each of eighteen functions, all alike.
+    assert_eq!(before["reference"]["vectors"], 0);
+    assert_eq!(after["reference"]["vectors"], 18);
+    let card = std::fs::read_to_string(Path::new(mine).join("README.md")).expect("a card");
+    assert!(
+        card.contains("taken from another model directory"),
+        "{card}"
+    );
+
+    // Of packages to learn from alone: the confidences stay.
+    let calibration = || std::fs::read(Path::new(mine).join("calibration.json")).expect("one");
+    let before = calibration();
+    let rows = Path::new(&corpus).join("rows");
+    for package in ["libb", "libc"] {
+        std::fs::remove_file(rows.join(format!("{package}.parquet"))).expect("removed");
+    }
+    let output = binscribe.run(&export(mine, &[]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the confidences stay"), "{said}");
+    assert!(calibration() == before, "other confidences");
+    assert_eq!(info(mine)["reference"]["vectors"], 18);
+
+    // Added to what is there: twice the same.
+    binscribe.ok(&export(mine, &["--add"]));
+    assert_eq!(info(mine)["reference"]["vectors"], 36);
+
+    // Over itself, and with fewer.
+    binscribe.ok(&export(mine, &["--reference", "5"]));
+    assert_eq!(info(mine)["reference"]["vectors"], 5);
+    let said = binscribe.fails(&export(mine, &["--float"]));
+    assert!(said.contains("single precision"), "{said}");
+    std::fs::remove_file(Path::new(mine).join("text.int8.onnx")).expect("removed");
+    let said = binscribe.fails(&export(mine, &[]));
+    assert!(said.contains("neither a finished training run"), "{said}");
+}
+
+#[test]
 fn every_evaluation_has_a_report_and_reports_make_a_page() {
     let binscribe = Binscribe::new();
     let model = binscribe.directory.path().join("model");

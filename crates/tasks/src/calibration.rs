@@ -284,10 +284,8 @@ fn naming_answers(reference: &Reference, split: Split<'_>) -> Result<Vec<Observa
             reference.joined(&set)
         }
     };
-    let neighbours = split
-        .vectors
-        .select(&asking)
-        .nearest(set.vectors(), NEIGHBOURS);
+    let asked = split.vectors.select(&asking);
+    let neighbours = set.vectors().nearest(&asked, NEIGHBOURS);
     Ok(asking
         .iter()
         .zip(&neighbours)

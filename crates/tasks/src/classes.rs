@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::bootstrap::{self, Value};
+use crate::compact::Compact;
 use crate::evidence;
 use crate::matrix::{self, Matrix};
 use crate::mentions::{self, Mentions, Whole};
@@ -195,14 +196,14 @@ pub fn by_calibrated_prompts(
     task: &Task<'_>,
     vectors: &Matrix,
     labels: &Matrix,
-    background: &Matrix,
+    background: &Compact,
 ) -> Vec<Scores> {
     let asked: Vec<usize> = task.test_range().collect();
     calibrated_shares(&vectors.select(&asked), labels, background)
 }
 
 /// The shares of the labels for each of `vectors`, calibrated so.
-fn calibrated_shares(vectors: &Matrix, labels: &Matrix, background: &Matrix) -> Vec<Scores> {
+fn calibrated_shares(vectors: &Matrix, labels: &Matrix, background: &Compact) -> Vec<Scores> {
     let backgrounds = Backgrounds::new(labels.clone(), background);
     let above = backgrounds.above(vectors);
     above.iter().map(|a| softmax(a, TEMPERATURE)).collect()
@@ -217,7 +218,7 @@ pub fn among_neighbours(
     task: &Task<'_>,
     all: &[&Sample],
     vectors: &Matrix,
-    (labels, background): (&Matrix, &Matrix),
+    (labels, background): (&Matrix, &Compact),
     mentioned: &mentions::Labels,
 ) -> Vec<Scores> {
     let shares = calibrated_shares(vectors, labels, background);
@@ -809,7 +810,7 @@ mod tests {
                 .collect();
             let vectors = Matrix::from_rows(&rows);
             let labels = Matrix::from_rows(&[[1.0f32, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
-            let none = Matrix::from_rows(&[[0.0f32; 3]]);
+            let none = Compact::plain(Matrix::from_rows(&[[0.0f32; 3]]));
             let each = Grouping::new(task, "function", |s| s.function_id.clone());
             let alone = calibrated_shares(&vectors, &labels, &none);
             let looked_for = mentions::Labels::new(&["?", "?", "?"].map(Label::new));
@@ -836,7 +837,8 @@ mod tests {
             let labels = Matrix::from_rows(&[[1.2f32, 0.3, 0.3], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
             let each = Grouping::new(task, "function", |s| s.function_id.clone());
             let plain = accuracy(task, by_prompts(task, &vectors, &labels), &each);
-            let calibrated = by_calibrated_prompts(task, &vectors, &labels, &vectors);
+            let calibrated =
+                by_calibrated_prompts(task, &vectors, &labels, &Compact::plain(vectors.clone()));
             assert!(plain < 0.4 && accuracy(task, calibrated, &each) == 1.0);
         });
     }

@@ -164,7 +164,7 @@ impl Explainer {
         top: usize,
         threshold: f32,
     ) -> Vec<Explanation<'_>> {
-        let neighbours = vectors.nearest(self.reference.vectors(), NEIGHBOURS);
+        let neighbours = self.reference.vectors().nearest(vectors, NEIGHBOURS);
         let tag_scores = self.tags.scores(vectors);
         let mut names: Vec<Vec<Name<'_>>> = subjects
             .par_iter()

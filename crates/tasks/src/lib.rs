@@ -21,7 +21,7 @@
 //! let reference = Reference::build(&[known], &vectors, "model-1", 100)?;
 //!
 //! let stripped = Matrix::from_rows(&[[0.8f32, 0.6]]);
-//! let near = stripped.nearest(reference.vectors(), naming::NEIGHBOURS);
+//! let near = reference.vectors().nearest(&stripped, naming::NEIGHBOURS);
 //! let names = naming::candidates(&reference, &near[0]);
 //! assert_eq!(names[0].name, "crc32");
 //! assert!((names[0].score - 0.96).abs() < 0.01);
@@ -32,6 +32,7 @@ pub mod bcsd;
 pub mod bootstrap;
 pub mod calibration;
 pub mod classes;
+mod compact;
 mod error;
 pub mod evidence;
 mod explain;
@@ -56,6 +57,7 @@ pub mod text;
 pub mod zero_shot;
 
 pub use calibration::Calibration;
+pub use compact::Compact;
 pub use error::Error;
 pub use explain::{Evidence, Explainer, Explanation, ModelTag, Name, SMALLEST, Subject, Undecided};
 pub use logistic::{Bin, Logistic, Observation, Reliability};

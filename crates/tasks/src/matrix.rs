@@ -43,6 +43,11 @@ impl Matrix {
         self.values.extend_from_slice(row);
     }
 
+    /// All numbers, row by row.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.width).unwrap_or(0)
@@ -149,17 +154,35 @@ pub fn top(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
             score
         }
     };
-    let mut best: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
     let order =
         |a: &(usize, f32), b: &(usize, f32)| key(b.1).total_cmp(&key(a.1)).then(a.0.cmp(&b.0));
     if k == 0 {
         return Vec::new();
     }
-    if best.len() > k {
-        best.select_nth_unstable_by(k - 1, order);
-        best.truncate(k);
+    let keep = |best: &mut Vec<(usize, f32)>| {
+        if best.len() > k {
+            best.select_nth_unstable_by(k - 1, order);
+            best.truncate(k);
+        }
+    };
+    // Room for all scores, kept by each of ten thousand rows, would be gigabytes.
+    let room = k.saturating_mul(2).max(64).min(scores.len());
+    let mut best: Vec<(usize, f32)> = Vec::with_capacity(room);
+    let mut floor = None;
+    for (index, &score) in scores.iter().enumerate() {
+        // Of equal ones the first is best.
+        if floor.is_some_and(|floor| key(score).total_cmp(&floor).is_le()) {
+            continue;
+        }
+        if best.len() == room {
+            keep(&mut best);
+            floor = best.get(k - 1).map(|worst| key(worst.1));
+        }
+        best.push((index, score));
     }
+    keep(&mut best);
     best.sort_unstable_by(order);
+    best.shrink_to_fit();
     best
 }
 
@@ -226,5 +249,20 @@ mod tests {
             vec![(1, 0.9), (2, 0.9), (0, 0.1)]
         );
         assert!(top(&[0.1], 0).is_empty());
+    }
+
+    #[test]
+    fn the_best_of_many_keep_no_room_for_all() {
+        // Many equal ones, in no order.
+        let scores: Vec<f32> = (0..10_000u64)
+            .map(|i| (i * 7_919 % 101) as f32 / 101.0)
+            .collect();
+        let mut all: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for k in [1, 31, 32, 33, 500, 9_999, 20_000] {
+            let best = top(&scores, k);
+            assert_eq!(best, all[..k.min(10_000)], "{k}");
+            assert!(best.capacity() <= k.min(10_000));
+        }
     }
 }

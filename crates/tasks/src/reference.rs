@@ -7,16 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, UInt32Type};
-use arrow_array::{
-    ArrayRef, FixedSizeBinaryArray, Float32Array, RecordBatch, StringArray, UInt32Array,
-};
+use arrow_array::types::UInt32Type;
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt32Array};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::compact::Compact;
 use crate::error::Error;
 use crate::matrix::{self, Matrix};
 use crate::sample::Sample;
@@ -27,7 +28,11 @@ pub const FILE_NAME: &str = "reference.parquet";
 
 const SCHEMA_KEY: &str = "binscribe.schema";
 const MODEL_KEY: &str = "binscribe.model";
-const SCHEMA: &str = "1";
+/// The axes of the vectors: 32-bit floats, in base64, those of an axis together.
+const AXES_KEY: &str = "binscribe.axes";
+/// The numbers of an axis.
+const WIDTH_KEY: &str = "binscribe.width";
+const SCHEMA: &str = "2";
 
 /// One vector of the reference set, with what is known of its function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +63,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     entries: Vec<Entry>,
-    vectors: Matrix,
+    vectors: Compact,
     model: String,
 }
 
@@ -76,7 +81,7 @@ impl Reference {
     pub fn empty(model: &str, width: usize) -> Reference {
         Reference {
             entries: Vec::new(),
-            vectors: Matrix::new(width),
+            vectors: Compact::plain(Matrix::new(width)),
             model: model.to_owned(),
         }
     }
@@ -140,48 +145,55 @@ impl Reference {
             key(a).cmp(&key(b))
         });
 
-        let mut set = Reference::empty(model, vectors.width());
+        let (mut entries, mut kept) = (Vec::new(), Matrix::new(vectors.width()));
+        let mut add = |entry: Entry, vector: &[f32]| {
+            entries.push(entry);
+            kept.push(vector);
+        };
         for group in &groups {
             let split = group
                 .likeness()
                 .is_some_and(|likeness| likeness < threshold);
             match (&group.plain, &group.optimised) {
                 (Some(plain), Some(optimised)) if split => {
-                    set.add(group.entry(samples, Some(true)), plain.clone());
-                    set.add(group.entry(samples, Some(false)), optimised.clone());
+                    add(group.entry(samples, Some(true)), plain);
+                    add(group.entry(samples, Some(false)), optimised);
                 }
                 (Some(plain), Some(optimised)) => {
                     let mut both: Vec<f32> =
                         plain.iter().zip(optimised).map(|(a, b)| a + b).collect();
                     matrix::normalise(&mut both);
-                    set.add(group.entry(samples, None), both);
+                    add(group.entry(samples, None), &both);
                 }
                 (Some(one), None) | (None, Some(one)) => {
-                    set.add(group.entry(samples, None), one.clone());
+                    add(group.entry(samples, None), one);
                 }
                 (None, None) => {}
             }
         }
-        set.vectors = set.quantised().dequantise();
-        Ok(set)
+        Ok(Reference {
+            entries,
+            vectors: Compact::of(&kept),
+            model: model.to_owned(),
+        })
     }
 
-    fn add(&mut self, entry: Entry, vector: Vec<f32>) {
-        self.vectors.push(&vector);
-        self.entries.push(entry);
-    }
-
-    /// The entries of `self` and of `other`.
+    /// The entries of `self` and of `other`, with the vectors of both as they are.
     ///
     /// # Panics
     ///
     /// When the widths of their vectors differ.
     pub fn joined(&self, other: &Reference) -> Reference {
-        let mut joined = self.clone();
-        for (index, entry) in other.entries.iter().enumerate() {
-            joined.add(entry.clone(), other.vectors.row(index).to_vec());
+        let mut vectors = self.vectors.vectors();
+        let others = other.vectors.vectors();
+        for row in 0..others.len() {
+            vectors.push(others.row(row));
         }
-        joined
+        Reference {
+            entries: self.entries.iter().chain(&other.entries).cloned().collect(),
+            vectors: Compact::plain(vectors),
+            model: self.model.clone(),
+        }
     }
 
     /// What is known of each vector's function.
@@ -190,30 +202,13 @@ impl Reference {
     }
 
     /// The vectors, in the order of the entries.
-    pub fn vectors(&self) -> &Matrix {
+    pub fn vectors(&self) -> &Compact {
         &self.vectors
     }
 
     /// The id of the model that made the vectors.
     pub fn model(&self) -> &str {
         &self.model
-    }
-
-    fn quantised(&self) -> Quantised {
-        let mut quantised = Quantised {
-            width: self.vectors.width(),
-            ..Quantised::default()
-        };
-        for index in 0..self.vectors.len() {
-            let row = self.vectors.row(index);
-            let largest = row.iter().fold(0.0f32, |a, x| a.max(x.abs()));
-            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-            quantised.scales.push(scale);
-            quantised
-                .values
-                .extend(row.iter().map(|x| (x / scale).round() as i8 as u8));
-        }
-        quantised
     }
 
     /// Writes the set as a Parquet file, under a temporary name first.
@@ -223,7 +218,6 @@ impl Reference {
     /// Where the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let bad = |error: &dyn std::fmt::Display| Error::malformed(path, error);
-        let quantised = self.quantised();
         let texts = |value: fn(&Entry) -> &str| -> ArrayRef {
             Arc::new(
                 self.entries
@@ -235,19 +229,17 @@ impl Reference {
         let numbers = |value: fn(&Entry) -> u32| -> ArrayRef {
             Arc::new(self.entries.iter().map(value).collect::<UInt32Array>())
         };
-        let width = i32::try_from(quantised.width.max(1)).map_err(|e| bad(&e))?;
-        let vectors: ArrayRef = if self.entries.is_empty() {
-            Arc::new(FixedSizeBinaryArray::new(
-                width,
-                Vec::<u8>::new().into(),
-                None,
-            ))
-        } else {
-            Arc::new(
-                FixedSizeBinaryArray::try_from_iter(quantised.values.chunks(quantised.width))
-                    .map_err(|e| bad(&e))?,
-            )
+        // Sets on no axes (none has been written yet) get theirs.
+        let compact = match self.vectors.axes() {
+            Some(_) => self.vectors.clone(),
+            None => Compact::of(&self.vectors.vectors()),
         };
+        let axes = compact.axes().map_or(&[][..], Matrix::values);
+        let count = compact.axes().map_or(0, Matrix::len);
+        // No width may be 0, as that of an empty set would be.
+        let count = i32::try_from(count.max(1)).map_err(|e| bad(&e))?;
+        let bytes: Vec<u8> = (0..compact.len()).flat_map(|v| compact.bytes(v)).collect();
+        let vectors: ArrayRef = Arc::new(FixedSizeBinaryArray::new(count, bytes.into(), None));
         let batch = RecordBatch::try_from_iter([
             ("name", texts(|e| &e.name)),
             ("explanation", texts(|e| &e.explanation)),
@@ -260,7 +252,6 @@ impl Reference {
             ("also_in", texts(|e| &e.also_in)),
             ("instructions", numbers(|e| e.instructions)),
             ("vector", vectors),
-            ("scale", Arc::new(Float32Array::from(quantised.scales))),
         ])
         .map_err(|e| bad(&e))?;
         let key = |name: &str, value: &str| KeyValue::new(name.to_owned(), value.to_owned());
@@ -268,9 +259,15 @@ impl Reference {
             .set_compression(Compression::ZSTD(
                 ZstdLevel::try_new(19).map_err(|e| bad(&e))?,
             ))
+            // The coordinates on one axis are alike: one after another, they
+            // compress better.
+            .set_column_dictionary_enabled("vector".into(), false)
+            .set_column_encoding("vector".into(), Encoding::BYTE_STREAM_SPLIT)
             .set_key_value_metadata(Some(vec![
                 key(SCHEMA_KEY, SCHEMA),
                 key(MODEL_KEY, &self.model),
+                key(AXES_KEY, &BASE64_STANDARD.encode(floats(axes))),
+                key(WIDTH_KEY, &compact.width().to_string()),
             ]))
             .build();
         let mut bytes = Vec::new();
@@ -309,7 +306,19 @@ impl Reference {
                 expected,
             });
         }
-        let mut set: Option<Reference> = None;
+        let axes = BASE64_STANDARD
+            .decode(value(AXES_KEY).unwrap_or_default())
+            .map_err(|e| bad(&e))?;
+        let axes: Vec<f32> = axes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        let width: usize = (value(WIDTH_KEY).unwrap_or_default())
+            .parse()
+            .map_err(|e| bad(&e))?;
+        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
         for batch in builder.build().map_err(|e| bad(&e))? {
             let batch = batch.map_err(|e| bad(&e))?;
             let column = |name: &str| {
@@ -337,18 +346,9 @@ impl Reference {
             let vectors = column("vector")?
                 .as_fixed_size_binary_opt()
                 .ok_or_else(|| bad(&"column `vector` is not of fixed size"))?;
-            let scales = column("scale")?
-                .as_primitive_opt::<Float32Type>()
-                .ok_or_else(|| bad(&"column `scale` is not of numbers"))?;
-            let width = vectors.value_size();
-            let set = set.get_or_insert_with(|| Reference::empty(model, width));
             for row in 0..batch.num_rows() {
-                let scale = scales.value(row);
-                let vector = vectors
-                    .value(row)
-                    .iter()
-                    .map(|&x| f32::from(x as i8) * scale);
-                let entry = Entry {
+                bytes.extend_from_slice(vectors.value(row));
+                entries.push(Entry {
                     name: names.value(row).to_owned(),
                     explanation: explanations.value(row).to_owned(),
                     package: packages.value(row).to_owned(),
@@ -359,31 +359,22 @@ impl Reference {
                     toolchains: toolchains.value(row).to_owned(),
                     also_in: also.value(row).to_owned(),
                     instructions: instructions.value(row),
-                };
-                set.add(entry, vector.collect());
+                });
             }
         }
-        Ok(set.unwrap_or_else(|| Reference::empty(model, 0)))
+        let vectors = Compact::from_parts(axes, width, &bytes)
+            .filter(|vectors| vectors.len() == entries.len())
+            .ok_or_else(|| bad(&"its vectors are not of its axes"))?;
+        Ok(Reference {
+            entries,
+            vectors,
+            model: model.to_owned(),
+        })
     }
 }
 
-/// Vectors at one byte a number: a scale for each row.
-#[derive(Debug, Default)]
-struct Quantised {
-    values: Vec<u8>,
-    scales: Vec<f32>,
-    width: usize,
-}
-
-impl Quantised {
-    fn dequantise(&self) -> Matrix {
-        let mut matrix = Matrix::new(self.width);
-        for (row, scale) in self.values.chunks(self.width.max(1)).zip(&self.scales) {
-            let row: Vec<f32> = row.iter().map(|&x| f32::from(x as i8) * scale).collect();
-            matrix.push(&row);
-        }
-        matrix
-    }
+fn floats(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
 impl<'a> Group<'a> {
@@ -551,11 +542,7 @@ mod tests {
         let set = built(100);
         set.write(&path).expect("written");
         let read = Reference::read(&path, "m1").expect("read");
-        assert_eq!(read.entries(), set.entries());
-        for index in 0..set.vectors().len() {
-            let (a, b) = (set.vectors().row(index), read.vectors().row(index));
-            assert!(a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-3));
-        }
+        assert_eq!(read, set);
         let refused = Reference::read(&path, "m2").expect_err("another model");
         assert!(matches!(refused, Error::OtherModel { .. }), "{refused}");
         std::fs::write(&path, b"nonsense").expect("written");

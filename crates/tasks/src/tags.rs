@@ -5,6 +5,7 @@
 //! the whole reference set, and the score is how many standard deviations a
 //! function lies above that.
 
+use crate::compact::Compact;
 use crate::matrix::Matrix;
 use crate::text;
 
@@ -532,8 +533,8 @@ pub struct Backgrounds {
 impl Backgrounds {
     /// Measures each description (a unit vector in a row) against `background`,
     /// the vectors of the reference set.
-    pub fn new(descriptions: Matrix, background: &Matrix) -> Backgrounds {
-        let statistics = descriptions.against(background, |_, cosines| {
+    pub fn new(descriptions: Matrix, background: &Compact) -> Backgrounds {
+        let statistics = background.against(&descriptions, |_, cosines| {
             let n = cosines.len().max(1) as f32;
             let mean = cosines.iter().sum::<f32>() / n;
             let variance = cosines.iter().map(|c| (c - mean).powi(2)).sum::<f32>() / n;
@@ -589,7 +590,7 @@ pub struct TagVectors {
 
 impl TagVectors {
     /// From the vectors of [`prompts`], in that order.
-    pub fn new(prompt_vectors: Matrix, reference: &Matrix) -> TagVectors {
+    pub fn new(prompt_vectors: Matrix, reference: &Compact) -> TagVectors {
         TagVectors {
             backgrounds: Backgrounds::new(prompt_vectors, reference),
         }
@@ -682,7 +683,7 @@ mod tests {
         let background =
             Matrix::from_rows(&[[1.0f32, 0.0, 0.0], [0.98, 0.199, 0.0], [0.98, 0.0, 0.199]]);
         let descriptions = Matrix::from_rows(&[[1.0f32, 0.0, 0.0], [0.0, 0.0, 1.0]]);
-        let scores = Backgrounds::new(descriptions, &background)
+        let scores = Backgrounds::new(descriptions, &Compact::plain(background))
             .scores(&Matrix::from_rows(&[[0.9f32, 0.0, 0.436]]));
         assert!(scores[0][1] > scores[0][0]);
     }
@@ -693,7 +694,7 @@ mod tests {
         let rows: Vec<[f32; 2]> = (0..count)
             .map(|i| if i == 1 { [1.0, 0.0] } else { [0.0, 1.0] })
             .collect();
-        let tags = TagVectors::new(Matrix::from_rows(&rows), &Matrix::new(2));
+        let tags = TagVectors::new(Matrix::from_rows(&rows), &Compact::plain(Matrix::new(2)));
         let scores = tags.scores(&Matrix::from_rows(&[[1.0f32, 0.0]]));
         assert_eq!(scores[0].len(), TAGS.len());
         assert_eq!(scores[0][0], 1.0);

@@ -10,7 +10,7 @@ use binscribe_model::export::{self, Precision, TextConfig};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, Split};
 use binscribe_tasks::report::{ModelName, Report};
 use binscribe_tasks::tags::TagVectors;
-use binscribe_tasks::{Reference, Sample, reference, tags};
+use binscribe_tasks::{Matrix, Reference, Sample, reference, tags};
 use serde::Serialize;
 
 use crate::args;
@@ -20,6 +20,13 @@ use crate::engine::Engine;
 use crate::json;
 use crate::output::{self, Field, Format, Table, note};
 
+/// The graphs of a model directory.
+const GRAPHS: [&str; 4] = [
+    "assembly.int8.onnx",
+    "text.int8.onnx",
+    "assembly.onnx",
+    "text.onnx",
+];
 /// No model directory may be bigger: it is kept in a repository.
 const LARGEST: u64 = 45_000_000;
 
@@ -178,46 +185,97 @@ fn text_encoder(args: &args::Export) -> Result<(PathBuf, PathBuf, PathBuf)> {
     Ok(found)
 }
 
-fn export(args: &args::Export) -> Result<()> {
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        if !args.run.join(name).is_file() {
+/// What a model directory is made from.
+enum Source {
+    /// A training run, with the text encoder's weights, shape and tokenizer.
+    Run(PathBuf, PathBuf, PathBuf),
+    /// The graphs and tokenizers of another model directory, by their names.
+    Model(Vec<&'static str>),
+}
+
+fn source(args: &args::Export) -> Result<Source> {
+    let has = |name: &str| args.run.join(name).is_file();
+    if let Some(name) = ["config.json", "tokenizer.json"]
+        .iter()
+        .find(|name| !has(name))
+    {
+        bail!(
+            "{} is neither a finished training run nor a model directory: it has no {name}",
+            args.run.display()
+        );
+    }
+    if has("model.safetensors") {
+        if args.add {
             bail!(
-                "{} is not a finished training run: it has no {name}",
+                "{} is a training run, which has no reference set that --add could add to",
                 args.run.display()
             );
         }
+        let (weights, shape, tokenizer) = text_encoder(args)?;
+        return Ok(Source::Run(weights, shape, tokenizer));
     }
-    let (text_weights, text_config, text_tokenizer) = text_encoder(args)?;
+    let mut kept: Vec<&str> = GRAPHS.iter().copied().filter(|name| has(name)).collect();
+    let whole = |ending: &str| {
+        let of = |stem: &str| kept.iter().any(|name| *name == format!("{stem}.{ending}"));
+        of("assembly") && of("text")
+    };
+    if !whole("int8.onnx") && !whole("onnx") {
+        bail!(
+            "{} is neither a finished training run, which has model.safetensors, nor a model \
+             directory, which has graphs of both encoders",
+            args.run.display()
+        );
+    }
+    if args.float && !whole("onnx") {
+        bail!(
+            "{} has no graphs in single precision, and nothing to make them from; leave out \
+             --float",
+            args.run.display()
+        );
+    }
+    kept.extend(["tokenizer.json", "text_tokenizer.json"]);
+    Ok(Source::Model(kept))
+}
+
+fn export(args: &args::Export) -> Result<()> {
+    let source = source(args)?;
     let splits = data::read(&args.corpus)?;
     let new = args
         .output
         .with_extension(format!("{}.tmp", std::process::id()));
     fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
     let made = (|| {
-        let config = Config {
-            learned_from: platforms(&splits.train, |_| true),
-            measured_on: platforms(&splits.validation, |sample| in_reference(args, sample)),
-            ..Config::from_file(&args.run.join("config.json"))?
-        };
+        let mut config = Config::from_file(&args.run.join("config.json"))?;
+        if kept_calibration(args, &source, &splits).is_none() {
+            config.measured_on = platforms(&splits.validation, |sample| in_reference(args, sample));
+        }
+        match &source {
+            Source::Run(text_weights, text_shape, text_tokenizer) => {
+                config.learned_from = platforms(&splits.train, |_| true);
+                let tokenizer = args.run.join("tokenizer.json");
+                copy(&tokenizer, &new.join("tokenizer.json"))?;
+                copy(text_tokenizer, &new.join("text_tokenizer.json"))?;
+                let text_shape = TextConfig::from_file(text_shape)?;
+                let weights = args.run.join("model.safetensors");
+                let mut graphs = vec![("int8.onnx", Precision::Int8)];
+                if args.float {
+                    graphs.push(("onnx", Precision::Float));
+                }
+                for (ending, precision) in graphs {
+                    let assembly = new.join(format!("assembly.{ending}"));
+                    export::export_assembly(&weights, &config, &assembly, precision)?;
+                    let text = new.join(format!("text.{ending}"));
+                    export::export_text(text_weights, &text_shape, &text, precision)?;
+                }
+            }
+            Source::Model(files) => {
+                for name in files {
+                    copy(&args.run.join(name), &new.join(name))?;
+                }
+            }
+        }
         config.save(&new.join("config.json"))?;
-        copy(
-            &args.run.join("tokenizer.json"),
-            &new.join("tokenizer.json"),
-        )?;
-        copy(&text_tokenizer, &new.join("text_tokenizer.json"))?;
-        let text_shape = TextConfig::from_file(&text_config)?;
-        let weights = args.run.join("model.safetensors");
-        let mut graphs = vec![("int8.onnx", Precision::Int8)];
-        if args.float {
-            graphs.push(("onnx", Precision::Float));
-        }
-        for (ending, precision) in graphs {
-            let assembly = new.join(format!("assembly.{ending}"));
-            export::export_assembly(&weights, &config, &assembly, precision)?;
-            let text = new.join(format!("text.{ending}"));
-            export::export_text(&text_weights, &text_shape, &text, precision)?;
-        }
-        fill(args, &new, &splits)
+        fill(args, &source, &new, &splits)
     })()
     .and_then(|()| replace(&new, &args.output));
     if made.is_err() {
@@ -250,8 +308,48 @@ fn platforms(samples: &[Sample], keep: impl Fn(&Sample) -> bool) -> Vec<String> 
         .collect()
 }
 
+/// The confidences of the model directory that the new one is made from, where its
+/// corpus has none of the packages that new ones are fitted to and checked on.
+fn kept_calibration(args: &args::Export, source: &Source, splits: &Splits) -> Option<PathBuf> {
+    let measurable = !splits.validation.is_empty() && !splits.test.is_empty();
+    let path = args.run.join(calibration::FILE_NAME);
+    (matches!(source, Source::Model(_)) && !measurable && path.is_file()).then_some(path)
+}
+
+/// Confidences fitted to the first of `measured` and checked on the second.
+fn calibrate(
+    engine: &Engine,
+    set: &Reference,
+    measured: &[Vec<Sample>; 2],
+    embed: impl Fn(&[Sample]) -> Result<Matrix>,
+) -> Result<Calibration> {
+    let [validation, test] = measured;
+    note(&format!(
+        "calibration: embedding {} rows",
+        validation.len() + test.len()
+    ));
+    let (validation_vectors, test_vectors) = (embed(validation)?, embed(test)?);
+    let validation_queries = engine.embed_texts(&calibration::queries(validation))?;
+    let test_queries = engine.embed_texts(&calibration::queries(test))?;
+    let tags = TagVectors::new(engine.embed_texts(&tags::prompts())?, set.vectors());
+    Ok(Calibration::fit(
+        set,
+        &tags,
+        Split {
+            samples: validation,
+            vectors: &validation_vectors,
+            query_vectors: &validation_queries,
+        },
+        Split {
+            samples: test,
+            vectors: &test_vectors,
+            query_vectors: &test_queries,
+        },
+    )?)
+}
+
 /// Adds to the graphs in `new` what rests on the model's own vectors.
-fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
+fn fill(args: &args::Export, source: &Source, new: &Path, splits: &Splits) -> Result<()> {
     let engine = Engine::open(&args::ModelArgs {
         model: Some(new.to_owned()),
         no_cache: false,
@@ -272,37 +370,33 @@ fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
     let train = chosen(&splits.train);
     note(&format!("reference set: embedding {} rows", train.len()));
     let vectors = embed(&train)?;
-    let set = Reference::build(&train, &vectors, engine.id(), args.reference)?;
+    let mut set = Reference::build(&train, &vectors, engine.id(), args.reference)?;
+    if args.add {
+        set = Reference::read(&args.run.join(reference::FILE_NAME), engine.id())?.joined(&set);
+    }
     set.write(&new.join(reference::FILE_NAME))?;
     // What is used is what was written, at one byte a number.
     let set = Reference::read(&new.join(reference::FILE_NAME), engine.id())?;
 
-    let (validation, test) = (&chosen(&splits.validation), &chosen(&splits.test));
-    note(&format!(
-        "calibration: embedding {} rows",
-        validation.len() + test.len()
-    ));
-    let (validation_vectors, test_vectors) = (embed(validation)?, embed(test)?);
-    let validation_queries = engine.embed_texts(&calibration::queries(validation))?;
-    let test_queries = engine.embed_texts(&calibration::queries(test))?;
-    let tags = TagVectors::new(engine.embed_texts(&tags::prompts())?, set.vectors());
-    let calibration = Calibration::fit(
-        &set,
-        &tags,
-        Split {
-            samples: validation,
-            vectors: &validation_vectors,
-            query_vectors: &validation_queries,
-        },
-        Split {
-            samples: test,
-            vectors: &test_vectors,
-            query_vectors: &test_queries,
-        },
-    )?;
-    calibration.write(&new.join(calibration::FILE_NAME))?;
+    let calibration = match kept_calibration(args, source, splits) {
+        Some(path) => {
+            note(&format!(
+                "the confidences stay those of {}: {} has no packages to measure them on",
+                path.display(),
+                args.corpus.display()
+            ));
+            copy(&path, &new.join(calibration::FILE_NAME))?;
+            Calibration::read(&path, engine.id())?
+        }
+        None => {
+            let measured = [&splits.validation, &splits.test].map(|samples| chosen(samples));
+            let calibration = calibrate(&engine, &set, &measured, embed)?;
+            calibration.write(&new.join(calibration::FILE_NAME))?;
+            calibration
+        }
+    };
 
-    let card = card(args, &engine, splits, &set, &calibration)?;
+    let card = card(args, source, &engine, splits, &set, &calibration)?;
     output::write_file(&new.join("README.md"), card.as_bytes())?;
     let size = directory_size(new)?;
     if size > LARGEST && !args.float {
@@ -320,7 +414,7 @@ fn fill(args: &args::Export, new: &Path, splits: &Splits) -> Result<()> {
 /// that the new one has not.
 fn replace(new: &Path, output: &Path) -> Result<()> {
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-    for name in ["assembly.onnx", "text.onnx"] {
+    for name in GRAPHS {
         let old = output.join(name);
         if old.exists() && !new.join(name).exists() {
             fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
@@ -338,6 +432,7 @@ fn replace(new: &Path, output: &Path) -> Result<()> {
 /// The model card: every figure with the command that gives it.
 fn card(
     args: &args::Export,
+    source: &Source,
     engine: &Engine,
     splits: &Splits,
     set: &Reference,
@@ -380,6 +475,12 @@ fn card(
           ones hold 8-bit weights.\n",
     );
     line("## Data\n");
+    if matches!(source, Source::Model(_)) {
+        line(
+            "The encoders were taken from another model directory as they were. What follows is \
+             what the reference set and the confidences were made from.\n",
+        );
+    }
     let mut toolchains: Vec<String> = splits.train.iter().map(Sample::toolchain).collect();
     toolchains.sort_unstable();
     toolchains.dedup();
