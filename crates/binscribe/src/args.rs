@@ -606,7 +606,7 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) float: bool,
     /// At most so many vectors in the reference set.
-    #[arg(long, value_name = "N", default_value_t = 24_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) reference: usize,
     /// Keep the reference set of MODEL_DIR, and add that of the corpus to it.
     #[arg(long)]

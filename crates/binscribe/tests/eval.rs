@@ -159,6 +159,13 @@ fn a_model_gets_a_reference_set_of_other_packages() {
     assert_eq!(info(mine)["reference"]["vectors"], 5);
     let said = binscribe.fails(&export(mine, &["--float"]));
     assert!(said.contains("single precision"), "{said}");
+    let output = binscribe.run(&export(mine, &["--toolchains", "gcc O9"]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("no function of the train split under gcc O9"),
+        "{said}"
+    );
     std::fs::remove_file(Path::new(mine).join("text.int8.onnx")).expect("removed");
     let said = binscribe.fails(&export(mine, &[]));
     assert!(said.contains("neither a finished training run"), "{said}");

@@ -57,6 +57,9 @@ impl Compact {
     /// not of one set: `axes` are rows of `width` numbers, and `bytes` hold one for
     /// each axis, vector by vector.
     pub(crate) fn from_parts(axes: Vec<f32>, width: usize, bytes: &[u8]) -> Option<Compact> {
+        if width == 0 && axes.is_empty() && bytes.is_empty() {
+            return Some(Compact::plain(Matrix::new(0)));
+        }
         let count = axes.len().checked_div(width)?;
         if !axes.len().is_multiple_of(width) || !axes.iter().all(|x| x.is_finite()) {
             return None;
@@ -164,6 +167,9 @@ fn onto(axes: &Matrix, vectors: &Matrix) -> Matrix {
 /// as few as leave [`LEFT_OUT`] out.
 fn principal_axes(vectors: &Matrix) -> Matrix {
     let width = vectors.width();
+    if vectors.is_empty() {
+        return Matrix::new(width);
+    }
     let mut moments = DMatrix::<f64>::zeros(width, width);
     // A block at a time, as a product of matrices.
     const BLOCK: usize = 1024;
@@ -274,5 +280,9 @@ mod tests {
         let plain = Compact::plain(queries.clone());
         assert_eq!(plain.nearest(&queries, 2), [vec![(0, 1.0)]]);
         assert_eq!(plain.vectors(), queries);
+        let nothing = Compact::of(&Matrix::new(0));
+        assert!(nothing.is_empty());
+        assert!(Compact::from_parts(Vec::new(), 0, &[]).is_some_and(|c| c.is_empty()));
+        assert!(Compact::from_parts(Vec::new(), 3, &[]).is_some_and(|c| c.is_empty()));
     }
 }

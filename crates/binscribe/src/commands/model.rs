@@ -368,6 +368,14 @@ fn fill(args: &args::Export, source: &Source, new: &Path, splits: &Splits) -> Re
         wanted.cloned().collect()
     };
     let train = chosen(&splits.train);
+    if train.is_empty() && matches!(source, Source::Model(_)) {
+        bail!(
+            "{} has no function of the train split under {}: name toolchains that it has with \
+             --toolchains",
+            args.corpus.display(),
+            args.toolchains.join(", ")
+        );
+    }
     note(&format!("reference set: embedding {} rows", train.len()));
     let vectors = embed(&train)?;
     let mut set = Reference::build(&train, &vectors, engine.id(), args.reference)?;
@@ -399,7 +407,7 @@ fn fill(args: &args::Export, source: &Source, new: &Path, splits: &Splits) -> Re
     let card = card(args, source, &engine, splits, &set, &calibration)?;
     output::write_file(&new.join("README.md"), card.as_bytes())?;
     let size = directory_size(new)?;
-    if size > LARGEST && !args.float {
+    if size > LARGEST && !args.float && !args.add {
         bail!(
             "the model directory would have {:.1} MB, more than {:.0}: take fewer vectors with \
              --reference N, or a smaller model",
