@@ -41,14 +41,10 @@ impl Compact {
     pub fn of(vectors: &Matrix) -> Compact {
         let axes = principal_axes(vectors);
         let exact = onto(&axes, vectors);
-        let mut coordinates = Matrix::new(axes.len());
-        for row in 0..exact.len() {
-            let steps = exact.row(row).iter().map(|x| f32::from(step(*x)) / STEPS);
-            coordinates.push(&steps.collect::<Vec<_>>());
-        }
+        let rounded = exact.values().iter().map(|x| coordinate(step(*x)));
         Compact {
+            coordinates: Matrix::from_values(rounded.collect(), axes.len()),
             axes: Some(axes),
-            coordinates,
             width: vectors.width(),
         }
     }
@@ -67,15 +63,10 @@ impl Compact {
         if bytes.len().checked_rem(count).unwrap_or(bytes.len()) != 0 {
             return None;
         }
-        let rows: Vec<&[f32]> = axes.chunks(width).collect();
-        let mut coordinates = Matrix::new(count);
-        for row in bytes.chunks(count.max(1)) {
-            let steps = row.iter().map(|b| f32::from(b.cast_signed()) / STEPS);
-            coordinates.push(&steps.collect::<Vec<_>>());
-        }
+        let coordinates = bytes.iter().map(|b| coordinate(b.cast_signed()));
         Some(Compact {
-            axes: Some(Matrix::from_rows(&rows)),
-            coordinates,
+            coordinates: Matrix::from_values(coordinates.collect(), count),
+            axes: Some(Matrix::from_values(axes, width)),
             width,
         })
     }
@@ -85,9 +76,9 @@ impl Compact {
         self.axes.as_ref()
     }
 
-    /// The coordinates of a vector, a byte for each axis.
-    pub(crate) fn bytes(&self, vector: usize) -> Vec<u8> {
-        let coordinates = self.coordinates.row(vector).iter();
+    /// The coordinates of all vectors, a byte for each axis.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let coordinates = self.coordinates.values().iter();
         coordinates.map(|x| step(*x).cast_unsigned()).collect()
     }
 
@@ -154,13 +145,14 @@ fn step(coordinate: f32) -> i8 {
     (coordinate * STEPS).round() as i8
 }
 
+fn coordinate(step: i8) -> f32 {
+    f32::from(step) / STEPS
+}
+
 /// The coordinates of `vectors` on `axes`.
 fn onto(axes: &Matrix, vectors: &Matrix) -> Matrix {
-    let mut coordinates = Matrix::new(axes.len());
-    for row in vectors.against(axes, |_, products| products.to_vec()) {
-        coordinates.push(&row);
-    }
-    coordinates
+    let rows = vectors.against(axes, |_, products| products.to_vec());
+    Matrix::from_values(rows.concat(), axes.len())
 }
 
 /// The eigenvectors of the vectors' second moments with the largest eigenvalues:
@@ -261,8 +253,7 @@ mod tests {
     fn parts_make_the_same_again_or_nothing() {
         let compact = Compact::of(&vectors());
         let axes = compact.axes().expect("axes");
-        let numbers: Vec<f32> = (0..axes.len()).flat_map(|a| axes.row(a).to_vec()).collect();
-        let bytes: Vec<u8> = (0..compact.len()).flat_map(|v| compact.bytes(v)).collect();
+        let (numbers, bytes) = (axes.values().to_vec(), compact.bytes());
         let again = Compact::from_parts(numbers.clone(), 24, &bytes);
         assert_eq!(again, Some(compact));
         assert_eq!(Compact::from_parts(numbers.clone(), 24, &bytes[1..]), None);

@@ -33,6 +33,17 @@ impl Matrix {
         matrix
     }
 
+    /// From all numbers, row by row.
+    ///
+    /// # Panics
+    ///
+    /// When the last row would be shorter than `width`.
+    pub(crate) fn from_values(values: Vec<f32>, width: usize) -> Matrix {
+        let rest = values.len().checked_rem(width).unwrap_or(values.len());
+        assert_eq!(rest, 0, "a row of another width");
+        Matrix { values, width }
+    }
+
     /// Appends a row.
     ///
     /// # Panics

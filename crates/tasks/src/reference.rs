@@ -230,16 +230,19 @@ impl Reference {
             Arc::new(self.entries.iter().map(value).collect::<UInt32Array>())
         };
         // Sets on no axes (none has been written yet) get theirs.
-        let compact = match self.vectors.axes() {
-            Some(_) => self.vectors.clone(),
-            None => Compact::of(&self.vectors.vectors()),
+        let found;
+        let compact = if self.vectors.axes().is_some() {
+            &self.vectors
+        } else {
+            found = Compact::of(&self.vectors.vectors());
+            &found
         };
         let axes = compact.axes().map_or(&[][..], Matrix::values);
         let count = compact.axes().map_or(0, Matrix::len);
         // No width may be 0, as that of an empty set would be.
         let count = i32::try_from(count.max(1)).map_err(|e| bad(&e))?;
-        let bytes: Vec<u8> = (0..compact.len()).flat_map(|v| compact.bytes(v)).collect();
-        let vectors: ArrayRef = Arc::new(FixedSizeBinaryArray::new(count, bytes.into(), None));
+        let bytes = compact.bytes().into();
+        let vectors: ArrayRef = Arc::new(FixedSizeBinaryArray::new(count, bytes, None));
         let batch = RecordBatch::try_from_iter([
             ("name", texts(|e| &e.name)),
             ("explanation", texts(|e| &e.explanation)),

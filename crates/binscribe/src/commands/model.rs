@@ -246,7 +246,8 @@ fn export(args: &args::Export) -> Result<()> {
     fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
     let made = (|| {
         let mut config = Config::from_file(&args.run.join("config.json"))?;
-        if kept_calibration(args, &source, &splits).is_none() {
+        let kept = kept_calibration(args, &source, &splits);
+        if kept.is_none() {
             config.measured_on = platforms(&splits.validation, |sample| in_reference(args, sample));
         }
         match &source {
@@ -275,7 +276,7 @@ fn export(args: &args::Export) -> Result<()> {
             }
         }
         config.save(&new.join("config.json"))?;
-        fill(args, &source, &new, &splits)
+        fill(args, &source, kept.as_deref(), &new, &splits)
     })()
     .and_then(|()| replace(&new, &args.output));
     if made.is_err() {
@@ -348,8 +349,15 @@ fn calibrate(
     )?)
 }
 
-/// Adds to the graphs in `new` what rests on the model's own vectors.
-fn fill(args: &args::Export, source: &Source, new: &Path, splits: &Splits) -> Result<()> {
+/// Adds to the graphs in `new` what rests on the model's own vectors, with the
+/// confidences in the file `kept` if there is one.
+fn fill(
+    args: &args::Export,
+    source: &Source,
+    kept: Option<&Path>,
+    new: &Path,
+    splits: &Splits,
+) -> Result<()> {
     let engine = Engine::open(&args::ModelArgs {
         model: Some(new.to_owned()),
         no_cache: false,
@@ -386,15 +394,15 @@ fn fill(args: &args::Export, source: &Source, new: &Path, splits: &Splits) -> Re
     // What is used is what was written, at one byte a number.
     let set = Reference::read(&new.join(reference::FILE_NAME), engine.id())?;
 
-    let calibration = match kept_calibration(args, source, splits) {
+    let calibration = match kept {
         Some(path) => {
             note(&format!(
                 "the confidences stay those of {}: {} has no packages to measure them on",
                 path.display(),
                 args.corpus.display()
             ));
-            copy(&path, &new.join(calibration::FILE_NAME))?;
-            Calibration::read(&path, engine.id())?
+            copy(path, &new.join(calibration::FILE_NAME))?;
+            Calibration::read(path, engine.id())?
         }
         None => {
             let measured = [&splits.validation, &splits.test].map(|samples| chosen(samples));
