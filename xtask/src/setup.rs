@@ -2,10 +2,11 @@
 //! possible. A test whose part is missing says so and passes.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::apt::quietly;
+use crate::apt::{self, quietly};
 use crate::discovery::is_there;
 use crate::{Result, fetch};
 
@@ -86,6 +87,10 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
         Ok(python) => environment.push(("BINSCRIBE_MOTO_PYTHON", python)),
         Err(why) => println!("some tests will be skipped: no moto: {why}"),
     }
+    match radare2(root) {
+        Ok(program) => environment.push(("BINSCRIBE_RADARE2", program)),
+        Err(why) => println!("some tests will be skipped: no radare2: {why}"),
+    }
     environment
 }
 
@@ -113,6 +118,25 @@ fn python(root: &Path) -> Result<OsString> {
         std::fs::rename(&partial, &target).map_err(|error| error.to_string())?;
     }
     Ok(target.into())
+}
+
+/// radare2, which needs a C library of its own, as one program.
+fn radare2(root: &Path) -> Result<OsString> {
+    let target = root.join("target/radare2");
+    let command = apt::radare2(&root.join("target/apt"), &target)?;
+    let quoted: Vec<String> = command
+        .iter()
+        .map(|part| format!("'{}'", part.display()))
+        .collect();
+    let program = target.join("radare2");
+    let text = |error: std::io::Error| error.to_string();
+    std::fs::write(
+        &program,
+        format!("#!/bin/sh\nexec {} \"$@\"\n", quoted.join(" ")),
+    )
+    .map_err(text)?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).map_err(text)?;
+    Ok(program.into())
 }
 
 /// A Python with torch, which Debian builds without CUDA, and transformers.

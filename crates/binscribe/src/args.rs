@@ -7,7 +7,7 @@ use binscribe_lift::Arch;
 use binscribe_tasks::classes::Shots;
 use binscribe_tasks::zero_shot::PLACE;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Listing(Listing),
     /// Write the vectors of all functions to a Parquet file.
     Embed(Embed),
+    /// Write names and remarks for Ghidra, IDA, Binary Ninja or radare2.
+    Export(ExportNames),
     /// Build the corpus that models are trained and measured on.
     #[command(subcommand)]
     Corpus(Corpus),
@@ -319,6 +321,76 @@ pub(crate) struct Embed {
     pub(crate) raw: RawArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe export ./a.out --to ghidra -o names.py
+  binscribe export ./a.out --to ida --min-confidence 0.9 -o names.py
+  binscribe export ./a.out --to r2 -o names.r2.js && r2 -A -i names.r2.js ./a.out
+  binscribe export ./a.out --to ghidra --mode show | less    a dry run, there
+  binscribe export ./a.out --to ghidra --mode undo -o undo.py
+
+Names come as scripts of those programs. They find functions wherever the program
+put the file, never replace a name that is not the program's own (FUN_, sub_, fcn.),
+refuse another file, and can be undone by the same with --mode undo. A remark at
+each function says how sure its name is, and where it is from.")]
+pub(crate) struct ExportNames {
+    /// A program or library, or one in an archive or a package: pkg.deb:usr/bin/ls.
+    pub(crate) file: PathBuf,
+    /// For which program, or which format.
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub(crate) to: Target,
+    /// The file to write [default: standard output].
+    #[arg(short, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// What the script does.
+    #[arg(long, value_enum, value_name = "MODE", default_value = "apply")]
+    pub(crate) mode: Mode,
+    /// Give no name that is less probable than this.
+    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
+    pub(crate) min_confidence: f32,
+    /// Remark on functions without a name, too: what each calls and mentions.
+    #[arg(long)]
+    pub(crate) summaries: bool,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// What an export is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// A script for Ghidra 10 or newer (PyGhidra or Jython).
+    Ghidra,
+    /// A script for IDA 7.4 or newer (IDAPython).
+    Ida,
+    /// A script for Binary Ninja.
+    #[value(name = "binaryninja")]
+    BinaryNinja,
+    /// A script for radare2 5.8 or newer.
+    R2,
+    /// One line for each function.
+    Csv,
+    /// One document (docs/json.md), which the scripts of plugins/ read, too.
+    Json,
+}
+
+/// What a script does with names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Rename functions and remark on them.
+    Apply,
+    /// Remark on functions only.
+    Comment,
+    /// Only print what would be renamed.
+    Show,
+    /// Take back names and remarks that were applied and not changed since.
+    Undo,
 }
 
 #[derive(Debug, Args)]

@@ -142,6 +142,29 @@ pub(crate) struct Tag {
     pub(crate) why: String,
 }
 
+/// What `export` knows; the scripts of `plugins/` read it, too.
+#[derive(Debug, Serialize)]
+pub(crate) struct Exported {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    /// Of the bytes of the binary, by which other programs know it.
+    pub(crate) sha256: String,
+    pub(crate) model: ModelName,
+    pub(crate) functions: Vec<ExportedFunction>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ExportedFunction {
+    pub(crate) address: String,
+    pub(crate) rva: String,
+    /// A name that every program takes, and that no other function has.
+    pub(crate) name: Option<String>,
+    /// `program` or `model`.
+    pub(crate) source: Option<&'static str>,
+    pub(crate) confidence: Option<f32>,
+    pub(crate) comment: String,
+}
+
 /// The function of a match.
 #[derive(Debug, Serialize)]
 pub(crate) struct Place {

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Functions(args) => commands::functions::run(&args),
         Command::Listing(args) => commands::listing::run(&args),
         Command::Embed(args) => commands::embed::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),
         Command::Train(args) => return commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args),

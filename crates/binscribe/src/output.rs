@@ -108,6 +108,11 @@ impl Table {
     }
 
     pub(crate) fn print_csv(&self) -> Result<()> {
+        write_out(&self.csv()?)
+    }
+
+    /// As CSV, with the headings in lower case.
+    pub(crate) fn csv(&self) -> Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.headings.iter().map(|heading| heading.to_lowercase()))?;
         for row in &self.rows {
@@ -119,7 +124,7 @@ impl Table {
                 Field::Empty => String::new(),
             }))?;
         }
-        write_out(&String::from_utf8(writer.into_inner()?)?)
+        Ok(String::from_utf8(writer.into_inner()?)?)
     }
 
     /// Prints in `format`, with `json` for JSON.
@@ -145,8 +150,13 @@ fn shortest(number: f64) -> String {
 
 /// Prints one JSON document, alone.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    write_out(&json_text(value)?)
+}
+
+/// One JSON document.
+pub(crate) fn json_text(value: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string_pretty(value)?;
-    write_out(&format!("{}\n", terminal::json_safe(&json)))
+    Ok(format!("{}\n", terminal::json_safe(&json)))
 }
 
 /// Prints a line of ours with hostile parts in it.
@@ -193,7 +203,8 @@ pub(crate) fn print_instruction(number: &str, address: u64, text: &str) -> Resul
     write_out(&line)
 }
 
-fn write_out(text: &str) -> Result<()> {
+/// Prints `text` as it is.
+pub(crate) fn write_out(text: &str) -> Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;

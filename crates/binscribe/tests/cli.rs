@@ -13,6 +13,7 @@ use tempfile::TempDir;
 mod clap_import;
 mod corpus_explain;
 mod eval;
+mod export;
 mod random_model;
 
 /// The program with a cache of its own.

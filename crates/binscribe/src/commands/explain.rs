@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use binscribe_lift::{Function, Listing};
+use binscribe_lift::{Function, Listing, Program};
 use binscribe_tasks::own_names::Told;
-use binscribe_tasks::{Explanation, Subject, Undecided};
+use binscribe_tasks::{Explainer, Explanation, Matrix, Subject, Undecided};
 
 use crate::args::Explain;
 use crate::engine::Engine;
@@ -25,40 +25,17 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
     // All are judged even where one is asked about: a name that fits another
     // function better is not this one's.
     let mut functions: Vec<&Function> = program.functions().iter().collect();
-    let mut listings = input::listings(&program, &functions);
-    let told = input::told(&functions, &listings);
-    name_calls(&functions, &told, &mut listings);
     let engine = Engine::open(&args.model)?;
-    engine.warn_of_unknown(&program);
     let explainer = engine.explainer()?;
-
-    let subjects: Vec<Subject<'_>> = functions
-        .iter()
-        .zip(&listings)
-        .zip(&told)
-        .map(|((function, listing), told)| Subject {
-            kind: function.kind,
-            start_file: function.is_start_file(),
-            facts: &listing.facts,
-            told,
-        })
-        .collect();
-    let judged: Vec<usize> = (0..subjects.len())
-        .filter(|&index| subjects[index].undecidable().is_none())
-        .collect();
-    let texts: Vec<String> = judged
-        .iter()
-        .map(|&index| listings[index].text().to_owned())
-        .collect();
     let hash = input.hash();
-    let judged_vectors = engine.embed_listings(&hash, &texts)?;
-    // Those that are not judged need no vector; a row of zeros stands for it.
-    let mut rows = vec![vec![0.0; judged_vectors.width()]; subjects.len()];
-    for (position, &index) in judged.iter().enumerate() {
-        rows[index].copy_from_slice(judged_vectors.row(position));
-    }
-    let vectors = binscribe_tasks::Matrix::from_rows(&rows);
-    let mut explanations = explainer.explain(&subjects, &vectors, args.top, args.min_confidence);
+    let mut explanations = explain(
+        &program,
+        &hash,
+        &engine,
+        &explainer,
+        args.top,
+        args.min_confidence,
+    )?;
 
     if let Some(position) = functions.iter().position(|f| Some(f.address) == wanted) {
         functions = vec![functions[position]];
@@ -80,6 +57,49 @@ pub(crate) fn run(args: &Explain) -> Result<()> {
         (Format::Table, None) => table(&functions, &explanations),
         (Format::Table, Some(_)) => details(functions[0], &explanations[0]),
     }
+}
+
+/// What can be said of each function of `program`, a file of this `hash`: at most
+/// `top` names, none less probable than `least`.
+pub(super) fn explain<'e>(
+    program: &Program<'_>,
+    hash: &str,
+    engine: &Engine,
+    explainer: &'e Explainer,
+    top: usize,
+    least: f32,
+) -> Result<Vec<Explanation<'e>>> {
+    engine.warn_of_unknown(program);
+    let functions: Vec<&Function> = program.functions().iter().collect();
+    let mut listings = input::listings(program, &functions);
+    let told = input::told(&functions, &listings);
+    name_calls(&functions, &told, &mut listings);
+    let subjects: Vec<Subject<'_>> = functions
+        .iter()
+        .zip(&listings)
+        .zip(&told)
+        .map(|((function, listing), told)| Subject {
+            kind: function.kind,
+            start_file: function.is_start_file(),
+            facts: &listing.facts,
+            told,
+        })
+        .collect();
+    let judged: Vec<usize> = (0..subjects.len())
+        .filter(|&index| subjects[index].undecidable().is_none())
+        .collect();
+    let texts: Vec<String> = judged
+        .iter()
+        .map(|&index| listings[index].text().to_owned())
+        .collect();
+    let judged_vectors = engine.embed_listings(hash, &texts)?;
+    // Those that are not judged need no vector; a row of zeros stands for it.
+    let mut rows = vec![vec![0.0; judged_vectors.width()]; subjects.len()];
+    for (position, &index) in judged.iter().enumerate() {
+        rows[index].copy_from_slice(judged_vectors.row(position));
+    }
+    let vectors = Matrix::from_rows(&rows);
+    Ok(explainer.explain(&subjects, &vectors, top, least))
 }
 
 /// Calls functions what they call themselves, so that summaries do, too.

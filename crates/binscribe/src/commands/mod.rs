@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod functions;
 pub(crate) mod import;
 pub(crate) mod listing;
