@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Listing(Listing),
     /// Write the vectors of all functions to a Parquet file.
     Embed(Embed),
+    /// Say what of one version of a program is what of another.
+    Diff(Diff),
     /// Write names and remarks for Ghidra, IDA, Binary Ninja or radare2.
     Export(ExportNames),
     /// Build the corpus that models are trained and measured on.
@@ -326,6 +328,37 @@ pub(crate) struct Embed {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  binscribe diff ./router-1.0 ./router-1.1
+  binscribe diff old.deb:usr/sbin/sshd new.deb:usr/sbin/sshd --function 0x401a30
+  binscribe diff ./old ./new --all --format json
+
+Functions are one where they alone have a name or code, and else by the model, by
+what they mention, by who calls them and whom they call, and by what lies beside
+them; the score says how much of that agrees. Changed is what has other
+instructions, numbers or strings, or calls others; where things lie does not count.
+Thunks are left out.")]
+pub(crate) struct Diff {
+    /// The old version.
+    pub(crate) old: PathBuf,
+    /// The new one.
+    pub(crate) new: PathBuf,
+    /// Show what changed in this function: a name or an address (0x...) of either.
+    #[arg(long, value_name = "F")]
+    pub(crate) function: Option<String>,
+    /// Show the functions that are the same, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   binscribe export ./a.out --to ghidra -o names.py
   binscribe export ./a.out --to ida --min-confidence 0.9 -o names.py
   binscribe export ./a.out --to r2 -o names.r2.js && r2 -A -i names.r2.js ./a.out
@@ -479,11 +512,31 @@ Examples:
 The names are those that `explain` puts in brackets. They are told without the
 symbols of functions, and compared with these. No model takes part.")]
     OwnNames(EvalOwnNames),
+    /// Check what `diff` says of two versions against the names of functions.
+    #[command(after_help = "\
+Example:
+  binscribe eval diff old/libcrypto.so.3 new/libcrypto.so.3
+
+The names are those that both files have once. They are hidden from what is
+measured. Beside it: code that is the same alone, and the nearest vector alone.")]
+    Diff(EvalDiff),
     /// Put reports into a page of Markdown, with a picture of each.
     #[command(after_help = "\
 Example:
   binscribe eval report bcsd.json crypto.json -o docs/results/clap.md")]
     Report(EvalReport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalDiff {
+    /// The old version, with symbols, of exports at the least.
+    pub(crate) old: PathBuf,
+    /// The new one, with symbols.
+    pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]

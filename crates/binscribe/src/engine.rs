@@ -55,6 +55,11 @@ impl Engine {
         self.model.id()
     }
 
+    /// How many numbers a vector has.
+    pub(crate) fn dim(&self) -> usize {
+        self.model.dim()
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         self.model.dir()
     }

@@ -218,6 +218,31 @@ pub(crate) struct Share {
     pub(crate) share: f32,
 }
 
+/// Two versions of a program.
+#[derive(Debug, Serialize)]
+pub(crate) struct Versions {
+    pub(crate) version: u32,
+    pub(crate) old: Binary,
+    pub(crate) new: Binary,
+    pub(crate) model: ModelName,
+    pub(crate) functions: Vec<Change>,
+}
+
+/// A function in two versions, or in one of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Change {
+    /// `changed`, `removed`, `added` or `same`.
+    pub(crate) change: &'static str,
+    pub(crate) old: Option<Place>,
+    pub(crate) new: Option<Place>,
+    pub(crate) score: Option<f32>,
+    /// `name`, `code` or `likeness`.
+    pub(crate) why: Option<&'static str>,
+    /// What became of its instructions, where one function was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lines: Option<Vec<String>>,
+}
+
 /// What was asked.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 mod clap_import;
 mod corpus_explain;
+mod diff;
 mod eval;
 mod export;
 mod random_model;

@@ -33,6 +33,7 @@ pub mod bootstrap;
 pub mod calibration;
 pub mod classes;
 mod compact;
+pub mod diff;
 mod error;
 pub mod evidence;
 mod explain;

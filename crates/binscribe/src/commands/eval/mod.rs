@@ -1,6 +1,7 @@
 //! `binscribe eval`: the model beside its baselines.
 
 mod classes;
+mod diff;
 mod own_names;
 mod page;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(eval: &Eval) -> Result<()> {
         Eval::Protocol(args) => classes::protocol(args),
         Eval::Probe(args) => classes::probe(args),
         Eval::OwnNames(args) => own_names::run(args),
+        Eval::Diff(args) => diff::run(args),
         Eval::Report(args) => page::run(args),
     }
 }
