@@ -236,6 +236,8 @@ pub(crate) struct Change {
     pub(crate) old: Option<Place>,
     pub(crate) new: Option<Place>,
     pub(crate) score: Option<f32>,
+    /// Of their vectors, where neither is too small for one.
+    pub(crate) cosine: Option<f32>,
     /// `name`, `code` or `likeness`.
     pub(crate) why: Option<&'static str>,
     /// What became of its instructions, where one function was asked about.

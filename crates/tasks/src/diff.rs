@@ -66,8 +66,8 @@ pub struct Pair {
     pub old: usize,
     /// Its position in the new one.
     pub new: usize,
-    /// The cosine of their vectors.
-    pub cosine: f32,
+    /// The cosine of their vectors, if both have one.
+    pub cosine: Option<f32>,
     /// From 0 to 1: the cosine and what agrees around them; 1 for a name or code.
     pub score: f32,
     /// What said so.
@@ -166,7 +166,10 @@ impl<'a> Matching<'a> {
         self.pairs.push(Pair {
             old,
             new,
-            cosine: self.cosine(old, new),
+            cosine: [(self.old, old), (self.new, new)]
+                .iter()
+                .all(|(version, at)| version.vectors.row(*at).iter().any(|x| *x != 0.0))
+                .then(|| self.cosine(old, new)),
             score,
             why,
             changed: false,

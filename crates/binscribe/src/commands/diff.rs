@@ -241,11 +241,16 @@ fn of_one(kind: &'static str, old: Option<usize>, new: Option<usize>) -> Became 
     }
 }
 
-/// The changed first, then the removed, the added and the same, each by address.
+/// The changed first, those that are least alike before others; then the removed,
+/// the added and the same, by address.
 fn changes(old: &Side<'_>, new: &Side<'_>, pairs: &[Pair]) -> Vec<Became> {
     let olds: HashSet<usize> = pairs.iter().map(|pair| pair.old).collect();
     let news: HashSet<usize> = pairs.iter().map(|pair| pair.new).collect();
-    let changed = pairs.iter().filter(|pair| pair.changed).map(of_pair);
+    let mut changed: Vec<&Pair> = pairs.iter().filter(|pair| pair.changed).collect();
+    // What is too small to be compared comes last.
+    let alike = |pair: &Pair| pair.cosine.unwrap_or(f32::INFINITY);
+    changed.sort_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let changed = changed.into_iter().map(of_pair);
     let removed = (0..old.functions.len())
         .filter(|at| !olds.contains(at))
         .map(|at| of_one("removed", Some(at), None));
@@ -316,6 +321,7 @@ fn entry(old: &Side<'_>, new: &Side<'_>, became: &Became) -> Change {
         old: became.old.map(|at| old.place(at)),
         new: became.new.map(|at| new.place(at)),
         score: became.pair.map(|pair| pair.score),
+        cosine: became.pair.and_then(|pair| pair.cosine),
         why: became.pair.map(|pair| pair.why.word()),
         lines: became.whole.then(|| lines(old, new, became)),
     }
@@ -329,6 +335,7 @@ fn table(old: &Side<'_>, new: &Side<'_>, changes: &[Became]) -> Table {
         "FUNCTION",
         "IN NEW",
         "INSTRUCTIONS",
+        "ALIKE",
         "SCORE",
         "WHY",
     ]);

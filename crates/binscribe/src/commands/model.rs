@@ -391,6 +391,7 @@ fn fill(
         set = Reference::read(&args.run.join(reference::FILE_NAME), engine.id())?.joined(&set);
     }
     set.write(&new.join(reference::FILE_NAME))?;
+    check_size(args, new, set.vectors().len())?;
     // What is used is what was written, at one byte a number.
     let set = Reference::read(&new.join(reference::FILE_NAME), engine.id())?;
 
@@ -414,16 +415,28 @@ fn fill(
 
     let card = card(args, source, &engine, splits, &set, &calibration)?;
     output::write_file(&new.join("README.md"), card.as_bytes())?;
-    let size = directory_size(new)?;
-    if size > LARGEST && !args.float && !args.add {
-        bail!(
-            "the model directory would have {:.1} MB, more than {:.0}: take fewer vectors with \
-             --reference N, or a smaller model",
-            size as f64 / 1e6,
-            LARGEST as f64 / 1e6
-        );
-    }
     Ok(())
+}
+
+/// Refuses a directory that the repository should not hold, before long work on the
+/// rest of it.
+fn check_size(args: &args::Export, new: &Path, vectors: usize) -> Result<()> {
+    // What calibration and card take.
+    const REST: u64 = 40_000;
+    let size = directory_size(new)? + REST;
+    if size <= LARGEST || args.float || args.add {
+        return Ok(());
+    }
+    let written = fs::metadata(new.join(reference::FILE_NAME))?.len();
+    let (size, written, largest) = (size as f64, written as f64, LARGEST as f64);
+    let fit = (vectors as f64 * (1.0 - (size - largest) / written)).max(0.0);
+    bail!(
+        "the model directory would have {:.1} MB, more than {:.0}: take fewer vectors with \
+         --reference N (some {:.0} fit), or a smaller model",
+        size / 1e6,
+        largest / 1e6,
+        (fit / 1000.0).floor() * 1000.0
+    );
 }
 
 /// Moves the files of `new` into `output`, and removes graphs of an older model
