@@ -451,32 +451,37 @@ fn renumbered(line: &str, numbers: &[usize]) -> String {
 
 /// An instruction without the addresses in its names: `lea rdi, unk_`.
 pub fn settled(line: &str, names: &HashSet<String>) -> String {
-    // What a comment says of a string follows from the operand or is the string.
+    replaced(line, |word| match word.rsplit_once('_') {
+        _ if names.contains(word) => Some("sub_".to_owned()),
+        Some((kind, address)) if is_made_up(kind, address) => Some(format!("{kind}_")),
+        _ => None,
+    })
+}
+
+/// An instruction in which other words stand for some of those of its operands.
+/// Comments stay: what they say of a string is the string.
+pub fn replaced(line: &str, other: impl Fn(&str) -> Option<String>) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '@' | '?' | '.');
     let (code, comment) = line.split_at(line.find("; ").unwrap_or(line.len()));
-    let mut settled = String::with_capacity(line.len());
+    let mut text = String::with_capacity(line.len());
     let mut rest = code;
     while let Some(start) = rest.find(is_word) {
-        settled.push_str(&rest[..start]);
+        text.push_str(&rest[..start]);
         rest = &rest[start..];
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let (word, more) = rest.split_at(end);
         rest = more;
-        match word.rsplit_once('_') {
-            _ if names.contains(word) => settled.push_str("sub_"),
-            // Ours are of letters, and the address in capital digits.
-            Some((kind, address)) if is_made_up(kind, address) => {
-                settled.push_str(kind);
-                settled.push('_');
-            }
-            _ => settled.push_str(word),
+        match other(word) {
+            Some(other) => text.push_str(&other),
+            None => text.push_str(word),
         }
     }
-    settled.push_str(rest);
-    settled.push_str(comment);
-    settled
+    text.push_str(rest);
+    text.push_str(comment);
+    text
 }
 
+/// Whether it is a name of ours: a word, and the address in capital digits.
 fn is_made_up(kind: &str, address: &str) -> bool {
     const KINDS: [&str; 12] = [
         "sub", "loc", "byte", "word", "dword", "qword", "xmmword", "ymmword", "off", "unk", "jpt",

@@ -29,7 +29,8 @@ pub(super) struct Side<'p> {
 }
 
 impl<'p> Side<'p> {
-    /// With `named`, the file's names count.
+    /// With `named`, the file's names count; without, nothing of them is left, in
+    /// calls neither.
     pub(super) fn of(
         input: &Input,
         program: &'p Program<'_>,
@@ -42,7 +43,16 @@ impl<'p> Side<'p> {
             .iter()
             .filter(|function| function.kind == Kind::Normal)
             .collect();
-        let listings = input::listings(program, &functions);
+        let mut listings = input::listings(program, &functions);
+        let hidden = if named {
+            HashMap::new()
+        } else {
+            hidden(program)
+        };
+        for listing in &mut listings {
+            let calls = &mut listing.facts.calls;
+            calls.retain(|call| !(call.import && hidden.contains_key(&call.name)));
+        }
         let speakers = functions.iter().zip(&listings);
         let speakers = speakers.map(|(function, listing)| Speaker {
             listing: listing.text(),
@@ -59,7 +69,10 @@ impl<'p> Side<'p> {
             .collect();
         let texts: Vec<String> = large
             .iter()
-            .map(|&at| listings[at].text().to_owned())
+            .map(|&at| match hidden.is_empty() {
+                true => listings[at].text().to_owned(),
+                false => without(listings[at].text(), &hidden),
+            })
             .collect();
         let embedded = engine.embed_listings(&input.hash(), &texts)?;
         let mut rows = vec![vec![0.0; engine.dim()]; listings.len()];
@@ -73,7 +86,7 @@ impl<'p> Side<'p> {
             .map(|(position, function)| (function.address, position))
             .collect();
         let names = program.functions().iter().map(Function::display_name);
-        let names: HashSet<String> = names.collect();
+        let names: HashSet<String> = names.chain(hidden.into_keys()).collect();
         let traits = functions
             .par_iter()
             .zip(&listings)
@@ -134,6 +147,31 @@ impl<'p> Side<'p> {
     fn lines(&self, position: usize) -> Vec<String> {
         diff::does(&self.listings[position], &self.names)
     }
+}
+
+/// What stands for the names of the program's own functions, as they are called and
+/// as they are reached through a stub or a pointer.
+fn hidden(program: &Program<'_>) -> HashMap<String, String> {
+    let normal = program.functions().iter();
+    let named = normal.filter_map(|function| {
+        // Stubs have the names of other programs' functions.
+        let name = function.name.as_deref();
+        let name = name.filter(|_| function.kind == Kind::Normal)?;
+        Some((name, format!("sub_{:X}", function.address)))
+    });
+    named
+        .flat_map(|(name, made_up)| {
+            let ways = [name.to_owned(), format!("_{name}"), format!("{name}_ptr")];
+            ways.map(|way| (way, made_up.clone()))
+        })
+        .collect()
+}
+
+/// A listing without these names.
+fn without(text: &str, hidden: &HashMap<String, String>) -> String {
+    let lines = text.lines();
+    let lines = lines.map(|line| diff::replaced(line, |word| hidden.get(word).cloned()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn run(args: &Diff) -> Result<()> {
@@ -385,4 +423,26 @@ fn print_one(old: &Side<'_>, new: &Side<'_>, became: &Became) -> Result<()> {
         output::print_line(&line)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hidden_and_strings_are_not() {
+        let hidden = ["BN_new", "_BN_new"].map(|name| (name.to_owned(), "sub_40".to_owned()));
+        let listing = "call    BN_new\njmp     _BN_new\nlea     rdi, aBnNew; \"BN_new\"";
+        let expected = "call    sub_40\njmp     sub_40\nlea     rdi, aBnNew; \"BN_new\"";
+        assert_eq!(without(listing, &HashMap::from(hidden)), expected);
+    }
+
+    #[test]
+    fn jumps_have_no_numbers_to_compare() {
+        assert_eq!(
+            without_numbers("jz      short INSTR12"),
+            "jz      short INSTR"
+        );
+        assert_eq!(without_numbers("retn"), "retn");
+    }
 }
