@@ -679,6 +679,13 @@ Examples:
   binscribe model export runs/default --corpus corpus -o models/default
   binscribe model export models/default --corpus mine --add -o models/mine")]
     Export(Export),
+    /// Take the mean of two runs' weights, as a run to export or to train on
+    /// from: what one run learned anew, with more of what it started from.
+    #[command(after_help = "\
+Example:
+  binscribe model average models/default runs/more -o runs/mean
+  binscribe model export runs/mean --corpus corpus -o models/mean")]
+    Average(Average),
     /// Make a model directory of CLAP's published encoders.
     #[command(after_help = "\
 Examples:
@@ -708,6 +715,23 @@ pub(crate) struct Import {
     /// are no longer those of the published code to 1e-5.
     #[arg(long)]
     pub(crate) int8: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Average {
+    /// What the other one started from: a finished run, or a model directory.
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// What went on from it: a finished run, or a model directory. Vocabulary and
+    /// configuration are taken from here.
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// The directory to write.
+    #[arg(short, value_name = "RUN_DIR")]
+    pub(crate) output: PathBuf,
+    /// How much of AFTER there shall be, from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = probability)]
+    pub(crate) share: f32,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 //! 8-bit integers with one scale a column, the activations are quantised while
 //! the graph runs. Embedding tables are 8-bit integers with one scale a row.
 
+mod average;
 mod back;
 mod clap;
 mod seq2seq;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
 
+pub use average::average;
 pub use back::{Weight, assembly_weights};
 pub use clap::{ClapTextConfig, export_clap_assembly, export_clap_text};
 pub use seq2seq::export_seq2seq;
@@ -172,6 +174,18 @@ impl<'a> Weights<'a> {
         let tensors =
             SafeTensors::deserialize(bytes).map_err(|e| Error::bad_file(path, e.to_string()))?;
         Ok(Weights { path, tensors })
+    }
+
+    fn all(&self) -> Result<Vec<Weight>> {
+        let tensors = self.tensors.tensors();
+        let weights = tensors.iter().map(|(name, tensor)| {
+            Ok(Weight {
+                name: name.clone(),
+                shape: tensor.shape().to_vec(),
+                values: self.get(name, tensor.shape())?,
+            })
+        });
+        weights.collect()
     }
 
     fn has(&self, name: &str) -> bool {

@@ -98,10 +98,6 @@ pub(crate) fn warm_start(
 /// `tokens`. What only the first stage needs is in no model: it is 0, as in a new
 /// encoder.
 fn stored(start: &Path, tokens: usize) -> Result<HashMap<String, Tensor>> {
-    let path = start.join("model.safetensors");
-    if path.exists() {
-        return Ok(Tensor::read_safetensors(&path)?.into_iter().collect());
-    }
     let bias = Tensor::zeros([tokens as i64], (Kind::Float, Device::Cpu));
     let weights = assembly_weights(start)?.into_iter().map(|weight| {
         let shape: Vec<i64> = weight.shape.iter().map(|n| *n as i64).collect();
@@ -110,7 +106,8 @@ fn stored(start: &Path, tokens: usize) -> Result<HashMap<String, Tensor>> {
             Tensor::from_slice(&weight.values).view(&shape[..]),
         )
     });
-    Ok(weights.chain([(BY_TOKEN[1].to_owned(), bias)]).collect())
+    let head = (BY_TOKEN[1].to_owned(), bias);
+    Ok([head].into_iter().chain(weights).collect())
 }
 
 /// Fills a new encoder from the finished run or the model directory `start`; says

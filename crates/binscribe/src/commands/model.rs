@@ -34,8 +34,36 @@ pub(crate) fn run(args: &args::Model) -> Result<()> {
     match args {
         args::Model::Info { directory, format } => info(directory.as_ref(), format.format),
         args::Model::Export(args) => export(args),
+        args::Model::Average(args) => average(args),
         args::Model::Import(args) => import::run(args),
     }
+}
+
+fn average(args: &args::Average) -> Result<()> {
+    let output = args.output.display();
+    if args.output.exists() {
+        bail!("{output} is there already: name another directory, or remove it");
+    }
+    let new = args
+        .output
+        .with_extension(format!("{}.tmp", std::process::id()));
+    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+    let known = export::average(&args.before, &args.after, args.share, &new)
+        .map_err(anyhow::Error::from)
+        .and_then(|known| {
+            fs::rename(&new, &args.output).with_context(|| format!("cannot make {output}"))?;
+            Ok(known)
+        });
+    if known.is_err() {
+        // What went wrong is the answer; a leftover directory is not.
+        let _ = fs::remove_dir_all(&new);
+    }
+    note(&format!(
+        "{output} is ready: {} tokens are known to both; make a model of it with `binscribe model \
+         export {output}`",
+        known?
+    ));
+    Ok(())
 }
 
 #[derive(Serialize)]

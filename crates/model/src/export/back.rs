@@ -1,9 +1,9 @@
-//! The weights of a model directory, read back out of its graph, so that
-//! training can go on from a model of which nothing else is left.
+//! The weights of a run, or of a model directory: read back out of its graph, so
+//! that training can go on from a model of which nothing else is left.
 
 use std::path::Path;
 
-use super::{Precision, read, transposed};
+use super::{Precision, Weights, read, transposed};
 use crate::model::graph_path;
 use crate::onnx::GraphReader;
 use crate::{Config, Error, Result};
@@ -20,16 +20,21 @@ pub struct Weight {
     pub values: Vec<f32>,
 }
 
-/// The weights of the assembly encoder in the model directory `dir`: those of its
-/// float graph, if it has one; else those of its integer graph, which are what
-/// rounding has left of them. What only training needs (`mlm.bias`) is in neither.
+/// The weights of the assembly encoder in `dir`. Of a finished run: all that
+/// `model.safetensors` has. Of a model directory: those of its float graph, if it
+/// has one; else those of its integer graph, which are what rounding has left of
+/// them. What only training needs (`mlm.bias`) is in neither graph.
 ///
 /// # Errors
 ///
-/// Where `config.json` or the graph cannot be read, and where the graph is not
-/// one that [`export_assembly`](super::export_assembly) makes for that
-/// configuration.
+/// Where `model.safetensors`, or else `config.json` or the graph, cannot be read,
+/// and where the graph is not one that
+/// [`export_assembly`](super::export_assembly) makes for that configuration.
 pub fn assembly_weights(dir: &Path) -> Result<Vec<Weight>> {
+    let run = dir.join("model.safetensors");
+    if run.is_file() {
+        return Weights::new(&run, &read(&run)?)?.all();
+    }
     let config = Config::from_file(&dir.join("config.json"))?;
     let graphs = [Precision::Float, Precision::Int8].map(|p| graph_path(dir, "assembly", p));
     let path = graphs.iter().find(|path| path.is_file());
