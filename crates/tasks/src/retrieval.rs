@@ -276,6 +276,8 @@ pub fn search_ranks(
 /// * `BM25 words` and `TF-IDF words`: the words of the query among the words
 ///   that the listing still holds (names of imports, strings); `TF-IDF strings`:
 ///   among those of its strings alone, the text that is no symbol.
+/// * `BM25 words and symbols`: those of its own name, too, which a stripped file
+///   has no more: no model that names functions can find more by their names.
 /// * `TF-IDF by comment` and `opcode histogram by comment`: these know no
 ///   English, so the nearest comment (TF-IDF of words) of the `training`
 ///   functions lends them its function, and the functions of the pool are
@@ -296,12 +298,17 @@ pub fn baselines(
         .map(|(query, _)| text::content_words(query))
         .collect();
 
-    let bm25 = Bm25::new(listings.iter().map(|listing| text::listing_words(listing)));
-    let by_bm25 = pool
-        .queries
-        .par_iter()
-        .map(|(query, right)| rank(&bm25.scores(query), right))
-        .collect();
+    let by_bm25 = |bm25: &Bm25| -> Vec<usize> {
+        let queries = pool.queries.par_iter();
+        queries
+            .map(|(query, right)| rank(&bm25.scores(query), right))
+            .collect()
+    };
+    let words = || listings.iter().map(|listing| text::listing_words(listing));
+    let with_symbols = words().zip(&pool.functions).map(|(mut words, &index)| {
+        words.extend(text::content_words(&samples[index].name));
+        words
+    });
 
     let sparse_ranks = |queries: &[Sparse], functions: &[Sparse]| -> Vec<usize> {
         let queries: Vec<&Sparse> = queries.iter().collect();
@@ -321,7 +328,11 @@ pub fn baselines(
     };
 
     let mut found = vec![
-        ("BM25 words".to_owned(), by_bm25),
+        ("BM25 words".to_owned(), by_bm25(&Bm25::new(words()))),
+        (
+            "BM25 words and symbols".to_owned(),
+            by_bm25(&Bm25::new(with_symbols)),
+        ),
         ("TF-IDF words".to_owned(), by_words(text::listing_words)),
         ("TF-IDF strings".to_owned(), by_words(text::string_words)),
     ];
@@ -418,7 +429,7 @@ mod tests {
             listing: listing.to_owned(),
             ..sample(id, id, Some(comment))
         };
-        let samples = [
+        let mut samples = [
             with(
                 "a",
                 "Open the socket and listen",
@@ -435,6 +446,7 @@ mod tests {
                 "add     eax, ebx\nadd     eax, ecx\nretn",
             ),
         ];
+        samples[2].name = "sum_numbers".to_owned();
         let training = [
             with(
                 "t1",
@@ -455,6 +467,7 @@ mod tests {
             .collect();
         let expected = [
             ("BM25 words", 2),
+            ("BM25 words and symbols", 3),
             ("TF-IDF words", 2),
             ("TF-IDF strings", 1),
             ("TF-IDF by comment", 2),
