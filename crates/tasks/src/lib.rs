@@ -33,6 +33,7 @@ pub mod bootstrap;
 pub mod calibration;
 pub mod classes;
 mod compact;
+mod copies;
 pub mod diff;
 mod error;
 pub mod evidence;
@@ -59,6 +60,7 @@ pub mod zero_shot;
 
 pub use calibration::Calibration;
 pub use compact::Compact;
+pub use copies::{Copies, copies};
 pub use error::Error;
 pub use explain::{Evidence, Explainer, Explanation, ModelTag, Name, SMALLEST, Subject, Undecided};
 pub use logistic::{Bin, Logistic, Observation, Reliability};

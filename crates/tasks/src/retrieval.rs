@@ -230,27 +230,35 @@ impl Words {
     pub fn with_names<'a, N: AsRef<str>>(
         functions: impl IntoIterator<Item = (&'a str, impl IntoIterator<Item = N>)>,
     ) -> Words {
-        let words = functions.into_iter().map(|(listing, names)| {
-            let mut words = text::listing_words(listing);
-            for name in names {
-                words.extend(text::content_words(name.as_ref()));
-            }
-            words
-        });
-        Words(Bm25::new(words))
+        let words = functions.into_iter();
+        Words(Bm25::new(
+            words.map(|(listing, names)| words_of(listing, names)),
+        ))
     }
 
     /// The scores of a search: the mean of each function's cosine with the
     /// query and of the share of the query's words that it holds, weighted.
     pub fn added(&self, query: &str, cosines: &[f32]) -> Vec<f32> {
-        let mean =
-            |(cosine, share): (&f32, &f32)| (cosine + WORDS_WEIGHT * share) / (1.0 + WORDS_WEIGHT);
-        cosines
-            .iter()
-            .zip(&self.0.shares(query))
-            .map(mean)
-            .collect()
+        blended(cosines, &self.0.shares(query))
     }
+}
+
+/// The words of a function to be searched for: those of its listing, and of what is
+/// known of it beside.
+pub fn words_of<N: AsRef<str>>(listing: &str, names: impl IntoIterator<Item = N>) -> Vec<String> {
+    let mut words = text::listing_words(listing);
+    for name in names {
+        words.extend(text::content_words(name.as_ref()));
+    }
+    words
+}
+
+/// The scores of a search, from each function's cosine with the query and the share of
+/// the query's words that it holds.
+pub fn blended(cosines: &[f32], shares: &[f32]) -> Vec<f32> {
+    let mean =
+        |(cosine, share): (&f32, &f32)| (cosine + WORDS_WEIGHT * share) / (1.0 + WORDS_WEIGHT);
+    cosines.iter().zip(shares).map(mean).collect()
 }
 
 /// Ranks as `binscribe search` would find: by cosine and words together.

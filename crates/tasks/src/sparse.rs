@@ -196,6 +196,77 @@ fn idf(df: f32, total: f32) -> f32 {
     (1.0 + (total - df + 0.5) / (df + 0.5)).ln()
 }
 
+/// What a document of `length` words, where the mean is `mean`, has for a word that
+/// it says `tf` times.
+fn weight(idf: f32, tf: f32, length: f32, mean: f32) -> f32 {
+    let norm = 1.0 - B + B * length / mean.max(1.0);
+    idf * tf * (K1 + 1.0) / (tf + K1 * norm)
+}
+
+/// The words of one query: what [`Bm25`] finds for it, where there are too many
+/// documents to index for one question.
+#[derive(Debug)]
+pub struct QueryWords(Vec<String>);
+
+/// What a document has of a query's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    length: u32,
+    /// A word of the query, and how often the document says it.
+    said: Vec<(u32, u32)>,
+}
+
+impl QueryWords {
+    /// Those of `query`.
+    pub fn new(query: &str) -> QueryWords {
+        let mut words = text::content_words(query);
+        words.sort_unstable();
+        words.dedup();
+        QueryWords(words)
+    }
+
+    /// How often a document says them.
+    pub fn count<'d>(&self, document: impl IntoIterator<Item = &'d str>) -> Counted {
+        let mut counted = Counted::default();
+        for word in document {
+            counted.length += 1;
+            if let Ok(at) = self.0.binary_search_by(|own| own.as_str().cmp(word)) {
+                let at = at as u32;
+                match counted.said.iter_mut().find(|(own, _)| *own == at) {
+                    Some((_, n)) => *n += 1,
+                    None => counted.said.push((at, 1)),
+                }
+            }
+        }
+        counted
+    }
+
+    /// For all documents, what [`Bm25::shares`] gives.
+    pub fn shares(&self, documents: &[Counted]) -> Vec<f32> {
+        let total = documents.len() as f32;
+        let lengths: f64 = documents.iter().map(|d| f64::from(d.length)).sum();
+        let mean = lengths as f32 / total.max(1.0);
+        let mut frequency = vec![0u32; self.0.len()];
+        for (word, _) in documents.iter().flat_map(|d| &d.said) {
+            frequency[*word as usize] += 1;
+        }
+        let idfs: Vec<f32> = frequency.iter().map(|n| idf(*n as f32, total)).collect();
+        let most: f32 = idfs.iter().map(|idf| idf * (K1 + 1.0)).sum();
+        let score = |document: &Counted| -> f32 {
+            let said = document.said.iter();
+            let weights = said.map(|(word, n)| {
+                let idf = idfs[*word as usize];
+                weight(idf, *n as f32, document.length as f32, mean)
+            });
+            weights.sum()
+        };
+        documents
+            .iter()
+            .map(|document| score(document) / most.max(f32::MIN_POSITIVE))
+            .collect()
+    }
+}
+
 impl Bm25 {
     /// Indexes `documents`.
     pub fn new<D: IntoIterator<Item = String>>(documents: impl IntoIterator<Item = D>) -> Bm25 {
@@ -221,11 +292,8 @@ impl Bm25 {
         let mut postings: HashMap<String, Vec<(u32, f32)>> = HashMap::new();
         for (number, (length, words)) in counted.iter().enumerate() {
             for (word, n) in words {
-                let df = frequency[word.as_str()] as f32;
-                let idf = idf(df, total as f32);
-                let tf = *n as f32;
-                let norm = 1.0 - B + B * *length as f32 / mean.max(1.0);
-                let weight = idf * tf * (K1 + 1.0) / (tf + K1 * norm);
+                let idf = idf(frequency[word.as_str()] as f32, total as f32);
+                let weight = weight(idf, *n as f32, *length as f32, mean);
                 postings
                     .entry(word.clone())
                     .or_default()
@@ -290,6 +358,35 @@ mod tests {
         let cosines = cosines(&vectors);
         assert!((cosines[0][1] - 1.0).abs() < 1e-6);
         assert_eq!(cosines[0][2], 0.0);
+    }
+
+    #[test]
+    fn one_query_finds_what_an_index_finds() {
+        let documents = [
+            "read the next line of the file",
+            "write line line line",
+            "",
+            "close file",
+        ];
+        let words = documents.map(text::content_words);
+        let bm25 = Bm25::new(words.clone());
+        for text in [
+            "read lines of a file",
+            "file, file: closed?",
+            "nothing here",
+        ] {
+            let query = QueryWords::new(text);
+            let counted = words
+                .each_ref()
+                .map(|w| query.count(w.iter().map(String::as_str)));
+            let pairs = bm25.shares(text).into_iter().zip(query.shares(&counted));
+            for (indexed, counted) in pairs {
+                assert!(
+                    (indexed - counted).abs() < 1e-6,
+                    "{text}: {indexed} {counted}"
+                );
+            }
+        }
     }
 
     #[test]
