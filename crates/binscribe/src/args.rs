@@ -24,6 +24,7 @@ Examples:
   binscribe explain /usr/bin/sort              what each function does
   binscribe search \"print usage\" ./a.out       find a function by what it does
   binscribe similar ./new main --in ./old      find a function by example
+  binscribe index add ./index ./firmware       search in many programs at once
   binscribe functions ./a.out --format json    for scripts (docs/json.md)
 
 Exit status: 0 done, 1 failed, 2 wrong usage. Everything runs on this machine; only
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     Embed(Embed),
     /// Say what of one version of a program is what of another.
     Diff(Diff),
+    /// Keep functions of many programs, to be searched together.
+    #[command(subcommand)]
+    Index(Index),
     /// Write names and remarks for Ghidra, IDA, Binary Ninja or radare2.
     Export(ExportNames),
     /// Build the corpus that models are trained and measured on.
@@ -149,6 +153,7 @@ Examples:
   binscribe search \"compute a checksum\" /usr/bin/cksum
   binscribe search \"parse command line options\" ./a.out -k 3 --format json
   binscribe search \"compute a checksum\" firmware.bin --arch aarch64 --base 0x8000000
+  binscribe search \"parse a certificate\" ./index      (see binscribe index)
 
 The score is a mean of the model's cosine and of the share of the text's words
 that a function holds in imports and strings; the confidence is the calibrated
@@ -157,7 +162,8 @@ pub(crate) struct Search {
     /// What the function does, in English.
     pub(crate) english: String,
     /// A program, library or object file, or one in an archive or a package:
-    /// libx.a:member.o, pkg.deb:usr/bin/ls.
+    /// libx.a:member.o, pkg.deb:usr/bin/ls. Or an index.
+    #[arg(value_name = "FILE|INDEX")]
     pub(crate) file: PathBuf,
     /// How many functions to show.
     #[arg(short, value_name = "N", default_value_t = 10)]
@@ -176,6 +182,7 @@ Examples:
   binscribe similar ./a.out main
   binscribe similar ./vulnerable 0x401a30 --in ./firmware -k 5
   binscribe similar old.deb:usr/bin/ls main --in new.deb:usr/bin/ls
+  binscribe similar ./a.out 0x401a30 --in ./index       (see binscribe index)
 
 The score is a cosine; the confidence is the calibrated probability that a
 function is made of the same source. --arch and --base are for both files, but
@@ -185,8 +192,8 @@ pub(crate) struct Similar {
     pub(crate) file: PathBuf,
     /// The example: a name or an address (0x...).
     pub(crate) function: String,
-    /// Search in this file [default: the same, without the example].
-    #[arg(long = "in", value_name = "FILE")]
+    /// Search in this file or index [default: the same file, without the example].
+    #[arg(long = "in", value_name = "FILE|INDEX")]
     pub(crate) within: Option<PathBuf>,
     /// How many functions to show.
     #[arg(short, value_name = "N", default_value_t = 10)]
@@ -698,6 +705,75 @@ else a repository of the Hugging Face Hub (0.9 GB for both, kept where its other
 tools keep them: HF_HOME, HF_TOKEN and HF_ENDPOINT are heeded). owner/name@REVISION
 takes a revision other than main.")]
     Import(Import),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Index {
+    /// Put the functions of programs into an index.
+    #[command(after_help = "\
+Examples:
+  binscribe index add ./index /usr/bin/ssh /usr/lib/x86_64-linux-gnu/libcrypto.so.3
+  binscribe index add ./index ./firmware          every program and archive below it
+  binscribe index add ./index libz.a              every member of it
+  binscribe index add ./index pkg.deb:usr/bin/ls
+  binscribe search \"parse a certificate\" ./index
+  binscribe similar ./a.out 0x401a30 --in ./index
+
+INDEX is a directory; it is made where there is none, and holds vectors of one
+model. What is in it already is not read again, so that an interrupted run is gone
+on with by the same command. Exit status 1: a path that was named could not be
+added; what lies in a directory is left out with a warning.")]
+    Add(IndexAdd),
+    /// List the programs of an index.
+    #[command(after_help = "\
+Example:
+  binscribe index list ./index")]
+    List {
+        /// The index.
+        index: PathBuf,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Take programs out of an index.
+    #[command(after_help = "\
+Examples:
+  binscribe index remove ./index /usr/bin/ssh
+  binscribe index remove ./index 0123456789abcdef       the hash that list shows")]
+    Remove(IndexRemove),
+    /// Check that all that an index holds is as it was written.
+    #[command(after_help = "\
+Example:
+  binscribe index verify ./index")]
+    Verify {
+        /// The index.
+        index: PathBuf,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexAdd {
+    /// The index.
+    pub(crate) index: PathBuf,
+    /// Programs, libraries, object files, archives, or directories of them.
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexRemove {
+    /// The index.
+    pub(crate) index: PathBuf,
+    /// Paths of programs, or the first digits of their hashes, as list shows them.
+    #[arg(value_name = "PROGRAM", required = true)]
+    pub(crate) programs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use binscribe_index::Entry;
 use binscribe_lift::{Function, Kind, Program};
 use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
 use binscribe_tasks::report::ModelName;
-use binscribe_tasks::retrieval::Words;
+use binscribe_tasks::retrieval::{self, Words};
 use binscribe_tasks::zero_shot::{self, Label};
 use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
 
@@ -214,6 +215,24 @@ fn width(store: &VectorStore, text: &str) -> usize {
     store.get(text).map_or(0, <[f32]>::len)
 }
 
+/// What may be searched for of a function beside its listing: its symbol, what it calls
+/// itself, its source file.
+fn known_names(
+    function: &Function,
+    own: &Option<String>,
+    file: &Option<String>,
+) -> impl Iterator<Item = String> {
+    let symbol = function.name.as_ref().map(|_| function.readable_name());
+    [symbol, own.clone(), file.clone()].into_iter().flatten()
+}
+
+/// What equal listings have in common, and others not.
+fn code_of(listing: &str) -> u128 {
+    let mut code = [0; 16];
+    code.copy_from_slice(&blake3::hash(listing.as_bytes()).as_bytes()[..16]);
+    u128::from_be_bytes(code)
+}
+
 /// The functions of a program that can be told apart, with their vectors.
 #[derive(Debug)]
 pub(crate) struct Candidates<'p> {
@@ -305,10 +324,27 @@ impl<'p> Candidates<'p> {
         let functions = self.functions.iter().zip(&self.own_names).zip(&self.files);
         let functions = self.listings.iter().zip(functions);
         Words::with_names(functions.map(|(listing, ((function, own), file))| {
-            let symbol = function.name.as_ref().map(|_| function.readable_name());
-            let names = [symbol, own.clone(), file.clone()];
-            (listing.as_str(), names.into_iter().flatten())
+            (listing.as_str(), known_names(function, own, file))
         }))
+    }
+
+    /// What an index keeps of them, in the order of the vectors.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let told = self.own_names.iter().zip(&self.files);
+        let functions = self.functions.iter().zip(&self.listings).zip(told);
+        functions
+            .map(|((function, listing), (own, file))| Entry {
+                address: function.address,
+                rva: function.rva,
+                size: function.size,
+                name: function.display_name(),
+                named: function.name.is_some(),
+                own_name: own.clone(),
+                source_file: file.clone(),
+                words: retrieval::words_of(listing, known_names(function, own, file)).join(" "),
+                code: code_of(listing),
+            })
+            .collect()
     }
 
     /// Which of them the function at `address` is.

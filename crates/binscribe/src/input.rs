@@ -32,7 +32,10 @@ impl Input {
         let name = file.display();
         let metadata = fs::metadata(file).with_context(|| format!("cannot read {name}"))?;
         if metadata.is_dir() {
-            bail!("{name} is a directory: name one program, library or object file in it");
+            bail!(
+                "{name} is a directory and no index: name one program, library or object file in \
+                 it, or make an index of them all with `binscribe index add INDEX {name}`"
+            );
         }
         // A pipe or a device has no end that could be waited for.
         if !metadata.is_file() {
@@ -59,6 +62,26 @@ impl Input {
             raw: RawArgs::default(),
             pdb: None,
         })
+    }
+
+    /// The programs of an archive, or what [`Input::read`] reads.
+    pub(crate) fn read_all(path: &Path) -> Result<Vec<Input>> {
+        let bytes = match path.is_file() {
+            true => fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            false => Vec::new(),
+        };
+        if !binscribe_lift::is_archive(&bytes) {
+            return Ok(vec![Input::read(path)?]);
+        }
+        let members =
+            binscribe_lift::members(&bytes).with_context(|| path.display().to_string())?;
+        let members = members.into_iter().map(|member| Input {
+            path: PathBuf::from(format!("{}:{}", path.display(), member.name)),
+            bytes: member.bytes.to_vec(),
+            raw: RawArgs::default(),
+            pdb: None,
+        });
+        Ok(members.filter(Input::has_format).collect())
     }
 
     /// Whether the first bytes are those of a format that is read.
@@ -134,6 +157,42 @@ fn member_of(path: &Path) -> Option<(PathBuf, String)> {
         let file = Path::new(&text[..at]);
         file.is_file().then(|| (file.to_owned(), member.to_owned()))
     })
+}
+
+/// The programs and archives below a directory, in order; symbolic links are not
+/// followed.
+pub(crate) fn programs_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let entries = fs::read_dir(&directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() && is_program(&entry.path()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        bail!(
+            "{}: there is no ELF, PE or Mach-O file in or below it",
+            directory.display()
+        );
+    }
+    Ok(found)
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut magic = [0; 8];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    let [a, b, c, d, ..] = magic;
+    read.is_ok() && (Format::of_start([a, b, c, d]).is_some() || binscribe_lift::is_archive(&magic))
 }
 
 /// What to tell a user who named a container and no member of it.

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use binscribe_index::{Entry, ProgramFacts};
 use binscribe_lift::{Function, Program};
 use binscribe_tasks::report::ModelName;
 use serde::Serialize;
 
-use crate::output::hex;
+use crate::output::{Field, hex};
 
 /// The version of every document.
 pub(crate) const VERSION: u32 = 1;
@@ -185,6 +186,16 @@ impl Place {
         }
     }
 
+    /// A function of an index.
+    pub(crate) fn indexed(entry: &Entry) -> Place {
+        Place {
+            address: hex(entry.address),
+            rva: hex(entry.rva),
+            name: entry.name.clone(),
+            own_name: entry.own_name.clone(),
+        }
+    }
+
     /// The same, with what the function calls itself.
     pub(crate) fn told(self, own_name: Option<String>) -> Place {
         Place { own_name, ..self }
@@ -198,6 +209,96 @@ pub(crate) struct Match {
     pub(crate) label: Option<String>,
     pub(crate) score: f32,
     pub(crate) confidence: Option<f32>,
+}
+
+/// An index, as far as it was asked.
+#[derive(Debug, Serialize)]
+pub(crate) struct Index {
+    pub(crate) path: String,
+    /// The id of the model whose vectors it holds.
+    pub(crate) model: String,
+    pub(crate) programs: usize,
+    pub(crate) functions: usize,
+}
+
+/// A program of an index.
+#[derive(Debug, Serialize)]
+pub(crate) struct Indexed {
+    path: String,
+    format: String,
+    arch: String,
+    image_base: String,
+    size: u64,
+    stripped: bool,
+    blake3: String,
+    /// How many functions of it are in the index.
+    functions: usize,
+}
+
+impl Indexed {
+    pub(crate) fn new(facts: &ProgramFacts) -> Indexed {
+        Indexed {
+            path: facts.path.clone(),
+            format: facts.format.clone(),
+            arch: facts.arch.clone(),
+            image_base: hex(facts.image_base),
+            size: facts.size,
+            stripped: facts.stripped,
+            blake3: facts.blake3.clone(),
+            functions: facts.functions,
+        }
+    }
+
+    /// Number of functions, format, processor and the first `digits` of the hash.
+    pub(crate) fn row(&self, digits: usize) -> [Field; 4] {
+        [
+            Field::Count(self.functions as u64),
+            self.format.as_str().into(),
+            self.arch.as_str().into(),
+            self.blake3.get(..digits).unwrap_or(&self.blake3).into(),
+        ]
+    }
+}
+
+/// What `index add`, `list`, `remove` and `verify` print.
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexPrograms {
+    pub(crate) version: u32,
+    pub(crate) index: Index,
+    pub(crate) programs: Vec<IndexProgram>,
+}
+
+/// A program, and what became of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexProgram {
+    /// As it was named.
+    pub(crate) path: String,
+    /// `added`, `there already`, `left out`, `there`, `removed` or `damaged`.
+    pub(crate) state: &'static str,
+    /// What the index has of it.
+    pub(crate) binary: Option<Indexed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// A function of an index that answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexMatch {
+    pub(crate) function: Place,
+    pub(crate) binary: Indexed,
+    /// How many functions of the index have its code, itself among them.
+    pub(crate) copies: usize,
+    pub(crate) score: f32,
+    pub(crate) confidence: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct IndexMatches {
+    pub(crate) version: u32,
+    pub(crate) index: Index,
+    pub(crate) model: ModelName,
+    pub(crate) query: Query,
+    pub(crate) matches: Vec<IndexMatch>,
 }
 
 #[derive(Debug, Serialize)]

@@ -15,6 +15,7 @@ mod corpus_explain;
 mod diff;
 mod eval;
 mod export;
+mod index;
 mod random_model;
 
 /// The program with a cache of its own.

@@ -13,7 +13,7 @@ mod error;
 mod program;
 mod vectors;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,15 @@ struct Meta {
     version: u32,
     model: String,
     width: usize,
+}
+
+/// A file of an index that is not as it was written.
+#[derive(Debug)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: Error,
 }
 
 /// An index, opened.
@@ -257,36 +266,35 @@ impl Index {
         Ok(programs)
     }
 
-    /// Reads every file whole and checks it; `each` is called after each. Gives how
-    /// many functions there are, and what is wrong.
+    /// Reads every file whole and checks it; `each` is called after each. Gives the
+    /// programs that are as they were written, and what is wrong with other files.
     ///
     /// # Errors
     ///
     /// Where the directory cannot be read.
-    pub fn verify(&self, each: impl Fn() + Sync) -> Result<(usize, Vec<Error>)> {
+    pub fn verify(&self, each: impl Fn() + Sync) -> Result<(Vec<ProgramFacts>, Vec<Damage>)> {
         let files = self.all_files()?;
-        let checked: Vec<Result<usize>> = files
+        let checked: Vec<Result<ProgramFacts>> = files
             .par_iter()
             .map(|path| {
                 let part = Part::read(path, &self.meta, &Column::ALL);
                 each();
-                let part = part?;
-                let said = FileName::of(path).map(|name| name.program);
-                if said != Some(&part.facts.blake3) {
-                    let reason = format!("it is of another program, {}", part.facts.blake3);
+                let facts = part?.facts;
+                if FileName::of(path).map(|name| name.program) != Some(&facts.blake3) {
+                    let reason = format!("it is of another program, {}", facts.blake3);
                     return Err(Error::damaged(path, &reason));
                 }
-                Ok(part.functions.len())
+                Ok(facts)
             })
             .collect();
-        let (mut functions, mut damage) = (0, Vec::new());
-        for file in checked {
-            match file {
-                Ok(count) => functions += count,
-                Err(error) => damage.push(error),
+        let (mut sound, mut damaged) = (BTreeMap::new(), Vec::new());
+        for (path, checked) in files.into_iter().zip(checked) {
+            match checked {
+                Ok(facts) => drop(sound.insert(facts.blake3.clone(), facts)),
+                Err(error) => damaged.push(Damage { path, error }),
             }
         }
-        Ok((functions, damage))
+        Ok((sound.into_values().collect(), damaged))
     }
 }
 
@@ -403,8 +411,8 @@ mod tests {
         let (_directory, index) = index();
         let path = index.files().unwrap()[0].clone();
         fs::write(path.with_extension("1.tmp"), "half").unwrap();
-        let (functions, damage) = index.verify(|| ()).unwrap();
-        assert_eq!((functions, damage.len()), (4, 0));
+        let (sound, damage) = index.verify(|| ()).unwrap();
+        assert_eq!((sound.len(), damage.len()), (2, 0));
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
@@ -420,9 +428,8 @@ mod tests {
         fs::rename(&path, moved).unwrap();
         let (_, damage) = index.verify(|| ()).unwrap();
         assert!(
-            damage[0].to_string().contains("another program, aa"),
-            "{}",
-            damage[0]
+            damage[0].error.to_string().contains("another program, aa"),
+            "{damage:?}"
         );
     }
 

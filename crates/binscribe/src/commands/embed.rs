@@ -1,13 +1,12 @@
 //! `binscribe embed`: vectors for other programs to search.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use binscribe_lift::Format;
 use binscribe_model::ClapFunction;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -16,7 +15,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::args::{Embed, RawArgs};
 use crate::engine::{Candidates, Engine};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::output::{self, note};
 
 /// The columns of the file, as they fill up.
@@ -77,7 +76,7 @@ fn clap_functions(path: &Path, args: &Embed) -> Result<()> {
 /// Embeds the functions of a program, or of all below a directory.
 fn programs(path: &Path, args: &Embed) -> Result<()> {
     let files = if path.is_dir() {
-        elf_files(path)?
+        input::programs_below(path)?
     } else {
         vec![path.to_owned()]
     };
@@ -111,42 +110,6 @@ fn programs(path: &Path, args: &Embed) -> Result<()> {
         }
     ));
     Ok(())
-}
-
-/// The programs below a directory, in order; symbolic links are not followed.
-fn elf_files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut open = vec![directory.to_owned()];
-    while let Some(directory) = open.pop() {
-        let entries = fs::read_dir(&directory)
-            .with_context(|| format!("cannot read {}", directory.display()))?;
-        for entry in entries {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                open.push(entry.path());
-            } else if kind.is_file() && is_program(&entry.path()) {
-                found.push(entry.path());
-            }
-        }
-    }
-    found.sort();
-    if found.is_empty() {
-        bail!(
-            "{}: there is no ELF, PE or Mach-O file in or below it",
-            directory.display()
-        );
-    }
-    Ok(found)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::io::Read as _;
-    let mut magic = [0; 4];
-    fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
-        .is_ok()
-        && Format::of_start(magic).is_some()
 }
 
 impl Columns {

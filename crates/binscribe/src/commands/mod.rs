@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod functions;
 pub(crate) mod import;
+pub(crate) mod index;
 pub(crate) mod listing;
 pub(crate) mod model;
 pub(crate) mod search;

@@ -1,8 +1,10 @@
 //! `binscribe search`: English in, functions out.
 
 use anyhow::{Result, bail};
+use binscribe_index::Index;
 
 use crate::args::Search;
+use crate::commands::index::{self, Question};
 use crate::engine::{Candidates, Engine};
 use crate::input::Input;
 use crate::json::Query;
@@ -10,6 +12,9 @@ use crate::json::Query;
 pub(crate) fn run(args: &Search) -> Result<()> {
     if args.english.trim().is_empty() {
         bail!("the text to search for is empty: say in English what the function does");
+    }
+    if Index::is_at(&args.file) {
+        return search_index(args);
     }
     let input = Input::read(&args.file)?.or_raw(args.raw);
     let program = input.program()?;
@@ -31,4 +36,22 @@ pub(crate) fn run(args: &Search) -> Result<()> {
         Vec::new(),
         args.format.format,
     )
+}
+
+fn search_index(args: &Search) -> Result<()> {
+    let engine = Engine::open(&args.model)?;
+    let index = index::open(&args.file, &engine)?;
+    let vector = engine.embed_texts(std::slice::from_ref(&args.english))?;
+    let calibration = engine.calibration()?;
+    let calibrated = calibration
+        .as_ref()
+        .and_then(|calibration| calibration.search.as_ref());
+    let question = Question {
+        query: Query::Text(args.english.clone()),
+        vector: &vector,
+        words: Some(&args.english),
+        except: None,
+        k: args.k,
+    };
+    index::ask(&index, &engine, question, calibrated, args.format.format)
 }

@@ -1,10 +1,12 @@
 //! `binscribe similar`: one function in, those like it out.
 
 use anyhow::{Result, bail};
+use binscribe_index::Index;
 use binscribe_lift::Kind;
 use binscribe_tasks::SMALLEST;
 
 use crate::args::Similar;
+use crate::commands::index::{self, Question};
 use crate::engine::{Candidates, Engine};
 use crate::input::{self, Input};
 use crate::json::{Place, Query};
@@ -22,6 +24,9 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
         );
     }
     let engine = Engine::open(&args.model)?;
+    let within = args.within.as_deref();
+    let index = within.filter(|path| Index::is_at(path));
+    let index = index.map(|path| index::open(path, &engine)).transpose()?;
     let query = engine.embed_listings(&input.hash(), &[listing.into_text()])?;
     let calibration = engine.calibration()?;
     let calibrated = calibration
@@ -32,8 +37,18 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
         function: Place::new(example),
     };
     let format = args.format.format;
-    match &args.within {
-        Some(path) => {
+    match (within, &index) {
+        (_, Some(index)) => {
+            let question = Question {
+                query: asked,
+                vector: &query,
+                words: None,
+                except: Some((input.hash(), example.address)),
+                k: args.k,
+            };
+            index::ask(index, &engine, question, calibrated, format)
+        }
+        (Some(path), None) => {
             let mut other = Input::read(path)?;
             if !other.has_format() {
                 other = other.or_raw(args.raw);
@@ -43,7 +58,7 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);
             candidates.print(&engine, asked, matches, Vec::new(), format)
         }
-        None => {
+        (None, None) => {
             let candidates = Candidates::of(&input, &program, &engine, Some(example.address))?;
             let matches = candidates.ranked(&query, args.k, calibrated, <[f32]>::to_vec);
             candidates.print(&engine, asked, matches, Vec::new(), format)
