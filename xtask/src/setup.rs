@@ -39,6 +39,9 @@ const DUCKDB: &str = "duckdb==1.4.2";
 /// A server that speaks S3.
 const MOTO: [&str; 3] = ["moto[s3]==5.2.5", "flask", "flask-cors"];
 
+/// The Model Context Protocol's own client, for the tests of `binscribe mcp`.
+const MCP: &str = "mcp==2.3.0";
+
 /// The reference implementations of CLAP's two encoders, at the version that
 /// they were published with.
 const TRANSFORMERS: &str = "transformers==4.36.2";
@@ -46,8 +49,8 @@ const TRANSFORMERS: &str = "transformers==4.36.2";
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 /// Installs what is missing, and gives the environment of the tests: zig on the
-/// path, DuckDB for Python, Pythons with the reference of CLAP's models and with
-/// a server for buckets.
+/// path, DuckDB for Python, Pythons with the reference of CLAP's models, with a
+/// server for buckets and with a client of MCP, and radare2.
 pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
     let lacking = PACKAGES.iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = lacking
@@ -86,6 +89,10 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
     match moto_python(root) {
         Ok(python) => environment.push(("BINSCRIBE_MOTO_PYTHON", python)),
         Err(why) => println!("some tests will be skipped: no moto: {why}"),
+    }
+    match virtual_python(root, "mcp", &[], &[MCP]) {
+        Ok(python) => environment.push(("BINSCRIBE_MCP_PYTHON", python)),
+        Err(why) => println!("some tests will be skipped: no client of MCP: {why}"),
     }
     match radare2(root) {
         Ok(program) => environment.push(("BINSCRIBE_RADARE2", program)),

@@ -55,6 +55,8 @@ pub(crate) enum Command {
     /// Keep functions of many programs, to be searched together.
     #[command(subcommand)]
     Index(Index),
+    /// Answer an assistant: the Model Context Protocol on standard input and output.
+    Mcp(Mcp),
     /// Write names and remarks for Ghidra, IDA, Binary Ninja or radare2.
     Export(ExportNames),
     /// Build the corpus that models are trained and measured on.
@@ -705,6 +707,33 @@ else a repository of the Hugging Face Hub (0.9 GB for both, kept where its other
 tools keep them: HF_HOME, HF_TOKEN and HF_ENDPOINT are heeded). owner/name@REVISION
 takes a revision other than main.")]
     Import(Import),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe mcp
+  binscribe mcp --root ~/samples --root ~/indices
+  claude mcp add binscribe -- binscribe mcp --root ~/samples
+
+Programs that speak the protocol start this command themselves; as most of them are
+configured:
+  {\"mcpServers\": {\"binscribe\": {\"command\": \"binscribe\", \"args\": [\"mcp\"]}}}
+
+Its tools read files and write none; each call runs in a process of its own, which is
+ended after --timeout. Names and strings of a file may be meant to mislead whoever
+reads them, and the tools say so.")]
+pub(crate) struct Mcp {
+    /// Read only files below this directory [default: all that may be read]. May be
+    /// given several times.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
+    /// End a call after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 #[derive(Debug, Subcommand)]

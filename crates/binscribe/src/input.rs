@@ -144,6 +144,11 @@ impl Input {
     }
 }
 
+/// The file that is opened for `path`: itself, or the container that it is in.
+pub(crate) fn file_of(path: &Path) -> PathBuf {
+    member_of(path).map_or_else(|| path.to_owned(), |(file, _)| file)
+}
+
 /// The container and the path of its member that `path` means, where there is
 /// no file of that name but one of its first part: the longest such.
 fn member_of(path: &Path) -> Option<(PathBuf, String)> {

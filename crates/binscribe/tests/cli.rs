@@ -16,6 +16,7 @@ mod diff;
 mod eval;
 mod export;
 mod index;
+mod mcp;
 mod random_model;
 
 /// The program with a cache of its own.

@@ -11,6 +11,7 @@ pub(crate) mod functions;
 pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod listing;
+pub(crate) mod mcp;
 pub(crate) mod model;
 pub(crate) mod search;
 pub(crate) mod similar;
