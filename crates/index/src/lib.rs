@@ -102,11 +102,15 @@ impl Index {
             index.require(model)?;
             return Ok(index);
         }
-        let programs = directory.join(PROGRAMS);
-        if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+        // What a run that was killed has left is no other use of the directory.
+        let own = |name: &str| name == PROGRAMS || name.ends_with(".tmp");
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name());
+        if names.any(|name| !name.to_str().is_some_and(own)) {
             let path = directory.to_owned();
             return Err(Error::Occupied { path });
         }
+        let programs = directory.join(PROGRAMS);
         fs::create_dir_all(&programs).map_err(|e| Error::io(&programs, e))?;
         let meta = Meta {
             version: VERSION,
@@ -234,25 +238,26 @@ impl Index {
         columns: &[Column],
         visit: impl Fn(Part) -> T + Sync,
     ) -> Result<Vec<T>> {
-        let files = self.files()?;
-        files
-            .par_iter()
-            .map(|path| Ok(visit(Part::read(path, &self.meta, columns)?)))
-            .collect()
+        self.visit_those(|_| true, columns, visit)
     }
 
-    /// The program of these bytes, of which `columns` are read; `None` where it is not
-    /// in the index.
+    /// The same of those programs for whose hash `wanted` holds.
     ///
     /// # Errors
     ///
     /// As [`Index::visit`].
-    pub fn program(&self, blake3: &str, columns: &[Column]) -> Result<Option<Part>> {
-        let files = self.files()?;
-        let is_it = |path: &&PathBuf| FileName::of(path).is_some_and(|n| n.program == blake3);
-        let file = files.iter().find(is_it);
-        file.map(|path| Part::read(path, &self.meta, columns))
-            .transpose()
+    pub fn visit_those<T: Send>(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        columns: &[Column],
+        visit: impl Fn(Part) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let mut files = self.files()?;
+        files.retain(|path| FileName::of(path).is_some_and(|name| wanted(name.program)));
+        files
+            .par_iter()
+            .map(|path| Ok(visit(Part::read(path, &self.meta, columns)?)))
+            .collect()
     }
 
     /// What is known of all programs, in the order of their paths.
@@ -381,9 +386,8 @@ mod tests {
             ..Entry::default()
         };
         assert_eq!(words.unwrap()[1], [asked], "the rest was not asked for");
-        let one = index.program("bb", &[Column::Code, Column::Facts]);
-        assert_eq!(one.unwrap().unwrap().functions[0].name, "sub_401003");
-        assert!(index.program("b", &[]).unwrap().is_none());
+        let one = index.visit_those(|hash| hash == "bb", &[Column::Facts], |part| part.functions);
+        assert_eq!(one.unwrap().concat()[0].name, "sub_401003");
         index.remove("aa").unwrap();
         assert_eq!(index.programs().unwrap(), [facts("bb", 1)]);
     }
@@ -395,6 +399,10 @@ mod tests {
         assert!(matches!(other, Error::OtherModel { .. }), "{other}");
         let occupied = Index::open_or_create(directory.path(), "m1", 4).unwrap_err();
         assert!(matches!(occupied, Error::Occupied { .. }), "{occupied}");
+        // A run that was killed before it could write what makes it an index.
+        let begun = directory.path().join("begun");
+        fs::create_dir_all(begun.join(PROGRAMS)).unwrap();
+        Index::open_or_create(&begun, "m1", 4).unwrap();
         let none = Index::open(directory.path()).unwrap_err();
         assert!(matches!(none, Error::NotIndex { .. }), "{none}");
         // A file that came from another index by hand.

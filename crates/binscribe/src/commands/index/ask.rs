@@ -1,9 +1,10 @@
 //! Questions to an index: what `search` and `similar` ask of a file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use binscribe_index::{Column, Index};
+use binscribe_index::{Column, Entry, Index, Part};
 use binscribe_tasks::calibration::{Calibrated, ranked_features};
 use binscribe_tasks::retrieval::blended;
 use binscribe_tasks::sparse::QueryWords;
@@ -36,6 +37,14 @@ pub(crate) fn open(path: &Path, engine: &Engine) -> Result<Index> {
     Ok(index)
 }
 
+/// Which function of a program is the one at `address`; `None` where the program is not
+/// in the index.
+fn row_of(index: &Index, blake3: &str, address: u64) -> Result<Option<usize>> {
+    let row = |part: Part| part.functions.iter().position(|f| f.address == address);
+    let rows = index.visit_those(|hash| hash == blake3, &[Column::Facts], row)?;
+    Ok(rows.into_iter().flatten().next())
+}
+
 /// Prints what an index has for a question.
 pub(crate) fn ask(
     index: &Index,
@@ -47,17 +56,16 @@ pub(crate) fn ask(
     let words = question.words.map(QueryWords::new);
     let mut columns = vec![Column::Vectors, Column::Code];
     columns.extend(words.as_ref().map(|_| Column::Words));
-    columns.extend(question.except.as_ref().map(|_| Column::Facts));
+    let except = match &question.except {
+        Some((hash, address)) => row_of(index, hash, *address)?.map(|row| (hash, row)),
+        None => None,
+    };
     let query = question.vector.row(0);
     let parts = index.visit(&columns, |part| {
         let cosines = part.cosines(query);
         let functions = part.functions.iter().enumerate();
         let asked: Vec<_> = functions
-            .filter(|(_, function)| {
-                let except = question.except.as_ref();
-                except
-                    .is_none_or(|(hash, at)| (hash, *at) != (&part.facts.blake3, function.address))
-            })
+            .filter(|(row, _)| except != Some((&part.facts.blake3, *row)))
             .map(|(row, function)| {
                 let said = words
                     .as_ref()
@@ -90,6 +98,16 @@ pub(crate) fn ask(
     // make none of them sure.
     let distinct = copies(&scores, &codes, |number| functions[number].2);
     let scores: Vec<f32> = distinct.iter().map(|copies| copies.score).collect();
+    let best = binscribe_tasks::top(&scores, question.k);
+    let wanted: BTreeSet<&str> = best
+        .iter()
+        .map(|(number, _)| &programs[functions[distinct[*number].shown].0])
+        .map(|facts| facts.blake3.as_str())
+        .collect();
+    let told = |part: Part| (part.facts.blake3, part.functions);
+    let told = index.visit_those(|hash| wanted.contains(hash), &[Column::Facts], told)?;
+    let told: BTreeMap<String, Vec<Entry>> = told.into_iter().collect();
+
     let mut matches = Vec::new();
     let headings = [
         "PROGRAM",
@@ -100,13 +118,14 @@ pub(crate) fn ask(
         "CONFIDENCE",
     ];
     let mut table = Table::new(&headings);
-    for (number, score) in binscribe_tasks::top(&scores, question.k) {
+    for (number, score) in best {
         let Copies { shown, count, .. } = distinct[number];
         let (program, row, _) = functions[shown];
         let facts = &programs[program];
-        let part = index.program(&facts.blake3, &[Column::Facts])?;
-        let part = part.with_context(|| format!("{} is no longer in the index", facts.path))?;
-        let function = &part.functions[row];
+        let functions = told.get(&facts.blake3);
+        let function = functions
+            .and_then(|functions| functions.get(row))
+            .with_context(|| format!("{} is no longer in the index", facts.path))?;
         let confidence =
             calibrated.map(|calibrated| calibrated.probability(&ranked_features(&scores, number)));
         table.row(vec![
