@@ -57,7 +57,7 @@ def write_program(folder, model, number, vectors):
     columns = {
         "address": pa.array(address), "rva": pa.array(address),
         "size": pa.array(np.full(rows, 64, np.uint64)),
-        "name": [f"f{row}" for row in range(rows)], "named": [True] * rows,
+        "name": [f"f{row}" for row in range(rows)], "symbol": pa.array(np.arange(1, rows + 1, dtype=np.uint64)),
         "own_name": pa.nulls(rows, pa.string()), "source_file": pa.nulls(rows, pa.string()),
         "words": ["some words of it"] * rows, "code": pa.array(codes, pa.binary(16)),
         "scale": pa.array(scale.astype(np.float32)),

@@ -1,16 +1,17 @@
 //! The model behind the commands, with what it said before.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use binscribe_index::Entry;
-use binscribe_lift::{Function, Kind, Program};
+use binscribe_lift::{Function, Kind, Listing, Program};
 use binscribe_model::{ClapFunction, Config, Model};
 use binscribe_tasks::calibration::{self, Calibrated, Calibration, ranked_features};
 use binscribe_tasks::report::ModelName;
 use binscribe_tasks::retrieval::{self, Words};
 use binscribe_tasks::zero_shot::{self, Label};
-use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, reference, tags};
+use binscribe_tasks::{Explainer, Matrix, Reference, SMALLEST, diff, reference, tags};
 
 use crate::args::ModelArgs;
 use crate::cache::VectorStore;
@@ -226,11 +227,24 @@ fn known_names(
     [symbol, own.clone(), file.clone()].into_iter().flatten()
 }
 
-/// What equal listings have in common, and others not.
-fn code_of(listing: &str) -> u128 {
-    let mut code = [0; 16];
-    code.copy_from_slice(&blake3::hash(listing.as_bytes()).as_bytes()[..16]);
-    u128::from_be_bytes(code)
+/// What equal names have in common, and others not; never 0.
+fn number_of(name: &str) -> u64 {
+    let hash = blake3::hash(name.as_bytes());
+    let first = hash.as_bytes().first_chunk();
+    first.map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
+}
+
+/// What equal code has in common wherever it lies, and other code not. Addresses do not
+/// count where there is enough beside them to tell one function from another.
+fn code_of(listing: &Listing, names: &HashSet<String>) -> u128 {
+    let lines = diff::does(listing, names);
+    let text = match lines.len() < diff::TELLING {
+        true => listing.text().to_owned(),
+        false => lines.join("\n"),
+    };
+    let hash = blake3::hash(text.as_bytes());
+    let first = hash.as_bytes().first_chunk();
+    first.map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
 
 /// The functions of a program that can be told apart, with their vectors.
@@ -329,20 +343,24 @@ impl<'p> Candidates<'p> {
     }
 
     /// What an index keeps of them, in the order of the vectors.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self, program: &Program<'_>) -> Vec<Entry> {
+        let names = program.functions().iter().map(Function::display_name);
+        let names: HashSet<String> = names.collect();
+        let listings = input::listings(program, &self.functions);
         let told = self.own_names.iter().zip(&self.files);
-        let functions = self.functions.iter().zip(&self.listings).zip(told);
+        let functions = self.functions.iter().zip(&listings).zip(told);
         functions
             .map(|((function, listing), (own, file))| Entry {
                 address: function.address,
                 rva: function.rva,
                 size: function.size,
                 name: function.display_name(),
-                named: function.name.is_some(),
+                symbol: function.name.as_deref().map_or(0, number_of),
                 own_name: own.clone(),
                 source_file: file.clone(),
-                words: retrieval::words_of(listing, known_names(function, own, file)).join(" "),
-                code: code_of(listing),
+                words: retrieval::words_of(listing.text(), known_names(function, own, file))
+                    .join(" "),
+                code: code_of(listing, &names),
             })
             .collect()
     }

@@ -337,7 +337,7 @@ mod tests {
             rva: 0x1000 + number,
             size: 32,
             name: format!("sub_{:X}", 0x40_1000 + number),
-            named: number.is_multiple_of(2),
+            symbol: number * 7,
             own_name: (number == 1).then(|| "read_all".to_owned()),
             source_file: None,
             words: format!("read file {number}"),

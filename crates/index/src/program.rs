@@ -6,8 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Float32Array, RecordBatch, StringArray,
-    UInt64Array,
+    Array, ArrayRef, FixedSizeBinaryArray, Float32Array, RecordBatch, StringArray, UInt64Array,
 };
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -57,15 +56,15 @@ pub struct Entry {
     pub size: u64,
     /// What it is shown as: its symbol, or `sub_401A30`.
     pub name: String,
-    /// Whether that is a symbol.
-    pub named: bool,
+    /// A number for its symbol, equal for equal ones; 0 where it has none.
+    pub symbol: u64,
     /// What it calls itself in assertions and logs.
     pub own_name: Option<String>,
     /// Its source file, as far as the program says.
     pub source_file: Option<String>,
     /// The words that may be asked for, with a space between them.
     pub words: String,
-    /// The hash of its listing: equal code has the same one.
+    /// A hash of its code: equal code has the same one.
     pub code: u128,
 }
 
@@ -76,7 +75,7 @@ pub enum Column {
     Vectors,
     /// [`Entry::words`].
     Words,
-    /// [`Entry::code`] and [`Entry::named`].
+    /// [`Entry::code`] and [`Entry::symbol`].
     Code,
     /// All the rest of [`Entry`].
     Facts,
@@ -90,7 +89,7 @@ impl Column {
         match self {
             Column::Vectors => &["scale", "vector"],
             Column::Words => &["words"],
-            Column::Code => &["code", "named"],
+            Column::Code => &["code", "symbol"],
             Column::Facts => &["address", "rva", "size", "name", "own_name", "source_file"],
         }
     }
@@ -153,13 +152,12 @@ pub(crate) fn encode(
         Ok(Arc::new(array.map_err(|e| bad(&e))?))
     };
     let codes = functions.iter().flat_map(|f| f.code.to_be_bytes());
-    let named: BooleanArray = functions.iter().map(|f| Some(f.named)).collect();
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("address", numbers(|f| f.address), false),
         ("rva", numbers(|f| f.rva), false),
         ("size", numbers(|f| f.size), false),
         ("name", texts(|f| Some(&f.name)), false),
-        ("named", Arc::new(named) as ArrayRef, false),
+        ("symbol", numbers(|f| f.symbol), false),
         ("own_name", texts(|f| f.own_name.as_deref()), true),
         ("source_file", texts(|f| f.source_file.as_deref()), true),
         ("words", texts(|f| Some(&f.words)), false),
@@ -281,10 +279,10 @@ impl Part {
         }
         if columns.contains(&Column::Code) {
             let codes = column("code")?.as_fixed_size_binary_opt()?;
-            let named = column("named")?.as_boolean_opt()?;
+            let symbols = column("symbol")?.as_primitive_opt::<UInt64Type>()?;
             for (row, function) in functions.iter_mut().enumerate() {
                 function.code = u128::from_be_bytes(codes.value(row).try_into().ok()?);
-                function.named = named.value(row);
+                function.symbol = symbols.value(row);
             }
         }
         if columns.contains(&Column::Facts) {

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 /// Functions of equal code.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Copies {
-    /// The one to show: the best, of equal ones one that has a name, then the first.
+    /// The one to show: the best, of equal ones one that has a symbol, then the first.
     pub shown: usize,
     /// Its score.
     pub score: f32,
@@ -15,18 +15,40 @@ pub struct Copies {
     pub count: usize,
 }
 
-/// Puts functions of equal `codes` together; `named` says of which the name is known.
-/// They come in the order of the first of each.
+/// A function, as far as it may be another one's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Equal for equal code.
+    pub code: u128,
+    /// Equal for equal symbols, 0 where there is none.
+    pub symbol: u64,
+}
+
+/// Puts functions of equal code together, but not those of different symbols: a
+/// wrapper looks like another. One without a symbol is taken for a copy of those that
+/// have one if all of these have the same. They come in the order of the first of each.
 ///
 /// # Panics
 ///
 /// When there is not a code for each score.
-pub fn copies(scores: &[f32], codes: &[u128], named: impl Fn(usize) -> bool) -> Vec<Copies> {
+pub fn copies(scores: &[f32], codes: &[Code]) -> Vec<Copies> {
     assert_eq!(scores.len(), codes.len(), "a code for each score");
-    let mut places: HashMap<u128, usize> = HashMap::new();
+    // 0 where a code has several symbols.
+    let mut symbols: HashMap<u128, u64> = HashMap::new();
+    for Code { code, symbol } in codes.iter().filter(|code| code.symbol != 0) {
+        let known = symbols.entry(*code).or_insert(*symbol);
+        if known != symbol {
+            *known = 0;
+        }
+    }
+    let mut places: HashMap<(u128, u64), usize> = HashMap::new();
     let mut found: Vec<Copies> = Vec::new();
-    for (number, (&score, &code)) in scores.iter().zip(codes).enumerate() {
-        match places.entry(code) {
+    for (number, (&score, own)) in scores.iter().zip(codes).enumerate() {
+        let symbol = match own.symbol {
+            0 => symbols.get(&own.code).copied().unwrap_or(0),
+            symbol => symbol,
+        };
+        match places.entry((own.code, symbol)) {
             Entry::Vacant(place) => {
                 place.insert(found.len());
                 found.push(Copies {
@@ -38,9 +60,8 @@ pub fn copies(scores: &[f32], codes: &[u128], named: impl Fn(usize) -> bool) -> 
             Entry::Occupied(place) => {
                 let known = &mut found[*place.get()];
                 known.count += 1;
-                let better = score > known.score
-                    || score == known.score && named(number) && !named(known.shown);
-                if better {
+                let named = own.symbol != 0 && codes[known.shown].symbol == 0;
+                if score > known.score || score == known.score && named {
                     (known.shown, known.score) = (number, score);
                 }
             }
@@ -53,17 +74,32 @@ pub fn copies(scores: &[f32], codes: &[u128], named: impl Fn(usize) -> bool) -> 
 mod tests {
     use super::*;
 
+    fn found(functions: &[(f32, u128, u64)]) -> Vec<(usize, usize)> {
+        let scores: Vec<f32> = functions.iter().map(|f| f.0).collect();
+        let codes = functions
+            .iter()
+            .map(|&(_, code, symbol)| Code { code, symbol });
+        let found = copies(&scores, &codes.collect::<Vec<_>>());
+        found.iter().map(|c| (c.shown, c.count)).collect()
+    }
+
     #[test]
-    fn the_best_is_shown_and_among_equals_one_with_a_name() {
-        let scores = [0.5, 0.7, 0.5, 0.5, 0.2, 0.9];
-        let codes = [1, 2, 1, 1, 3, 3];
-        let found = copies(&scores, &codes, |number| number == 2 || number == 3);
-        let expected = [(2, 0.5, 3), (1, 0.7, 1), (5, 0.9, 2)];
-        let expected = expected.map(|(shown, score, count)| Copies {
-            shown,
-            score,
-            count,
-        });
-        assert_eq!(found, expected);
+    fn the_best_is_shown_and_among_equals_one_with_a_symbol() {
+        let functions = [
+            (0.5, 1, 0),
+            (0.7, 2, 0),
+            (0.5, 1, 9),
+            (0.5, 1, 9),
+            (0.2, 3, 0),
+            (0.9, 3, 0),
+        ];
+        assert_eq!(found(&functions), [(2, 3), (1, 1), (5, 2)]);
+    }
+
+    #[test]
+    fn different_symbols_are_different_functions() {
+        let functions = [(0.5, 1, 8), (0.5, 1, 9), (0.5, 1, 0), (0.5, 1, 8)];
+        // Which of both the one without a symbol is cannot be told.
+        assert_eq!(found(&functions), [(0, 2), (1, 1), (2, 1)]);
     }
 }

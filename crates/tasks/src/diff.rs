@@ -90,7 +90,7 @@ const STEPS: [f32; 6] = [0.85, 0.75, 0.68, 0.62, 0.56, 0.5];
 /// By how much the best must beat the second best.
 const MARGIN: f32 = 0.01;
 /// What code of fewer instructions says is little.
-const TELLING: usize = 8;
+pub const TELLING: usize = 8;
 
 /// The functions that are in both versions, by their position in the old one.
 pub fn pairs(old: &Version<'_>, new: &Version<'_>) -> Vec<Pair> {

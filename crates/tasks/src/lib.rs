@@ -60,7 +60,7 @@ pub mod zero_shot;
 
 pub use calibration::Calibration;
 pub use compact::Compact;
-pub use copies::{Copies, copies};
+pub use copies::{Code, Copies, copies};
 pub use error::Error;
 pub use explain::{Evidence, Explainer, Explanation, ModelTag, Name, SMALLEST, Subject, Undecided};
 pub use logistic::{Bin, Logistic, Observation, Reliability};

@@ -8,7 +8,7 @@ use binscribe_index::{Column, Entry, Index, Part};
 use binscribe_tasks::calibration::{Calibrated, ranked_features};
 use binscribe_tasks::retrieval::blended;
 use binscribe_tasks::sparse::QueryWords;
-use binscribe_tasks::{Copies, Matrix, copies};
+use binscribe_tasks::{Code, Copies, Matrix, copies};
 
 use crate::engine::Engine;
 use crate::json::{self, IndexMatch, IndexMatches, Indexed, Place, Query};
@@ -70,7 +70,11 @@ pub(crate) fn ask(
                 let said = words
                     .as_ref()
                     .map(|words| words.count(function.words.split(' ')));
-                (row, cosines[row], function.code, function.named, said)
+                let code = Code {
+                    code: function.code,
+                    symbol: function.symbol,
+                };
+                (row, cosines[row], code, said)
             })
             .collect();
         (part.facts, asked)
@@ -79,8 +83,8 @@ pub(crate) fn ask(
     let mut functions = Vec::new();
     let (mut cosines, mut codes, mut counted) = (Vec::new(), Vec::new(), Vec::new());
     for (program, (_, asked)) in parts.into_iter().enumerate() {
-        for (row, cosine, code, named, said) in asked {
-            functions.push((program, row, named));
+        for (row, cosine, code, said) in asked {
+            functions.push((program, row));
             cosines.push(cosine);
             codes.push(code);
             counted.extend(said);
@@ -96,7 +100,7 @@ pub(crate) fn ask(
     };
     // Equal code is one answer: copies of a function would fill the answers, and
     // make none of them sure.
-    let distinct = copies(&scores, &codes, |number| functions[number].2);
+    let distinct = copies(&scores, &codes);
     let scores: Vec<f32> = distinct.iter().map(|copies| copies.score).collect();
     let best = binscribe_tasks::top(&scores, question.k);
     let wanted: BTreeSet<&str> = best
@@ -120,7 +124,7 @@ pub(crate) fn ask(
     let mut table = Table::new(&headings);
     for (number, score) in best {
         let Copies { shown, count, .. } = distinct[number];
-        let (program, row, _) = functions[shown];
+        let (program, row) = functions[shown];
         let facts = &programs[program];
         let functions = told.get(&facts.blake3);
         let function = functions
@@ -131,8 +135,8 @@ pub(crate) fn ask(
         table.row(vec![
             facts.path.as_str().into(),
             Field::Address(function.address),
-            match (&function.own_name, function.named) {
-                (Some(own), false) => format!("{} [{own}]", function.name).into(),
+            match (&function.own_name, function.symbol) {
+                (Some(own), 0) => format!("{} [{own}]", function.name).into(),
                 _ => function.name.as_str().into(),
             },
             Field::Count(count as u64),

@@ -159,7 +159,7 @@ impl Adding<'_> {
     fn new_program(&self, input: &Input, hash: &str) -> Result<ProgramFacts> {
         let program = input.program()?;
         let candidates = Candidates::of(input, &program, self.engine, None)?;
-        let entries = candidates.entries();
+        let entries = candidates.entries(&program);
         let info = program.info();
         let facts = ProgramFacts {
             path: input.path.display().to_string(),
