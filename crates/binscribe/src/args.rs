@@ -311,7 +311,8 @@ pub(crate) struct Listing {
 #[command(after_help = "\
 Examples:
   binscribe embed ./a.out -o a.parquet
-  binscribe embed ./firmware -o firmware.parquet    every program below it
+  binscribe embed ./firmware -o firmware.parquet    every program and archive below it
+  binscribe embed libz.a -o z.parquet               every member of it
   binscribe embed coreutils.deb:usr/bin/ls -o ls.parquet
   binscribe embed --clap functions.json -o functions.parquet --model clap
 

@@ -112,6 +112,10 @@ fn functions_of_many_programs() {
         );
         let hash = added["programs"][0]["binary"]["blake3"].as_str();
         let hash = &hash.expect("a hash")[..12];
+        let vectors = format!("{archive}.parquet");
+        let embed = binscribe.run(&["embed", &archive, "-o", &vectors, "--model", model]);
+        let said = String::from_utf8_lossy(&embed.stderr);
+        assert!(said.contains("functions of 1 files written"), "{said}");
         let removed = binscribe.json(&["index", "remove", &index, hash]);
         assert_eq!(states(&removed), ["removed"]);
     }

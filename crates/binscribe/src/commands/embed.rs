@@ -73,7 +73,8 @@ fn clap_functions(path: &Path, args: &Embed) -> Result<()> {
     Ok(())
 }
 
-/// Embeds the functions of a program, or of all below a directory.
+/// Embeds the functions of a program, of all members of an archive, or of all below a
+/// directory.
 fn programs(path: &Path, args: &Embed) -> Result<()> {
     let files = if path.is_dir() {
         input::programs_below(path)?
@@ -81,24 +82,32 @@ fn programs(path: &Path, args: &Embed) -> Result<()> {
         vec![path.to_owned()]
     };
     let engine = Engine::open(&args.model)?;
-    let single = files.len() == 1 && !path.is_dir();
-    // What a directory was searched for has a format.
-    let raw = if single { args.raw } else { RawArgs::default() };
     let mut columns = Columns::default();
-    let mut left_out = 0;
+    let (mut read, mut left_out) = (0, 0);
     for file in &files {
-        if let Err(error) = columns.add(file, raw, &engine) {
-            if single {
-                return Err(error);
+        let inputs = Input::read_all(file);
+        let single = !path.is_dir() && inputs.as_ref().map_or(1, Vec::len) == 1;
+        // What a directory or an archive was searched for has a format.
+        let raw = if single { args.raw } else { RawArgs::default() };
+        let inputs: Vec<Result<Input>> = match inputs {
+            Ok(inputs) => inputs.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        for input in inputs {
+            match input.and_then(|input| columns.add(&input.or_raw(raw), &engine)) {
+                Ok(()) => read += 1,
+                Err(error) if single => return Err(error),
+                Err(error) => {
+                    note(&format!("warning: left out: {error:#}"));
+                    left_out += 1;
+                }
             }
-            note(&format!("warning: left out: {error:#}"));
-            left_out += 1;
         }
     }
     if columns.address.is_empty() {
         bail!("{}: no function to embed was found", path.display());
     }
-    let (functions, read) = (columns.address.len(), files.len() - left_out);
+    let functions = columns.address.len();
     columns.write(&args.output, engine.id())?;
     note(&format!(
         "{functions} functions of {read} files written to {}{}",
@@ -113,13 +122,12 @@ fn programs(path: &Path, args: &Embed) -> Result<()> {
 }
 
 impl Columns {
-    fn add(&mut self, path: &Path, raw: RawArgs, engine: &Engine) -> Result<()> {
-        let input = Input::read(path)?.or_raw(raw);
+    fn add(&mut self, input: &Input, engine: &Engine) -> Result<()> {
         let program = input.program()?;
-        let candidates = Candidates::of(&input, &program, engine, None)?;
+        let candidates = Candidates::of(input, &program, engine, None)?;
         let hash = input.hash();
         for (row, function) in candidates.functions().iter().enumerate() {
-            self.file.push(path.display().to_string());
+            self.file.push(input.path.display().to_string());
             self.blake3.push(hash.clone());
             self.address.push(function.address);
             self.rva.push(function.rva);
