@@ -28,7 +28,8 @@ Examples:
   binscribe functions ./a.out --format json    for scripts (docs/json.md)
 
 Exit status: 0 done, 1 failed, 2 wrong usage. Everything runs on this machine; only
-`corpus` fetches packages, and asks the servers that it is told to ask.")]
+`corpus` fetches packages and asks the servers that it is told to ask, and `model pull`
+and `import` fetch models.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -708,6 +709,26 @@ else a repository of the Hugging Face Hub (0.9 GB for both, kept where its other
 tools keep them: HF_HOME, HF_TOKEN and HF_ENDPOINT are heeded). owner/name@REVISION
 takes a revision other than main.")]
     Import(Import),
+    /// Load a model directory that somebody published on the Hugging Face Hub.
+    #[command(after_help = "\
+Examples:
+  binscribe model pull owner/name -o models/theirs
+  binscribe explain ./a.out --model models/theirs
+
+What the Hub's other tools keep is used and added to: HF_HOME, HF_TOKEN and
+HF_ENDPOINT are heeded. owner/name@REVISION takes a revision other than main. A model
+decides answers: take it from whom you would take a program.")]
+    Pull(Pull),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// A repository of the Hub that holds a model directory.
+    #[arg(value_name = "OWNER/NAME[@REVISION]")]
+    pub(crate) name: String,
+    /// The model directory to make.
+    #[arg(short, value_name = "MODEL_DIR")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

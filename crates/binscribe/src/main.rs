@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod data;
 mod engine;
+mod hub;
 mod input;
 mod json;
 mod output;

@@ -5,12 +5,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::{Binscribe, fixture, random_model};
 
 const COMMIT: &str = "620f4beba2edce172e8f35e263399716494950c9";
 
 /// A hub of models: what the Hugging Face Hub answers to those who ask for a
-/// file, as its own clients expect it. `REPOSITORY` is a folder of `root`.
+/// file or what there is, as its own clients expect it. A repository of `hustcw` is a
+/// folder of `root`.
 fn hub(root: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -36,7 +39,10 @@ fn serve(mut connection: &TcpStream, root: &Path) -> Option<()> {
     // /owner/model/resolve/revision/file
     let parts: Vec<&str> = path.split('/').collect();
     let file = match parts[..] {
-        ["", "hustcw", model, "resolve", "main", file] => root.join(model).join(file),
+        ["", "hustcw", model, "resolve", "main" | COMMIT, file] => root.join(model).join(file),
+        ["", "api", "models", "hustcw", model, "revision", "main"] => {
+            return tell(connection, &root.join(model));
+        }
         _ => root.join("nothing"),
     };
     let Ok(bytes) = std::fs::read(&file) else {
@@ -62,6 +68,60 @@ fn serve(mut connection: &TcpStream, root: &Path) -> Option<()> {
     connection.write_all(&bytes[from..to]).ok()
 }
 
+/// Tells what files a repository has.
+fn tell(mut connection: &TcpStream, folder: &Path) -> Option<()> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    let siblings: Vec<_> = names.map(|name| json!({"rfilename": name})).collect();
+    let text = json!({"sha": COMMIT, "siblings": siblings}).to_string();
+    let header = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        text.len()
+    );
+    connection.write_all((header + &text).as_bytes()).ok()
+}
+
+#[test]
+fn a_published_model_directory_is_pulled() {
+    let binscribe = Binscribe::new();
+    let folder = binscribe.directory.path();
+    let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    random_model::write(&folder.join("hub/ours"));
+    std::fs::write(folder.join("hub/ours/weights.bin"), "what nobody asked for").expect("written");
+    std::fs::create_dir(folder.join("hub/other")).expect("made");
+    std::fs::write(folder.join("hub/other/config.json"), "{}").expect("written");
+    let endpoint = hub(folder.join("hub"));
+    let pull = |name: &str, out: &str| {
+        let mut command = binscribe.command(&["model", "pull", name, "-o", out]);
+        let home = folder.join("hf");
+        let output = command.env("HF_ENDPOINT", &endpoint).env("HF_HOME", home);
+        let output = output.output().expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let there = path("there");
+    let (status, said) = pull("hustcw/ours", &there);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains(COMMIT), "{said}");
+    let id = |model: &str| binscribe.json(&["model", "info", model])["model"]["id"].clone();
+    assert_eq!(id(&there), id(&path("hub/ours")));
+    assert!(!folder.join("there/weights.bin").exists());
+
+    let (status, said) = pull("hustcw/ours", &there);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("it is there already"), "{said}");
+    for (name, reason) in [
+        ("hustcw/other", "it has no tokenizer.json"),
+        ("hustcw/nothing", "it has no config.json"),
+        ("ours", "is not owner/name"),
+    ] {
+        let (status, said) = pull(name, &path("elsewhere"));
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    assert!(!folder.join("elsewhere").exists());
+}
+
 #[test]
 fn clap_is_imported_from_a_directory_and_from_the_hub() {
     let binscribe = Binscribe::new();
@@ -84,7 +144,7 @@ fn clap_is_imported_from_a_directory_and_from_the_hub() {
     let turned = binscribe.fails(&["model", "import", &text, &asm, "-o", &other]);
     assert!(turned.contains("name clap-asm first"), "{turned}");
     let nowhere = binscribe.fails(&["model", "import", "nowhere", &text, "-o", &other]);
-    assert!(nowhere.contains("neither a directory nor"), "{nowhere}");
+    assert!(nowhere.contains("no directory either"), "{nowhere}");
     assert!(!Path::new(&other).exists());
 
     for (from, to) in [("asm", "clap-asm"), ("text", "clap-text")] {

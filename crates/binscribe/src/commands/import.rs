@@ -6,15 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use binscribe_model::export::Precision;
 use binscribe_model::import::{self, CLAP_FILES, CLAP_OPTIONAL_FILES, Imported};
-use hf_hub::api::sync::ApiBuilder;
-use hf_hub::{Repo, RepoType};
 
 use crate::args::Import;
 use crate::commands::model::info;
+use crate::hub;
 use crate::output::{self, Format, note};
-
-/// How often a part of a download is tried again.
-const RETRIES: usize = 5;
 
 pub(crate) fn run(args: &Import) -> Result<()> {
     let out = &args.output;
@@ -75,31 +71,15 @@ fn directory(name: &str) -> Result<PathBuf> {
 /// Takes what is needed of a repository of the Hub; what is in the cache of the
 /// Hub's tools is not loaded again, and what was begun goes on.
 fn download(name: &str) -> Result<PathBuf> {
-    let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
-    let is_repository = matches!(id.split('/').collect::<Vec<_>>()[..], [owner, model]
-        if !owner.is_empty() && !model.is_empty() && !owner.starts_with('.'));
-    if !is_repository {
-        bail!(
-            "{name}: it is neither a directory nor owner/name of the Hugging Face Hub; name a \
-             directory with {}",
+    let repo = hub::repository(name).with_context(|| {
+        format!(
+            "{name}: it is no directory either; name a directory with {}",
             CLAP_FILES.join(", ")
-        );
-    }
-    let api = ApiBuilder::from_env()
-        .with_progress(true)
-        .with_retries(RETRIES)
-        .build()
-        .with_context(|| format!("{name}: the Hub cannot be asked"))?;
-    let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision.to_owned());
-    let repo = api.repo(repo);
+        )
+    })?;
     let mut weights = PathBuf::new();
     for file in CLAP_FILES {
-        weights = repo.get(file).with_context(|| {
-            format!(
-                "{name}: {file} cannot be had from the Hub (HF_ENDPOINT names another one); \
-                 without a network, copy the repository here and name its directory"
-            )
-        })?;
+        weights = hub::file(&repo, name, file)?;
     }
     for file in CLAP_OPTIONAL_FILES {
         // Only refines what the others say.

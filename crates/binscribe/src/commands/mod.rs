@@ -13,6 +13,7 @@ pub(crate) mod index;
 pub(crate) mod listing;
 pub(crate) mod mcp;
 pub(crate) mod model;
+pub(crate) mod pull;
 pub(crate) mod search;
 pub(crate) mod similar;
 pub(crate) mod train;

@@ -14,14 +14,14 @@ use binscribe_tasks::{Matrix, Reference, Sample, reference, tags};
 use serde::Serialize;
 
 use crate::args;
-use crate::commands::import;
+use crate::commands::{import, pull};
 use crate::data::{self, Splits};
 use crate::engine::Engine;
 use crate::json;
 use crate::output::{self, Field, Format, Table, note};
 
 /// The graphs of a model directory.
-const GRAPHS: [&str; 4] = [
+pub(crate) const GRAPHS: [&str; 4] = [
     "assembly.int8.onnx",
     "text.int8.onnx",
     "assembly.onnx",
@@ -36,6 +36,7 @@ pub(crate) fn run(args: &args::Model) -> Result<()> {
         args::Model::Export(args) => export(args),
         args::Model::Average(args) => average(args),
         args::Model::Import(args) => import::run(args),
+        args::Model::Pull(args) => pull::run(args),
     }
 }
 
