@@ -153,6 +153,10 @@ fn what_cannot_be_indexed_is_said() {
     let said = binscribe.fails(&["index", "add", &place(""), &program, "--model", &model]);
     assert!(said.contains("not empty and not an index"), "{said}");
 
+    let command = ["search", "anything", &index, "--model", &model];
+    let said = binscribe.fails(&[&command[..], &["--arch", "arm"]].concat());
+    assert!(said.contains("--arch is for a raw image"), "{said}");
+
     // Another model's vectors say nothing of this one's.
     fs::create_dir(&other).expect("made");
     for entry in fs::read_dir(&model).expect("read") {

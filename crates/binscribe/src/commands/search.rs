@@ -39,6 +39,12 @@ pub(crate) fn run(args: &Search) -> Result<()> {
 }
 
 fn search_index(args: &Search) -> Result<()> {
+    if args.raw.arch.is_some() {
+        bail!(
+            "{} is an index, and --arch is for a raw image",
+            args.file.display()
+        );
+    }
     let engine = Engine::open(&args.model)?;
     let index = index::open(&args.file, &engine)?;
     let vector = engine.embed_texts(std::slice::from_ref(&args.english))?;
