@@ -256,7 +256,7 @@ pub(crate) struct Candidates<'p> {
     own_names: Vec<Option<String>>,
     /// The source file of each, as far as it is known.
     files: Vec<Option<String>>,
-    listings: Vec<String>,
+    listings: Vec<Listing>,
     pub(crate) vectors: Matrix,
 }
 
@@ -285,25 +285,29 @@ impl<'p> Candidates<'p> {
             .collect();
         let listings = input::listings(program, &normal);
         let told = input::told(&normal, &listings);
-        let (mut functions, mut texts) = (Vec::new(), Vec::new());
+        let (mut functions, mut kept) = (Vec::new(), Vec::new());
         let (mut own_names, mut files) = (Vec::new(), Vec::new());
         for ((function, listing), told) in normal.into_iter().zip(listings).zip(told) {
             if listing.len() >= SMALLEST {
                 functions.push(function);
                 own_names.push(told.names.into_iter().next().map(|own| own.name));
                 files.push(told.file.map(|file| file.short().to_owned()));
-                texts.push(listing.into_text());
+                kept.push(listing);
             }
         }
         let hash = input.hash();
         // All are embedded, so that the cache holds them all for the next
         // question.
+        let texts: Vec<String> = kept
+            .iter()
+            .map(|listing| listing.text().to_owned())
+            .collect();
         let mut vectors = engine.embed_listings(&hash, &texts)?;
         if let Some(position) = functions.iter().position(|f| Some(f.address) == except) {
             functions.remove(position);
             own_names.remove(position);
             files.remove(position);
-            texts.remove(position);
+            kept.remove(position);
             let rest: Vec<usize> = (0..vectors.len()).filter(|&row| row != position).collect();
             vectors = vectors.select(&rest);
         }
@@ -318,7 +322,7 @@ impl<'p> Candidates<'p> {
             functions,
             own_names,
             files,
-            listings: texts,
+            listings: kept,
             vectors,
         })
     }
@@ -329,7 +333,7 @@ impl<'p> Candidates<'p> {
     }
 
     /// Their listings.
-    pub(crate) fn listings(&self) -> &[String] {
+    pub(crate) fn listings(&self) -> &[Listing] {
         &self.listings
     }
 
@@ -338,7 +342,7 @@ impl<'p> Candidates<'p> {
         let functions = self.functions.iter().zip(&self.own_names).zip(&self.files);
         let functions = self.listings.iter().zip(functions);
         Words::with_names(functions.map(|(listing, ((function, own), file))| {
-            (listing.as_str(), known_names(function, own, file))
+            (listing.text(), known_names(function, own, file))
         }))
     }
 
@@ -346,9 +350,8 @@ impl<'p> Candidates<'p> {
     pub(crate) fn entries(&self, program: &Program<'_>) -> Vec<Entry> {
         let names = program.functions().iter().map(Function::display_name);
         let names: HashSet<String> = names.collect();
-        let listings = input::listings(program, &self.functions);
         let told = self.own_names.iter().zip(&self.files);
-        let functions = self.functions.iter().zip(&listings).zip(told);
+        let functions = self.functions.iter().zip(&self.listings).zip(told);
         functions
             .map(|((function, listing), (own, file))| Entry {
                 address: function.address,

@@ -10,19 +10,25 @@ use hf_hub::{Repo, RepoType};
 /// How often a part of a download is tried again.
 const RETRIES: usize = 5;
 
-/// The repository `owner/name`, or `owner/name@REVISION`.
-pub(crate) fn repository(name: &str) -> Result<ApiRepo> {
+/// Repository and revision of what a user names: `owner/name`, or
+/// `owner/name@REVISION`.
+pub(crate) fn parts(name: &str) -> Result<(&str, &str)> {
     let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
     let is_repository = matches!(id.split('/').collect::<Vec<_>>()[..], [owner, model]
         if !owner.is_empty() && !model.is_empty() && !owner.starts_with('.'));
     if !is_repository {
         bail!("`{name}` is not owner/name of the Hugging Face Hub");
     }
+    Ok((id, revision))
+}
+
+/// The repository `id` at a revision.
+pub(crate) fn repository(id: &str, revision: &str) -> Result<ApiRepo> {
     let api = ApiBuilder::from_env()
         .with_progress(true)
         .with_retries(RETRIES)
         .build()
-        .with_context(|| format!("{name}: the Hub cannot be asked"))?;
+        .with_context(|| format!("{id}: the Hub cannot be asked"))?;
     let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision.to_owned());
     Ok(api.repo(repo))
 }

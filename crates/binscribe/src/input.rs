@@ -66,13 +66,10 @@ impl Input {
 
     /// The programs of an archive, or what [`Input::read`] reads.
     pub(crate) fn read_all(path: &Path) -> Result<Vec<Input>> {
-        let bytes = match path.is_file() {
-            true => fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
-            false => Vec::new(),
-        };
-        if !binscribe_lift::is_archive(&bytes) {
+        if !start(path).is_some_and(|start| binscribe_lift::is_archive(&start)) {
             return Ok(vec![Input::read(path)?]);
         }
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let members =
             binscribe_lift::members(&bytes).with_context(|| path.display().to_string())?;
         let members = members.into_iter().map(|member| Input {
@@ -193,11 +190,19 @@ pub(crate) fn programs_below(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_program(path: &Path) -> bool {
+    start(path).is_some_and(|start| {
+        let [a, b, c, d, ..] = start;
+        Format::of_start([a, b, c, d]).is_some() || binscribe_lift::is_archive(&start)
+    })
+}
+
+/// The first bytes of a regular file, as many as tell what it is.
+fn start(path: &Path) -> Option<[u8; 8]> {
     use std::io::Read as _;
-    let mut magic = [0; 8];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    let [a, b, c, d, ..] = magic;
-    read.is_ok() && (Format::of_start([a, b, c, d]).is_some() || binscribe_lift::is_archive(&magic))
+    let mut start = [0; 8];
+    let file = path.is_file().then(|| fs::File::open(path))?;
+    file.ok()?.read_exact(&mut start).ok()?;
+    Some(start)
 }
 
 /// What to tell a user who named a container and no member of it.

@@ -2,9 +2,10 @@
 //! error.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -231,7 +232,7 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
 
 /// Writes a file under a temporary name first, so that a killed run leaves
 /// nothing half-written.
-pub(crate) fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     std::fs::write(&temporary, bytes)
         .and_then(|()| std::fs::rename(&temporary, path))
@@ -239,6 +240,37 @@ pub(crate) fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
             let _ = std::fs::remove_file(&temporary);
         })
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Refuses a directory that is to be made and is there.
+pub(crate) fn refuse_existing(path: &Path) -> Result<()> {
+    if path.exists() {
+        bail!(
+            "{}: it is there already; remove it, or name another directory with -o",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes a directory by `fill`, under a temporary name until all of it is there.
+pub(crate) fn new_directory<T>(path: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    beside(path, |new| {
+        let filled = fill(new)?;
+        std::fs::rename(new, path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(filled)
+    })
+}
+
+/// Gives `fill` a new directory beside `path`, to move what it makes there; removes it
+/// where that fails.
+pub(crate) fn beside<T>(path: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let new = path.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+    fill(&new).inspect_err(|_| {
+        // What went wrong is the answer; a leftover directory is not.
+        let _ = std::fs::remove_dir_all(&new);
+    })
 }
 
 /// An address as JSON has it.

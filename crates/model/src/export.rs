@@ -21,7 +21,7 @@ use crate::onnx::{ATTENTION_BIAS, Attribute, DataType, Dim, GraphWriter};
 use crate::{Config, Error, Result};
 
 pub use average::average;
-pub use back::{Weight, assembly_weights};
+pub use back::{BY_TOKEN, HEAD, Weight, assembly_weights};
 pub use clap::{ClapTextConfig, export_clap_assembly, export_clap_text};
 pub use seq2seq::export_seq2seq;
 

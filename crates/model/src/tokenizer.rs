@@ -184,6 +184,16 @@ impl AsmTokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Where each token is in the vocabulary of `other`, in the order of the ids.
+    pub fn places_in(&self, other: &AsmTokenizer) -> Vec<Option<u32>> {
+        let places: HashMap<String, u32> = (0..other.vocab_size() as u32)
+            .filter_map(|id| Some((other.token(id)?, id)))
+            .collect();
+        (0..self.vocab_size() as u32)
+            .map(|id| places.get(&self.token(id)?).copied())
+            .collect()
+    }
+
     /// The id of `INSTR1`.
     pub fn instruction_base(&self) -> u32 {
         self.instruction_base

@@ -12,15 +12,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use binscribe_model::AsmTokenizer;
-use binscribe_model::export::assembly_weights;
+use binscribe_model::export::{BY_TOKEN, HEAD, assembly_weights};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::encoder::{Encoder, INITIAL_STD};
 use crate::text::TextEncoder;
 use crate::{Error, Result};
-
-/// Tensors with a row for each token of the vocabulary.
-const BY_TOKEN: [&str; 2] = ["embeddings.weight", "mlm.bias"];
 
 /// Instruction embeddings start this much smaller, so that they do not drown
 /// the words that they are added to.
@@ -106,7 +103,7 @@ fn stored(start: &Path, tokens: usize) -> Result<HashMap<String, Tensor>> {
             Tensor::from_slice(&weight.values).view(&shape[..]),
         )
     });
-    let head = (BY_TOKEN[1].to_owned(), bias);
+    let head = (HEAD.to_owned(), bias);
     Ok([head].into_iter().chain(weights).collect())
 }
 
@@ -119,11 +116,10 @@ pub(crate) fn start_from(
     start: &Path,
 ) -> Result<usize> {
     let before = AsmTokenizer::from_file(&start.join("tokenizer.json"))?;
-    let places: HashMap<String, i64> = (0..before.vocab_size() as u32)
-        .filter_map(|id| Some((before.token(id)?, i64::from(id))))
-        .collect();
-    let (new, old): (Vec<i64>, Vec<i64>) = (0..tokenizer.vocab_size() as u32)
-        .filter_map(|id| Some((i64::from(id), *places.get(&tokenizer.token(id)?)?)))
+    let places = tokenizer.places_in(&before).into_iter();
+    let (new, old): (Vec<i64>, Vec<i64>) = (0..)
+        .zip(places)
+        .filter_map(|(id, place)| Some((id, i64::from(place?))))
         .unzip();
     let device = encoder.device();
     let (rows, from) = (Tensor::from_slice(&new), Tensor::from_slice(&old));

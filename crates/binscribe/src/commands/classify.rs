@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
 
     let looked_for = mentions::Labels::new(&labels);
     let said: Vec<Mentions> = (candidates.listings().iter())
-        .map(|listing| Mentions::of(listing))
+        .map(|listing| Mentions::of(listing.text()))
         .collect();
     let counts: Vec<Vec<f32>> = said.iter().map(|said| looked_for.counts(said)).collect();
     let above = backgrounds.above(&candidates.vectors);

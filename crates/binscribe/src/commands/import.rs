@@ -1,6 +1,5 @@
 //! `binscribe model import`: models that others published.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,32 +13,19 @@ use crate::output::{self, Format, note};
 
 pub(crate) fn run(args: &Import) -> Result<()> {
     let out = &args.output;
-    if out.exists() {
-        bail!(
-            "{}: it is there already; remove it, or name another directory with -o",
-            out.display()
-        );
-    }
+    output::refuse_existing(out)?;
     let assembly = directory(&args.assembly)?;
     let text = directory(&args.text)?;
     let precision = match args.int8 {
         true => Precision::Int8,
         false => Precision::Float,
     };
-    let new = out.with_extension(format!("{}.tmp", std::process::id()));
-    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
-    let made = (|| -> Result<Imported> {
-        let imported = import::clap(&assembly, &text, &new, &[precision])?;
+    let imported = output::new_directory(out, |new| {
+        let imported = import::clap(&assembly, &text, new, &[precision])?;
         let card = card(args, &imported);
         output::write_file(&new.join("README.md"), card.as_bytes())?;
-        fs::rename(&new, out).with_context(|| format!("cannot write {}", out.display()))?;
         Ok(imported)
-    })();
-    if made.is_err() {
-        // What went wrong is the answer; a leftover directory is not.
-        let _ = fs::remove_dir_all(&new);
-    }
-    let imported = made?;
+    })?;
     for (name, published) in [&args.assembly, &args.text]
         .into_iter()
         .zip(imported.published)
@@ -71,12 +57,13 @@ fn directory(name: &str) -> Result<PathBuf> {
 /// Takes what is needed of a repository of the Hub; what is in the cache of the
 /// Hub's tools is not loaded again, and what was begun goes on.
 fn download(name: &str) -> Result<PathBuf> {
-    let repo = hub::repository(name).with_context(|| {
+    let (id, revision) = hub::parts(name).with_context(|| {
         format!(
             "{name}: it is no directory either; name a directory with {}",
             CLAP_FILES.join(", ")
         )
     })?;
+    let repo = hub::repository(id, revision)?;
     let mut weights = PathBuf::new();
     for file in CLAP_FILES {
         weights = hub::file(&repo, name, file)?;

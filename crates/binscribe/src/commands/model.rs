@@ -41,28 +41,16 @@ pub(crate) fn run(args: &args::Model) -> Result<()> {
 }
 
 fn average(args: &args::Average) -> Result<()> {
-    let output = args.output.display();
-    if args.output.exists() {
-        bail!("{output} is there already: name another directory, or remove it");
-    }
-    let new = args
-        .output
-        .with_extension(format!("{}.tmp", std::process::id()));
-    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
-    let known = export::average(&args.before, &args.after, args.share, &new)
-        .map_err(anyhow::Error::from)
-        .and_then(|known| {
-            fs::rename(&new, &args.output).with_context(|| format!("cannot make {output}"))?;
-            Ok(known)
-        });
-    if known.is_err() {
-        // What went wrong is the answer; a leftover directory is not.
-        let _ = fs::remove_dir_all(&new);
-    }
+    let output = &args.output;
+    output::refuse_existing(output)?;
+    let known = output::new_directory(output, |new| {
+        let known = export::average(&args.before, &args.after, args.share, new)?;
+        Ok(known)
+    })?;
+    let output = output.display();
     note(&format!(
-        "{output} is ready: {} tokens are known to both; make a model of it with `binscribe model \
-         export {output}`",
-        known?
+        "{output} is ready: {known} tokens are known to both; make a model of it with `binscribe \
+         model export {output}`"
     ));
     Ok(())
 }
@@ -269,11 +257,7 @@ fn source(args: &args::Export) -> Result<Source> {
 fn export(args: &args::Export) -> Result<()> {
     let source = source(args)?;
     let splits = data::read(&args.corpus)?;
-    let new = args
-        .output
-        .with_extension(format!("{}.tmp", std::process::id()));
-    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
-    let made = (|| {
+    output::beside(&args.output, |new| {
         let mut config = Config::from_file(&args.run.join("config.json"))?;
         let kept = kept_calibration(args, &source, &splits);
         if kept.is_none() {
@@ -305,14 +289,9 @@ fn export(args: &args::Export) -> Result<()> {
             }
         }
         config.save(&new.join("config.json"))?;
-        fill(args, &source, kept.as_deref(), &new, &splits)
-    })()
-    .and_then(|()| replace(&new, &args.output));
-    if made.is_err() {
-        // What went wrong is the answer; a leftover directory is not.
-        let _ = fs::remove_dir_all(&new);
-    }
-    made?;
+        fill(args, &source, kept.as_deref(), new, &splits)?;
+        replace(new, &args.output)
+    })?;
     note(&format!("{} is ready", args.output.display()));
     info(Some(&args.output), Format::Table)
 }

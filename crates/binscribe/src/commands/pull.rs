@@ -9,7 +9,7 @@ use crate::args;
 use crate::commands::model::{GRAPHS, info};
 use crate::engine::Engine;
 use crate::hub;
-use crate::output::{Format, note};
+use crate::output::{self, Format, note};
 
 /// What every model directory has.
 const NEEDED: [&str; 3] = ["config.json", "tokenizer.json", "text_tokenizer.json"];
@@ -17,19 +17,14 @@ const CARD: &str = "README.md";
 
 pub(crate) fn run(args: &args::Pull) -> Result<()> {
     let (name, out) = (&args.name, &args.output);
-    if out.exists() {
-        bail!(
-            "{}: it is there already; remove it, or name another directory with -o",
-            out.display()
-        );
-    }
-    let repo = hub::repository(name)?;
+    output::refuse_existing(out)?;
+    let (id, revision) = hub::parts(name)?;
+    let repo = hub::repository(id, revision)?;
     let found = repo.info().with_context(|| {
         format!("{name}: the Hub does not say what is in it (HF_ENDPOINT names another one)")
     })?;
     // Files of one revision, even if another is published meanwhile.
-    let id = name.split_once('@').map_or(name.as_str(), |(id, _)| id);
-    let repo = hub::repository(&format!("{id}@{}", found.sha))?;
+    let repo = hub::repository(id, &found.sha)?;
     let has = |file: &str| found.siblings.iter().any(|s| s.rfilename == file);
     if let Some(lacking) = NEEDED.iter().find(|file| !has(file)) {
         bail!(
@@ -39,9 +34,7 @@ pub(crate) fn run(args: &args::Pull) -> Result<()> {
     }
     let known = [reference::FILE_NAME, calibration::FILE_NAME, CARD];
     let files = NEEDED.iter().chain(&GRAPHS).chain(&known);
-    let new = out.with_extension(format!("{}.tmp", std::process::id()));
-    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
-    let pulled = (|| -> Result<()> {
+    output::new_directory(out, |new| {
         for file in files.filter(|file| has(file)) {
             let from = hub::file(&repo, name, file)?;
             fs::copy(&from, new.join(file))
@@ -49,18 +42,14 @@ pub(crate) fn run(args: &args::Pull) -> Result<()> {
         }
         // That it can be used is what is promised.
         let engine = Engine::open(&args::ModelArgs {
-            model: Some(new.clone()),
+            model: Some(new.to_owned()),
             no_cache: true,
         })?;
         engine.reference()?;
         engine.calibration()?;
-        fs::rename(&new, out).with_context(|| format!("cannot write {}", out.display()))
-    })();
-    if pulled.is_err() {
-        // What went wrong is the answer; a leftover directory is not.
-        let _ = fs::remove_dir_all(&new);
-    }
-    pulled.with_context(|| name.clone())?;
+        Ok(())
+    })
+    .with_context(|| name.clone())?;
     note(&format!(
         "{} is ready: {id} at revision {}",
         out.display(),

@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
     let within = args.within.as_deref();
     let index = within.filter(|path| Index::is_at(path));
     let index = index.map(|path| index::open(path, &engine)).transpose()?;
-    let query = engine.embed_listings(&input.hash(), &[listing.into_text()])?;
+    let hash = input.hash();
+    let query = engine.embed_listings(&hash, &[listing.into_text()])?;
     let calibration = engine.calibration()?;
     let calibrated = calibration
         .as_ref()
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Similar) -> Result<()> {
                 query: asked,
                 vector: &query,
                 words: None,
-                except: Some((input.hash(), example.address)),
+                except: Some((hash, example.address)),
                 k: args.k,
             };
             index::ask(index, &engine, question, calibrated, format)

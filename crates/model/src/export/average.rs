@@ -6,13 +6,9 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize_to_file};
 
-use super::{Weight, assembly_weights};
+use super::{BY_TOKEN, HEAD, Weight, assembly_weights};
 use crate::{AsmTokenizer, Config, Error, Result};
 
-/// What only the first stage needs; no model directory has it.
-const HEAD: &str = "mlm.bias";
-/// Tensors with a row for each token of the vocabulary.
-const BY_TOKEN: [&str; 2] = ["embeddings.weight", HEAD];
 /// A run that has tuned the text encoder has its weights here.
 const TUNED_TEXT: &str = "text.safetensors";
 
@@ -39,13 +35,8 @@ pub fn average(before: &Path, after: &Path, share: f32, out: &Path) -> Result<us
     }
     let vocabulary = |dir: &Path| AsmTokenizer::from_file(&dir.join("tokenizer.json"));
     let (old_tokens, tokens) = (vocabulary(before)?, vocabulary(after)?);
-    let places: HashMap<String, usize> = (0..old_tokens.vocab_size() as u32)
-        .filter_map(|id| Some((old_tokens.token(id)?, id as usize)))
-        .collect();
     // Of each token, where `before` has it.
-    let from: Vec<Option<usize>> = (0..tokens.vocab_size() as u32)
-        .map(|id| places.get(&tokens.token(id)?).copied())
-        .collect();
+    let from = tokens.places_in(&old_tokens);
 
     let mut old: HashMap<String, Weight> = assembly_weights(before)?
         .into_iter()
@@ -80,7 +71,7 @@ pub fn average(before: &Path, after: &Path, share: f32, out: &Path) -> Result<us
                 return Err(differ(&weight.name, &weight.shape, &was.shape));
             }
             for (row, from) in weight.values.chunks_exact_mut(width).zip(&from) {
-                if let Some(at) = from {
+                if let Some(at) = from.map(|at| at as usize) {
                     mix(row, &was.values[at * width..(at + 1) * width]);
                 }
             }

@@ -8,6 +8,11 @@ use crate::model::graph_path;
 use crate::onnx::GraphReader;
 use crate::{Config, Error, Result};
 
+/// What only the first stage needs; no model directory has it.
+pub const HEAD: &str = "mlm.bias";
+/// Tensors with a row for each token of the vocabulary.
+pub const BY_TOKEN: [&str; 2] = ["embeddings.weight", HEAD];
+
 /// A tensor of an assembly encoder, under the name that it has in a run's
 /// `model.safetensors`.
 #[derive(Debug, Clone, PartialEq)]

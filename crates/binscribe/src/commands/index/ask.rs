@@ -79,10 +79,10 @@ pub(crate) fn ask(
             .collect();
         (part.facts, asked)
     })?;
-    let programs: Vec<_> = parts.iter().map(|(facts, _)| facts.clone()).collect();
+    let (programs, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let mut functions = Vec::new();
     let (mut cosines, mut codes, mut counted) = (Vec::new(), Vec::new(), Vec::new());
-    for (program, (_, asked)) in parts.into_iter().enumerate() {
+    for (program, asked) in parts.into_iter().enumerate() {
         for (row, cosine, code, said) in asked {
             functions.push((program, row));
             cosines.push(cosine);
