@@ -69,7 +69,7 @@ pub(crate) fn ask(
             .map(|(row, function)| {
                 let said = words
                     .as_ref()
-                    .map(|words| words.count(function.words.split(' ')));
+                    .map(|words| words.count(function.words.split_whitespace()));
                 let code = Code {
                     code: function.code,
                     symbol: function.symbol,
