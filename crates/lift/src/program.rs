@@ -579,6 +579,14 @@ impl<'d> Program<'d> {
         self.no_return.contains(&function.address)
     }
 
+    /// The bytes at `address`, up to so many: fewer where the file has no more there.
+    /// Those of an object file are as its relocations will have made them, as far as
+    /// the file tells.
+    pub fn bytes(&self, address: u64, count: u64) -> &[u8] {
+        self.image
+            .bytes_in(address, address.saturating_add(count))
+    }
+
     /// The text and the facts of one of this program's functions.
     pub fn listing(&self, function: &Function) -> Listing {
         listing::list(self, function)

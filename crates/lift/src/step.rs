@@ -424,8 +424,8 @@ pub(crate) fn jump_table(instruction: &Instruction) -> Option<u64> {
             Some(instruction.memory_displacement64())
         }
         // The same in two steps.
-        Code::Mov_r32_rm32
-            if instruction.memory_index_scale() == 4
+        Code::Mov_r32_rm32 | Code::Mov_r64_rm64
+            if instruction.memory_index_scale() == word(instruction)
                 && instruction.memory_index() != Register::None
                 && instruction.memory_base() == Register::None =>
         {
@@ -433,6 +433,11 @@ pub(crate) fn jump_table(instruction: &Instruction) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// Bytes of the register that an instruction puts something into.
+fn word(instruction: &Instruction) -> u32 {
+    instruction.op0_register().size() as u32
 }
 
 /// The address of a memory operand that has no register but `rip`: how 64-bit
