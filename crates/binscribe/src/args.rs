@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Functions(Functions),
     /// Print the instructions of a function, as the model reads them.
     Listing(Listing),
+    /// One function as C that does the same.
+    Decompile(Decompile),
     /// Write the vectors of all functions to a Parquet file.
     Embed(Embed),
     /// Say what of one version of a program is what of another.
@@ -300,6 +302,32 @@ pub(crate) struct Listing {
     /// Print the JSON object that CLAP takes: {"1": "push    rbp", ...}.
     #[arg(long, conflicts_with = "format")]
     pub(crate) clap: bool,
+    #[command(flatten)]
+    pub(crate) raw: RawArgs,
+    #[command(flatten)]
+    pub(crate) pdb: PdbArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe decompile ./a.out main
+  binscribe decompile libx.a:foo.o 0x40
+  binscribe decompile ./a.out main --complete > main.c    cc -c main.c takes it
+
+Only code of x86-64 so far. It asks no model: it is what the machine code does.")]
+pub(crate) struct Decompile {
+    /// A program, library or object file, or one in an archive or a package:
+    /// libx.a:member.o, pkg.deb:usr/bin/ls.
+    pub(crate) file: PathBuf,
+    /// A name or an address (0x...).
+    pub(crate) function: String,
+    /// Print also what a C compiler needs to take it: types, and declarations of what
+    /// it names.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) complete: bool,
     #[command(flatten)]
     pub(crate) raw: RawArgs,
     #[command(flatten)]

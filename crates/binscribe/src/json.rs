@@ -370,6 +370,25 @@ pub(crate) struct Listing {
     pub(crate) returns: bool,
 }
 
+#[derive(Debug, Serialize)]
+pub(crate) struct Decompiled {
+    pub(crate) version: u32,
+    pub(crate) binary: Binary,
+    pub(crate) function: FunctionEntry,
+    pub(crate) language: &'static str,
+    pub(crate) code: String,
+    pub(crate) globals: Vec<Global>,
+    pub(crate) calls: Vec<String>,
+}
+
+/// Data that a decompiled function names.
+#[derive(Debug, Serialize)]
+pub(crate) struct Global {
+    pub(crate) name: String,
+    pub(crate) address: Option<String>,
+    pub(crate) declaration: String,
+}
+
 /// A table of a well-known algorithm.
 #[derive(Debug, Serialize)]
 pub(crate) struct KnownTable {

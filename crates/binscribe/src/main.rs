@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Classify(args) => commands::classify::run(&args),
         Command::Functions(args) => commands::functions::run(&args),
         Command::Listing(args) => commands::listing::run(&args),
+        Command::Decompile(args) => commands::decompile::run(&args),
         Command::Embed(args) => commands::embed::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Mcp(args) => commands::mcp::run(&args),

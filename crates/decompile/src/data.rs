@@ -10,6 +10,10 @@ use crate::simplify::simplify;
 const MAX_SIZE: usize = 48;
 /// Rounds of all passes.
 const ROUNDS: usize = 12;
+/// Copies of a block that are kept in mind.
+const MAX_COPIES: usize = 128;
+/// Statements between a value and where it is put.
+const FAR: usize = 256;
 
 /// Makes a body short: values that are used once stand where they are used, what is
 /// not used goes, and each variable is one thing.
@@ -481,6 +485,9 @@ fn propagate(body: &mut Body) -> bool {
                 if matches!(inner, Expr::Var(from, _) if from != var)
                     || matches!(inner, Expr::Const(..))
                 {
+                    if copies.len() == MAX_COPIES {
+                        copies.clear();
+                    }
                     copies.insert(*var, value.clone());
                 }
             }
@@ -551,6 +558,9 @@ fn put_later(block: &mut Block, at: usize, var: Var, value: &Expr) -> bool {
         });
     };
     for later in at + 1..block.stmts.len() {
+        if later - at > FAR {
+            return false;
+        }
         let stmt = &mut block.stmts[later];
         if stmt.exprs().iter().any(|e| e.mentions(var)) {
             let room = stmt.exprs().iter().map(|e| e.size()).max().unwrap_or(0);

@@ -36,7 +36,7 @@ mod simplify;
 mod switch;
 mod text;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use binscribe_lift::{Arch, Function, Program};
@@ -46,6 +46,9 @@ use crate::print::Printer;
 
 /// Instructions of a function that is not refused.
 pub const MAX_INSTRUCTIONS: usize = 8_000;
+
+/// Instructions of other functions that are read for what those take.
+const MAX_READ: usize = 100_000;
 
 /// Why a function is not decompiled.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,7 @@ pub struct Decompiled {
     pub code: String,
     /// The data that it names.
     pub globals: Vec<Global>,
-    /// Other functions that it calls, by their names in `code`.
+    /// Functions that it calls besides itself, by their names in `code`.
     pub calls: Vec<String>,
 }
 
@@ -104,19 +107,24 @@ pub fn decompile(program: &Program<'_>, function: &Function) -> Result<Decompile
         long if long > MAX_INSTRUCTIONS => return Err(Error::TooLong(long)),
         _ => {}
     }
-    let found: RefCell<HashMap<u64, calls::Signature>> = RefCell::default();
+    let found: RefCell<HashMap<u64, Option<calls::Signature>>> = RefCell::default();
+    let left = Cell::new(MAX_READ);
     let signatures = |address: u64| {
         if let Some(held) = found.borrow().get(&address) {
-            return Some(*held);
+            return *held;
+        }
+        if left.get() == 0 {
+            return None;
         }
         let functions = program.functions();
         let at = functions.binary_search_by_key(&address, |f| f.address).ok()?;
         let listing = program.listing(&functions[at]);
         // One that only goes on to another takes what that one does.
         let known = (2..=MAX_INSTRUCTIONS).contains(&listing.len());
-        let signature = known.then(|| lift::signature(program, &listing))?;
+        let signature = known.then(|| lift::signature(program, &listing));
+        left.set(left.get().saturating_sub(listing.len()));
         found.borrow_mut().insert(address, signature);
-        Some(signature)
+        signature
     };
     let mut body = Lifter::new(program, &listing, &signatures).lift(&listing);
     data::clean(&mut body);
@@ -132,10 +140,16 @@ pub fn decompile(program: &Program<'_>, function: &Function) -> Result<Decompile
     }
     let nodes = shape::shape(&body);
     let mut printer = Printer::new(&body);
-    let code = printer.print(&function.display_name(), &nodes);
+    let name = text::identifier(&function.display_name());
+    let code = printer.print(&name, &nodes);
+    // What is called and named is declared once.
+    let calls = printer.functions.into_iter();
+    let calls: Vec<String> = calls.filter(|called| *called != name).collect();
+    let globals = printer.globals.into_values();
+    let globals = globals.filter(|global| global.name != name && !calls.contains(&global.name));
     Ok(Decompiled {
         code,
-        globals: printer.globals.into_values().collect(),
-        calls: printer.functions.into_keys().collect(),
+        globals: globals.collect(),
+        calls,
     })
 }

@@ -39,6 +39,8 @@ pub(crate) struct Lifter<'a> {
     body: Body,
     stmts: Vec<Stmt>,
     flags: Flags,
+    /// How far below the return address the stack pointer is, by the lines that tell.
+    depths: Vec<(usize, i64)>,
     /// What was pushed for the next call.
     pushed: Vec<Expr>,
     info: InstructionInfoFactory,
@@ -85,9 +87,16 @@ impl<'a> Lifter<'a> {
         signatures: &'a dyn Fn(u64) -> Option<Signature>,
     ) -> Self {
         let imports = listing.facts.calls.iter().filter(|call| call.import);
+        let words: Vec<Words<'_>> = listing.lines().map(|line| text::words(line.text)).collect();
+        let lines = words.iter().enumerate();
+        let depths = lines.filter_map(|(line, words)| {
+            let depth = words.operands.iter().find_map(|o| text::depth(o))?;
+            Some((line, depth))
+        });
         Lifter {
             code: instructions(program, listing),
-            words: listing.lines().map(|line| text::words(line.text)).collect(),
+            depths: depths.collect(),
+            words,
             imports: imports.map(|call| call.name.as_str()).collect(),
             windows: is_windows(program),
             known: HashMap::new(),
@@ -195,6 +204,10 @@ impl<'a> Lifter<'a> {
         let mut places: Vec<i64> = Vec::new();
         for at in 0..self.code.len() {
             let i = self.code[at];
+            let copies = i.mnemonic() == Mnemonic::Mov && i.op1_register() == Register::RSP;
+            if copies && i.op1_kind() == OpKind::Register {
+                places.extend(self.stack_pointer(at, &i));
+            }
             let Some((offset, indexed)) = self.stack_place(at, &i) else {
                 continue;
             };
@@ -239,6 +252,19 @@ impl<'a> Lifter<'a> {
         }
         let place = self.words[at].operands.iter().find_map(|o| text::place(o))?;
         Some((place, i.memory_index() != Register::None))
+    }
+
+    /// Where on the stack a copy of the stack pointer leads, unless it is the frame
+    /// pointer: what the nearest line that counts from it says.
+    fn stack_pointer(&self, at: usize, i: &Instruction) -> Option<i64> {
+        let follows_push = at > 0 && self.code[at - 1].code() == Code::Push_r64;
+        if i.op0_register() == Register::RBP && follows_push {
+            return None;
+        }
+        let next = self.depths.partition_point(|(line, _)| *line < at);
+        let around = &self.depths[next.saturating_sub(1)..self.depths.len().min(next + 1)];
+        let nearest = around.iter().min_by_key(|(line, _)| line.abs_diff(at));
+        nearest.map(|(_, depth)| -depth)
     }
 
     fn flags_at_entries(&mut self, blocks: &[binscribe_lift::Block<'_>]) -> Vec<Flags> {
@@ -504,6 +530,9 @@ impl<'a> Lifter<'a> {
         let negated = |e: Expr| {
             binary(Binary::Equal, BYTE, e, Expr::Const(0, BYTE))
         };
+        let overflows = |op: &str, ty: Type, a: Expr, b: Expr| {
+            Expr::Other(BYTE, format!("{op}_overflows{}", ty.bits()), vec![a, b])
+        };
         let value = match self.flags {
             Flags::Compare(ty) => {
                 let (a, b) = (Expr::Var(a, ty), Expr::Var(b, ty));
@@ -530,6 +559,8 @@ impl<'a> Lifter<'a> {
                     C::g => binary(Binary::SignedLess, ty, b, a),
                     C::s => binary(Binary::SignedLess, ty, difference(), zero()),
                     C::ns => binary(Binary::SignedLessEqual, ty, zero(), difference()),
+                    C::o => overflows("sub", ty, a, b),
+                    C::no => negated(overflows("sub", ty, a, b)),
                     other => unknown(other),
                 }
             }
@@ -552,6 +583,11 @@ impl<'a> Lifter<'a> {
                     C::ae if logic => Expr::Const(1, BYTE),
                     C::b if sum => binary(Binary::Less, ty, a, b),
                     C::ae if sum => binary(Binary::LessEqual, ty, b, a),
+                    C::o if sum => overflows("add", ty, binary(Binary::Sub, ty, a, b.clone()), b),
+                    C::no if sum => {
+                        let first = binary(Binary::Sub, ty, a, b.clone());
+                        negated(overflows("add", ty, first, b))
+                    }
                     other => unknown(other),
                 }
             }
@@ -780,7 +816,11 @@ impl<'a> Lifter<'a> {
                     self.stmts.push(Stmt::Assign(var, Expr::Undefined(WORD)));
                 }
             }
-            M::Mov if i.op0_register() == Register::RBP && i.op1_register() == Register::RSP => {}
+            M::Mov if i.op1_kind() == OpKind::Register && i.op1_register() == Register::RSP => {
+                if let Some(place) = self.stack_pointer(at, i) {
+                    self.set_register(i.op0_register(), Expr::Place(place));
+                }
+            }
             M::Mov => {
                 let value = self.operand(at, i, 1);
                 self.set_operand(at, i, 0, value);
@@ -951,7 +991,9 @@ impl<'a> Lifter<'a> {
     /// Whether a push keeps a register for later, or only makes room: it stands before
     /// all calls, and nothing was put into the register yet.
     fn keeps(&mut self, at: usize, i: &Instruction) -> bool {
-        if i.op0_kind() != OpKind::Register {
+        /// Instructions within which a function keeps what it must.
+        const PROLOGUE: usize = 64;
+        if i.op0_kind() != OpKind::Register || at > PROLOGUE {
             return false;
         }
         let register = i.op0_register().full_register();
@@ -1032,16 +1074,13 @@ impl<'a> Lifter<'a> {
             false => (Binary::Div, Binary::Rem),
         };
         // Most often the upper half is 0, or the sign of the lower one.
-        let name = match signed {
-            true => "signed_128_",
-            false => "128_",
-        };
         let whole = |op| match plain {
             true => binary(op, ty, a.clone(), b.clone()),
             false => {
                 let part = if op == div { "quotient" } else { "remainder" };
                 let operands = vec![high.clone(), a.clone(), b.clone()];
-                Expr::Other(ty, format!("{name}{part}"), operands)
+                let sign = if signed { "signed_" } else { "" };
+                Expr::Other(ty, format!("{sign}{part}{}", ty.bits()), operands)
             }
         };
         let (quotient, remainder) = (whole(div), whole(rem));

@@ -39,6 +39,21 @@ static inline void __copy8(u64 to, u64 from, u64 count) { while (count--) *(u8 *
 static inline void __copy16(u64 to, u64 from, u64 count) { while (count--) *(u16 *)to = *(u16 *)from, to += 2, from += 2; }
 static inline void __copy32(u64 to, u64 from, u64 count) { while (count--) *(u32 *)to = *(u32 *)from, to += 4, from += 4; }
 static inline void __copy64(u64 to, u64 from, u64 count) { while (count--) *(u64 *)to = *(u64 *)from, to += 8, from += 8; }
+static inline u32 __quotient32(u32 high, u32 low, u32 b) { return ((u64)high << 32 | low) / b; }
+static inline u32 __remainder32(u32 high, u32 low, u32 b) { return ((u64)high << 32 | low) % b; }
+static inline u32 __signed_quotient32(u32 high, u32 low, u32 b) { return (i64)((u64)high << 32 | low) / (i32)b; }
+static inline u32 __signed_remainder32(u32 high, u32 low, u32 b) { return (i64)((u64)high << 32 | low) % (i32)b; }
+static inline u64 __quotient64(u64 high, u64 low, u64 b) { return ((u128)high << 64 | low) / b; }
+static inline u64 __remainder64(u64 high, u64 low, u64 b) { return ((u128)high << 64 | low) % b; }
+static inline u64 __signed_quotient64(u64 high, u64 low, u64 b) { return (__int128)((u128)high << 64 | low) / (i64)b; }
+static inline u64 __signed_remainder64(u64 high, u64 low, u64 b) { return (__int128)((u128)high << 64 | low) % (i64)b; }
+#define __OVERFLOWS(bits) \
+    static inline u8 __add_overflows##bits(u##bits a, u##bits b) { i##bits c; return __builtin_add_overflow((i##bits)a, (i##bits)b, &c); } \
+    static inline u8 __sub_overflows##bits(u##bits a, u##bits b) { i##bits c; return __builtin_sub_overflow((i##bits)a, (i##bits)b, &c); }
+__OVERFLOWS(8)
+__OVERFLOWS(16)
+__OVERFLOWS(32)
+__OVERFLOWS(64)
 
 #define __EACH(name, type, count, value) \
     static inline u128 __##name(u128 a, u128 b) { \
@@ -86,6 +101,11 @@ static inline u128 __pxor(u128 a, u128 b) { return a ^ b; }
 static inline u128 __pandn(u128 a, u128 b) { return ~a & b; }
 static inline u128 __psrldq(u128 a, u8 b) { return b > 15 ? 0 : a >> 8 * b; }
 static inline u128 __pslldq(u128 a, u8 b) { return b > 15 ? 0 : a << 8 * b; }
+static inline u32 __pmovmskb(u128 a) {
+    u32 bits = 0;
+    for (int i = 0; i < 16; i++) bits |= (u32)(a >> (8 * i + 7) & 1) << i;
+    return bits;
+}
 static inline u128 __pshufd(u128 a, u8 b) {
     union { u128 all; u32 each[4]; } x = {a}, y;
     for (int i = 0; i < 4; i++) y.each[i] = x.each[b >> 2 * i & 3];

@@ -1,12 +1,11 @@
 //! From statements within each other to C.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::Global;
 use crate::ir::*;
 use crate::shape::Node;
-use crate::text::identifier;
 
 /// What prints a function.
 pub(crate) struct Printer<'b> {
@@ -19,7 +18,7 @@ pub(crate) struct Printer<'b> {
     /// What the function names, as it must be declared.
     pub(crate) globals: BTreeMap<String, Global>,
     /// Other functions that it calls by name.
-    pub(crate) functions: BTreeMap<String, ()>,
+    pub(crate) functions: BTreeSet<String>,
 }
 
 fn type_name(ty: Type) -> &'static str {
@@ -70,7 +69,11 @@ impl<'b> Printer<'b> {
         };
         for block in &body.blocks {
             for stmt in &block.stmts {
-                stmt.defines().into_iter().for_each(&mut see);
+                match stmt {
+                    Stmt::Assign(var, _) => see(*var),
+                    Stmt::Call { answer, .. } => answer.iter().for_each(|(var, _)| see(*var)),
+                    _ => {}
+                }
                 for e in stmt.exprs() {
                     e.walk(&mut |e| {
                         if let Expr::Var(var, _) = e {
@@ -114,7 +117,7 @@ impl<'b> Printer<'b> {
             lowest: body.places.iter().copied().min().unwrap_or(0),
             out: String::new(),
             globals: BTreeMap::new(),
-            functions: BTreeMap::new(),
+            functions: BTreeSet::new(),
         }
     }
 
@@ -162,7 +165,7 @@ impl<'b> Printer<'b> {
         std::mem::swap(&mut inside, &mut self.out);
         self.nodes(nodes, 1);
         let code = std::mem::replace(&mut self.out, inside);
-        let mut text = format!("{answer} {}({parameters})\n{{\n", identifier(name));
+        let mut text = format!("{answer} {name}({parameters})\n{{\n");
         let mut by_type: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (var, home) in self.body.vars.iter().enumerate() {
             let name = &self.names[var];
@@ -332,7 +335,7 @@ impl<'b> Printer<'b> {
                 let arguments = arguments.join(", ");
                 let call = match callee {
                     Callee::Name(name) => {
-                        self.functions.insert(name.clone(), ());
+                        self.functions.insert(name.clone());
                         format!("{name}({arguments})")
                     }
                     Callee::Pointer(pointer) => {

@@ -52,6 +52,19 @@ pub(crate) fn place(operand: &str) -> Option<i64> {
     })
 }
 
+/// How far below the return address the stack pointer is, by an operand that counts
+/// from it: 28h in `[rsp+28h+var_18]`.
+pub(crate) fn depth(operand: &str) -> Option<i64> {
+    let inside = operand.split_once("[rsp+")?.1.split_once(']')?.0;
+    let (_, name) = inside.rsplit_once('+').unwrap_or(("", inside));
+    let is_place = name.starts_with("var_") || name.starts_with("arg_");
+    let counted = inside.split('+').find_map(|part| {
+        let digits = part.strip_suffix('h').unwrap_or(part);
+        i64::from_str_radix(digits, 16).ok().filter(|_| !part.contains('*'))
+    });
+    is_place.then(|| counted.unwrap_or(0))
+}
+
 /// Where the arguments on the stack begin.
 pub(crate) const ARGUMENTS: i64 = 8;
 
@@ -100,6 +113,9 @@ mod tests {
         assert_eq!(place("[rbp+arg_8]"), Some(ARGUMENTS + 8));
         assert_eq!(place("[rax+8]"), None);
         assert_eq!(place("[var_"), None);
+        assert_eq!(depth("[rsp+28h+var_18]"), Some(0x28));
+        assert_eq!(depth("qword ptr [rsp+rax*8+9+var_8]"), Some(9));
+        assert_eq!(depth("[rsp+8]"), None);
         assert_eq!(name("dword ptr cs:table[rax*4]"), Some("table"));
         assert_eq!(name("short sub_10"), Some("sub_10"));
         assert_eq!(name("offset aText"), Some("aText"));

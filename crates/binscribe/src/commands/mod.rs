@@ -2,6 +2,7 @@
 
 pub(crate) mod classify;
 pub(crate) mod corpus;
+pub(crate) mod decompile;
 pub(crate) mod diff;
 pub(crate) mod embed;
 pub(crate) mod eval;
