@@ -14,6 +14,9 @@ pub(crate) struct Signature {
     pub(crate) float: Type,
     pub(crate) answers: bool,
     pub(crate) answers_float: bool,
+    /// The registers that it may change, a bit for each of the 16 general ones and
+    /// above for the vector ones, where its code tells; compilers count on that.
+    pub(crate) changes: Option<u32>,
     /// By its name, so that what it gives is known.
     pub(crate) is_known: bool,
 }
@@ -27,6 +30,7 @@ impl Default for Signature {
             float: Type::Float(64),
             answers: true,
             answers_float: false,
+            changes: None,
             is_known: false,
         }
     }

@@ -714,8 +714,11 @@ impl<'a> Lifter<'a> {
             (_, true) => Some((self.var(Home::Vector(0)), float)),
             (_, false) => Some((self.var(Home::Register(0)), WORD)),
         };
-        let general = spoiled(windows).iter().map(|&r| Home::Register(r));
-        let vectors = (0..16).map(Home::Vector);
+        let changes = signature.and_then(|s| s.changes).unwrap_or(u32::MAX);
+        let changed = |bit: u8| changes & 1 << bit != 0;
+        let general = spoiled(windows).iter().filter(|&&r| changed(r));
+        let general = general.map(|&r| Home::Register(r));
+        let vectors = (0..16).filter(|&v| changed(16 + v)).map(Home::Vector);
         let homes: Vec<Home> = general.chain(vectors).collect();
         let spoils: Vec<Var> = homes
             .into_iter()
@@ -1514,8 +1517,9 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
     let windows = is_windows(program);
     let blocks: Vec<_> = listing.blocks().collect();
     let mut info = InstructionInfoFactory::new();
-    // A bit for each of the 16 general and the first 8 vector registers.
+    // A bit for each register.
     let (mut reads, mut writes) = (vec![0u32; blocks.len()], vec![0u32; blocks.len()]);
+    let mut leaves = false;
     for (number, block) in blocks.iter().enumerate() {
         for at in block.lines.clone() {
             let i = &code[at];
@@ -1527,7 +1531,7 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
             for used in info.info(i).used_registers() {
                 let bit = match (general(used.register()), vector(used.register())) {
                     (Some((number, _)), _) => 1 << number,
-                    (_, Some(number @ 0..8)) => 1 << (16 + number),
+                    (_, Some(number @ 0..16)) => 1 << (16 + number),
                     _ => continue,
                 };
                 let access = used.access();
@@ -1542,11 +1546,18 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
                     writes[number] |= bit;
                 }
             }
+            leaves |= match i.flow_control() {
+                FlowControl::Next | FlowControl::Return => false,
+                FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                    block.next.is_empty()
+                }
+                _ => true,
+            };
             if matches!(i.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
                 for &register in spoiled(windows) {
                     writes[number] |= 1 << register;
                 }
-                writes[number] |= 0xff << 16;
+                writes[number] |= 0xffff << 16;
             }
         }
     }
@@ -1568,6 +1579,7 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
     Signature {
         whole: last.map_or(0, |last| last as u8 + 1),
         floats: floats.map_or(0, |n| n + 1),
+        changes: (!leaves).then(|| writes.iter().fold(0, |all, some| all | some)),
         ..Signature::default()
     }
 }
