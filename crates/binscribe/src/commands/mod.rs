@@ -15,5 +15,6 @@ pub(crate) mod mcp;
 pub(crate) mod model;
 pub(crate) mod pull;
 pub(crate) mod search;
+pub(crate) mod serve;
 pub(crate) mod similar;
 pub(crate) mod train;
