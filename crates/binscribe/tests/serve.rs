@@ -595,12 +595,13 @@ fn an_interrupt_leaves_nothing_behind() {
 /// A program with very many functions, the first of which has a name, and a string,
 /// that would act on a page that took them for markup.
 fn hostile(binscribe: &Binscribe) -> Option<String> {
-    const MARKUP: &str = "<img src=x onerror=document.title=1>";
+    // The reader makes spaces of a name into other marks; markup can do without.
+    const MARKUP: &str = "<img/src=x/onerror=document.title=1>";
     let mut text = String::from(".text\n");
     let mut function = |name: &str, body: &str| {
         let _ = write!(
             text,
-            ".globl \"{name}\"\n.type \"{name}\", @function\n\"{name}\":\n{body}\n\
+            ".type \"{name}\", @function\n\"{name}\":\n{body}\n\
              .size \"{name}\", . - \"{name}\"\n"
         );
     };
@@ -656,7 +657,7 @@ fn people_use_the_page() {
     assert_eq!(seen["problems"], json!([]), "{seen:#}");
 
     // What the file says is text.
-    assert_eq!(seen["name"], "<img src=x onerror=document.title=1>");
+    assert_eq!(seen["name"], "<img/src=x/onerror=document.title=1>");
     assert!(
         seen["strings"]
             .as_str()
@@ -671,14 +672,14 @@ fn people_use_the_page() {
     assert_eq!(seen["count"], "12,002 functions");
     assert_eq!(seen["last page"], "12,001 to 12,002");
     assert_eq!(seen["filtered"], "1 of 12,002 functions");
-    assert_eq!(seen["largest"], "<img src=x onerror=document.title=1>");
+    assert_eq!(seen["largest"], "<img/src=x/onerror=document.title=1>");
     assert_eq!(seen["found"], 20);
     assert!(
         seen["listing"].as_str().is_some_and(|l| l.contains("imul")),
         "{seen:#}"
     );
     assert!(seen["similar"].as_u64() > Some(0), "{seen:#}");
-    assert_eq!(seen["caller"], "<img src=x onerror=document.title=1>");
+    assert_eq!(seen["caller"], "<img/src=x/onerror=document.title=1>");
     assert_eq!(seen["closed by a key"], true);
     assert_eq!(seen["after loading again"], "hostile<b>.so");
     let error = seen["error"].as_str().expect("text");

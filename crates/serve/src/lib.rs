@@ -6,7 +6,7 @@
 //! - What is uploaded is hostile. Every question about it is a process of the command
 //!   itself, with a limit of time, so that a file that brings one down brings down no
 //!   more; a process ends with the request that asked for it.
-//! - Answers are what the command prints ([`docs/json.md`]), passed on as they are. This
+//! - Answers are what the command prints (docs/json.md), passed on as they are. This
 //!   crate knows no model and no format of programs; what its caller says of the answers
 //!   ([`Options::schemas`]) becomes part of the description.
 //! - No request names a file. Programs are named by what they hold, and indexes by names
@@ -15,8 +15,6 @@
 //!   run at once, what waits, answers that are kept, connections.
 //!
 //! [`Server::bind`] opens the address, [`Server::run`] answers until it is told to end.
-//!
-//! [`docs/json.md`]: https://docs.rs/binscribe
 
 mod api;
 mod document;

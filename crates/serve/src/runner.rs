@@ -120,11 +120,14 @@ impl Runner {
             return Err(Refusal::wrong("there is a zero byte in the request"));
         }
         if let Some(answer) = self.known(question) {
+            self.metrics.looked_up(true);
             return answer;
         }
         let turn = self.turn(question);
         let _turn = turn.lock().await;
-        if let Some(answer) = self.known(question) {
+        let known = self.known(question);
+        self.metrics.looked_up(known.is_some());
+        if let Some(answer) = known {
             return answer;
         }
         let place = self.places.try_acquire();
@@ -149,10 +152,7 @@ impl Runner {
 
     fn known(&self, question: &Question) -> Option<Answer> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answers.get(question);
-        drop(answers);
-        self.metrics.looked_up(answer.is_some());
-        answer
+        answers.get(question)
     }
 
     fn keep(&self, question: &Question, answer: &Answer) {
