@@ -13,6 +13,9 @@ use ureq::Agent;
 
 use crate::{Binscribe, fixture, random_model};
 
+/// A library with members.
+const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/libsmall.a");
+
 /// A server with a temporary directory of its own.
 struct Served<'a> {
     binscribe: &'a Binscribe,
@@ -455,8 +458,7 @@ fn packages_and_raw_images_are_read_too() {
     let binscribe = Binscribe::new();
     let model = binscribe.random_model();
     let served = binscribe.serve(&["--model", &model]);
-    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/libsmall.a");
-    let (status, document) = served.upload_bytes(&fs::read(package).expect("a file"), "");
+    let (status, document) = served.upload_bytes(&fs::read(PACKAGE).expect("a file"), "");
     assert_eq!(
         (status, &document["error"]["code"]),
         (422, &json!("unreadable"))
@@ -464,9 +466,9 @@ fn packages_and_raw_images_are_read_too() {
     let message = document["error"]["message"].as_str().expect("text");
     assert!(message.contains("name one of its members"), "{message}");
     let id = document["error"]["id"].as_str().expect("an id");
-    let listed = binscribe.fails(&["functions", package]);
+    let listed = binscribe.fails(&["functions", PACKAGE]);
     let member = listed
-        .split(&format!("{package}:"))
+        .split(&format!("{PACKAGE}:"))
         .nth(1)
         .expect("a member");
     let member = member.split(';').next().expect("its name");
@@ -649,7 +651,9 @@ fn people_use_the_page() {
     let served = binscribe.serve(&["--model", &model, "--token-file", &file]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/browse.py");
     let mut browser = Command::new(python);
-    let browser = browser.arg(script).args([&served.url, &hostile, stripped]);
+    let browser = browser
+        .arg(script)
+        .args([&served.url, &hostile, PACKAGE, stripped]);
     let output = browser.output().expect("Python");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
@@ -687,5 +691,7 @@ fn people_use_the_page() {
         error.to_lowercase().contains("not") && error.contains("ELF"),
         "{error}"
     );
+    let member = seen["member"].as_str().expect("text");
+    assert!(member.starts_with("libsmall.a:"), "{member}");
     assert_eq!(seen["second"], "stripped");
 }

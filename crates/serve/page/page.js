@@ -5,6 +5,7 @@
 const SHOWN = 100; // rows of the table at once, however many functions there are
 const FETCHED = 1000; // functions and lines of a listing in one request
 const MATCHES = 20;
+const TAGS = 4; // of a function, in the table
 
 const by = (id) => document.getElementById(id);
 
@@ -18,6 +19,7 @@ function make(tag, properties, ...children) {
 const state = {
   id: null, // of the program, as the API names it
   name: "", // of the file, as the person calls it
+  file: null, // that was chosen last
   raw: {}, // arch and base
   done: "", // what is said while nothing is being done
   rows: [], // what the table shows, of every function
@@ -115,7 +117,8 @@ function fail(error) {
   if (error.name === "AbortError") return;
   idle();
   const place = by("error");
-  place.textContent = sentence(error.message);
+  // A sentence may begin with the name of a file.
+  place.textContent = error.id ? error.message : sentence(error.message);
   place.hidden = false;
   if (!(error instanceof Refused)) throw error;
 }
@@ -129,6 +132,8 @@ const percent = (value) => (typeof value === "number" ? `${Math.round(value * 10
 async function upload(file) {
   const signal = instead("program");
   reset();
+  state.file = file;
+  by("again-button").disabled = false;
   const raw = { arch: by("arch").value.trim(), base: by("base").value.trim() };
   const query = new URLSearchParams();
   const member = by("member").value.trim();
@@ -153,7 +158,11 @@ async function upload(file) {
     history.pushState(null, "", `#${program.id}`);
     await open(program, name, raw, signal);
   } catch (error) {
-    if (error.code === "unreadable" && error.id) by("how").open = true;
+    if (error.id) {
+      // The server knows the file by its hash alone.
+      error.message = error.message.replaceAll(error.id, file.name);
+      by("how").open = true;
+    }
     fail(error);
   }
 }
@@ -338,6 +347,11 @@ function nameButton(text, className, action) {
   return button;
 }
 
+function moreTags(tags) {
+  const more = tags.slice(TAGS).map((tag) => tag.tag);
+  return more.length ? make("span", { className: "tag", title: more.join(", ") }, `+${more.length}`) : "";
+}
+
 function rowOf(row) {
   const name = nameButton(nameOf(row), kindOf(row), () => choose(row.address));
   const element = make(
@@ -347,7 +361,7 @@ function rowOf(row) {
     make("td", {}, name),
     make("td", { className: "number" }, percent(row.confidence)),
     make("td", { className: "number" }, number(row.size)),
-    make("td", {}, ...row.tags.map(tagOf)),
+    make("td", {}, ...row.tags.slice(0, TAGS).map(tagOf), moreTags(row.tags)),
     make("td", {}, make("span", { className: "summary", title: row.summary }, row.summary)),
   );
   element.dataset.address = row.address;
@@ -664,6 +678,10 @@ by("token-form").addEventListener("submit", (event) => {
   by("token").value = "";
   by("error").hidden = true;
   begin();
+});
+by("again").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (state.file) upload(state.file);
 });
 by("search").addEventListener("submit", search);
 by("found-close").addEventListener("click", closeFound);

@@ -1,6 +1,6 @@
 """Uses the page of `binscribe serve` as a person does, and prints what is seen.
 
-    browse.py URL HOSTILE STRIPPED
+    browse.py URL HOSTILE PACKAGE STRIPPED
 """
 
 import json
@@ -11,7 +11,7 @@ import tempfile
 
 from playwright.sync_api import sync_playwright
 
-url, hostile, stripped = sys.argv[1:]
+url, hostile, package, stripped = sys.argv[1:]
 seen = {}
 problems = []
 
@@ -90,6 +90,15 @@ with sync_playwright() as playwright:
         page.set_input_files("#file", poem)
         page.wait_for_selector("#error:not([hidden])")
     seen["error"] = text(page, "#error")
+    # A package: the error says what is in it, and the fields below ask for a member.
+    page.set_input_files("#file", package)
+    page.wait_for_selector('#error:has-text("name one of its members")')
+    member = text(page, "#error").split("libsmall.a:")[1].split(";")[0]
+    page.fill("#member", member)
+    page.press("#member", "Enter")
+    explained(page)
+    seen["member"] = text(page, "#program-name")
+    page.fill("#member", "")
     page.set_input_files("#file", stripped)
     explained(page)
     seen["second"] = text(page, "#program-name")
