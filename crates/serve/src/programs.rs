@@ -46,10 +46,16 @@ pub(crate) struct Lease {
 
 impl Programs {
     pub(crate) fn new(bound: u64) -> io::Result<Programs> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("binscribe-serve-");
+        // Other users may not even see which programs there are.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            builder.permissions(fs::Permissions::from_mode(0o700));
+        }
         Ok(Programs {
-            directory: tempfile::Builder::new()
-                .prefix("binscribe-serve-")
-                .tempdir()?,
+            directory: builder.tempdir()?,
             bound,
             kept: Mutex::default(),
         })
@@ -187,6 +193,15 @@ mod tests {
         assert!(!programs.directory().join("b").exists());
         assert!(programs.lease("a").is_some() && programs.lease("c").is_some());
         assert_eq!(programs.count(), (2, 8));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn nobody_else_sees_what_is_kept() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let programs = Programs::new(4).expect("a directory");
+        let metadata = fs::metadata(programs.directory()).expect("a directory");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
