@@ -336,7 +336,7 @@ function tagOf(tag) {
 }
 
 /** How much of a name is the file's own. */
-const kindOf = (row) => (row.known ? "name" : row.proposed ? "name proposed" : "name unnamed");
+const kindOf = (row) => (row.known || row.own ? "name" : row.proposed ? "name proposed" : "name unnamed");
 
 function nameButton(text, className, action) {
   const button = make("button", { type: "button", className }, text);
