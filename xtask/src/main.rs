@@ -94,7 +94,7 @@ fn test(root: &Path) -> Result<()> {
     run(cargo(root)
         .args(["test", "--workspace"])
         .envs(environment)
-        .envs(setup::tests(root))
+        .envs(setup::tests(root)?)
         .env("BINSCRIBE_NATS_SERVER", fetch::nats(root)?))
 }
 

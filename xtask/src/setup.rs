@@ -1,5 +1,6 @@
 //! What the tests need beside Rust and a C compiler, installed where that is
-//! possible. A test whose part is missing says so and passes.
+//! possible. A test whose part is missing says so and passes, but for that of the page,
+//! without which `cargo xtask test` fails.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +43,9 @@ const MOTO: [&str; 3] = ["moto[s3]==5.2.5", "flask", "flask-cors"];
 /// The Model Context Protocol's own client, for the tests of `binscribe mcp`.
 const MCP: &str = "mcp==2.3.0";
 
+/// What drives the browser that the page of `binscribe serve` is tested in.
+const PLAYWRIGHT: &str = "playwright==1.65.2";
+
 /// The reference implementations of CLAP's two encoders, at the version that
 /// they were published with.
 const TRANSFORMERS: &str = "transformers==4.36.2";
@@ -50,8 +54,13 @@ const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 /// Installs what is missing, and gives the environment of the tests: zig on the
 /// path, DuckDB for Python, Pythons with the reference of CLAP's models, with a
-/// server for buckets and with a client of MCP, and radare2.
-pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
+/// server for buckets, with a client of MCP and with a browser, and radare2.
+///
+/// # Errors
+///
+/// If there is no browser: nothing else tests that what a hostile file says is text on
+/// the page, so that test is never left out.
+pub(crate) fn tests(root: &Path) -> Result<Vec<(&'static str, OsString)>> {
     let lacking = PACKAGES.iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = lacking
         .flat_map(|(_, packages)| packages.to_vec())
@@ -94,11 +103,14 @@ pub(crate) fn tests(root: &Path) -> Vec<(&'static str, OsString)> {
         Ok(python) => environment.push(("BINSCRIBE_MCP_PYTHON", python)),
         Err(why) => println!("some tests will be skipped: no client of MCP: {why}"),
     }
+    let browser = browser_python(root);
+    let browser = browser.map_err(|why| format!("no browser for the test of the page: {why}"))?;
+    environment.push(("BINSCRIBE_BROWSER_PYTHON", browser));
     match radare2(root) {
         Ok(program) => environment.push(("BINSCRIBE_RADARE2", program)),
         Err(why) => println!("some tests will be skipped: no radare2: {why}"),
     }
-    environment
+    Ok(environment)
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -157,6 +169,14 @@ fn reference_python(root: &Path) -> Result<OsString> {
 /// A Python with moto.
 fn moto_python(root: &Path) -> Result<OsString> {
     virtual_python(root, "moto", &[], &MOTO)
+}
+
+/// A Python that drives Chromium, which it finds on the path.
+fn browser_python(root: &Path) -> Result<OsString> {
+    if !is_there("chromium") {
+        install(&["chromium"])?;
+    }
+    virtual_python(root, "browser", &[], &[PLAYWRIGHT])
 }
 
 /// A Python of its own in `target/python-NAME`, with packages of PyPI; it sees

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Index(Index),
     /// Answer an assistant: the Model Context Protocol on standard input and output.
     Mcp(Mcp),
+    /// Answer other programs over HTTP, and people on a web page.
+    Serve(Serve),
     /// Write names and remarks for Ghidra, IDA, Binary Ninja or radare2.
     Export(ExportNames),
     /// Build the corpus that models are trained and measured on.
@@ -782,6 +784,57 @@ pub(crate) struct Mcp {
     #[arg(long, value_name = "SECONDS", default_value_t = 600,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  binscribe serve                                  then open http://127.0.0.1:8765/
+  binscribe serve --index ./firmware --index ./libraries
+  binscribe serve --listen 0.0.0.0:8765 --token-file token
+  curl -X POST -T ./a.out http://127.0.0.1:8765/v1/programs
+
+The page takes a file and shows its functions; /openapi.json describes the routes
+below /v1, whose answers are those of --format json, and /metrics is for Prometheus
+(docs/serve.md). Files are kept in a temporary directory until the server ends, each
+analysis runs in a process of its own, and nothing is sent anywhere else.
+
+What can be reached from other machines needs a token. Nothing is encrypted: put a
+proxy with TLS before it.")]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8765")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Let this index be searched, under the last component of its path. May be given
+    /// several times.
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) index: Vec<PathBuf>,
+    /// Answer only who sends what is in this file: Authorization: Bearer TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Refuse files that are larger.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) max_upload: u64,
+    /// Keep files of so much in all; those that were not asked about for longest go
+    /// first.
+    #[arg(long, value_name = "MIB", default_value_t = 2048,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) max_stored: u64,
+    /// End an analysis after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Run so many analyses at once.
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Let so many wait for one to end, and refuse more.
+    #[arg(long, value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(0..=4096))]
+    pub(crate) queue: u16,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -27,7 +27,7 @@ pub(crate) struct Engine {
 }
 
 /// The directory that the user named, or the default one.
-fn resolve(named: Option<&PathBuf>) -> Result<PathBuf> {
+pub(crate) fn resolve(named: Option<&PathBuf>) -> Result<PathBuf> {
     let Some(directory) = named else {
         return binscribe_model::default_dir().context(
             "name a model directory with --model DIR, or make one with `binscribe model export`",

@@ -6,14 +6,41 @@ use std::path::Path;
 use binscribe_index::{Entry, ProgramFacts};
 use binscribe_lift::{Function, Program};
 use binscribe_tasks::report::ModelName;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::output::{Field, hex};
 
 /// The version of every document.
 pub(crate) const VERSION: u32 = 1;
 
-#[derive(Debug, Serialize)]
+/// The schemas of the documents that programs are asked for, and of their parts, as
+/// OpenAPI has them.
+pub(crate) fn schemas() -> Map<String, Value> {
+    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<Functions>();
+    generator.subschema_for::<Explained>();
+    generator.subschema_for::<Listing>();
+    generator.subschema_for::<Matches>();
+    generator.subschema_for::<IndexMatches>();
+    generator.subschema_for::<Versions>();
+    generator.take_definitions(true)
+}
+
+fn model(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "The model that was asked: the hash of its weights and tokenizers.",
+        "type": "object",
+        "required": ["id", "directory"],
+        "properties": {"id": {"type": "string"}, "directory": {"type": "string"}},
+    })
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Binary {
     path: String,
     format: &'static str,
@@ -44,7 +71,7 @@ impl Binary {
 }
 
 /// A function as `functions` and `explain` describe it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FunctionEntry {
     address: String,
     rva: String,
@@ -69,22 +96,23 @@ impl FunctionEntry {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Functions {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
     pub(crate) functions: Vec<FunctionEntry>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Explained {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
+    #[schemars(schema_with = "model")]
     pub(crate) model: ModelName,
     pub(crate) functions: Vec<ExplainedFunction>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ExplainedFunction {
     #[serde(flatten)]
     pub(crate) function: FunctionEntry,
@@ -96,7 +124,7 @@ pub(crate) struct ExplainedFunction {
     pub(crate) undecided: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SourceFile {
     pub(crate) path: String,
     /// The first and the last line of it that the function tells.
@@ -106,7 +134,7 @@ pub(crate) struct SourceFile {
     pub(crate) source: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Name {
     pub(crate) name: String,
     /// `program` or `model`.
@@ -121,7 +149,7 @@ pub(crate) struct Name {
     pub(crate) evidence: Vec<Evidence>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Evidence {
     pub(crate) package: String,
     pub(crate) version: String,
@@ -134,7 +162,7 @@ pub(crate) struct Evidence {
     pub(crate) score: f32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Tag {
     pub(crate) tag: &'static str,
     /// `model` or `fact`.
@@ -167,7 +195,7 @@ pub(crate) struct ExportedFunction {
 }
 
 /// The function of a match.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Place {
     address: String,
     rva: String,
@@ -202,7 +230,7 @@ impl Place {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Match {
     pub(crate) function: Place,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,7 +240,7 @@ pub(crate) struct Match {
 }
 
 /// An index, as far as it was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Index {
     pub(crate) path: String,
     /// The id of the model whose vectors it holds.
@@ -222,7 +250,7 @@ pub(crate) struct Index {
 }
 
 /// A program of an index.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Indexed {
     path: String,
     format: String,
@@ -282,7 +310,7 @@ pub(crate) struct IndexProgram {
 }
 
 /// A function of an index that answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct IndexMatch {
     pub(crate) function: Place,
     pub(crate) binary: Indexed,
@@ -292,19 +320,21 @@ pub(crate) struct IndexMatch {
     pub(crate) confidence: Option<f32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct IndexMatches {
     pub(crate) version: u32,
     pub(crate) index: Index,
+    #[schemars(schema_with = "model")]
     pub(crate) model: ModelName,
     pub(crate) query: Query,
     pub(crate) matches: Vec<IndexMatch>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Matches {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
+    #[schemars(schema_with = "model")]
     pub(crate) model: ModelName,
     pub(crate) query: Query,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -313,24 +343,25 @@ pub(crate) struct Matches {
 }
 
 /// A label's share of all functions of a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Share {
     pub(crate) label: String,
     pub(crate) share: f32,
 }
 
 /// Two versions of a program.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Versions {
     pub(crate) version: u32,
     pub(crate) old: Binary,
     pub(crate) new: Binary,
+    #[schemars(schema_with = "model")]
     pub(crate) model: ModelName,
     pub(crate) functions: Vec<Change>,
 }
 
 /// A function in two versions, or in one of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Change {
     /// `changed`, `removed`, `added` or `same`.
     pub(crate) change: &'static str,
@@ -347,7 +378,7 @@ pub(crate) struct Change {
 }
 
 /// What was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Query {
     Text(String),
@@ -355,7 +386,7 @@ pub(crate) enum Query {
     Labels(Vec<String>),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Listing {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
@@ -390,7 +421,7 @@ pub(crate) struct Global {
 }
 
 /// A table of a well-known algorithm.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct KnownTable {
     pub(crate) address: String,
     pub(crate) name: &'static str,
@@ -398,21 +429,21 @@ pub(crate) struct KnownTable {
 }
 
 /// A basic block: its lines, and the numbers of the blocks that may follow.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Block {
     pub(crate) first: usize,
     pub(crate) last: usize,
     pub(crate) next: Vec<usize>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Line {
     pub(crate) number: usize,
     pub(crate) address: String,
     pub(crate) text: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) address: Option<String>,

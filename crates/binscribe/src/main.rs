@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => commands::embed::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Mcp(args) => commands::mcp::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Index(args) => commands::index::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Corpus(args) => commands::corpus::run(&args),

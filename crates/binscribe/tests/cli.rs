@@ -18,6 +18,7 @@ mod export;
 mod index;
 mod mcp;
 mod random_model;
+mod serve;
 
 /// The program with a cache of its own.
 struct Binscribe {

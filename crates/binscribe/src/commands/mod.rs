@@ -16,5 +16,6 @@ pub(crate) mod mcp;
 pub(crate) mod model;
 pub(crate) mod pull;
 pub(crate) mod search;
+pub(crate) mod serve;
 pub(crate) mod similar;
 pub(crate) mod train;
