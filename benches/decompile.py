@@ -16,6 +16,7 @@ import argparse
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -75,7 +76,9 @@ def measure(binscribe, package, folder, compiler, level):
             # The types and helpers are those of `--complete`.
             prelude = run([binscribe, "decompile", program, address, "--complete"], text=True).stdout
             source, library = work / f"{name}.c", work / f"{name}.so"
-            source.write_text(f"{prelude}\n__typeof__({name}) replacement __attribute__((alias(\"{name}\")));\n")
+            plain = re.sub(r"\W", "_", name)
+            alias = f'__typeof__({plain}) replacement __attribute__((alias("{plain}")));'
+            source.write_text(f"{prelude}\n{alias}\n")
             link = ["gcc", "-w", "-O1", "-fwrapv", "-fno-strict-aliasing", "-fno-builtin", "-shared",
                     "-fPIC", "-o", library, source]
             link += [f"-Wl,--defsym={g['name']}={g['address']}" for g in told["globals"] if g["address"]]

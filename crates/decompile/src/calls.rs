@@ -7,6 +7,8 @@ use crate::ir::Type;
 pub(crate) struct Signature {
     /// Whole numbers and pointers that it takes.
     pub(crate) whole: u8,
+    /// How many of them the caller pushes, besides.
+    pub(crate) pushed: u8,
     /// Which of them is a text whose conversions tell how many follow.
     pub(crate) format: Option<u8>,
     pub(crate) floats: u8,
@@ -25,6 +27,7 @@ impl Default for Signature {
     fn default() -> Signature {
         Signature {
             whole: 0,
+            pushed: 0,
             format: None,
             floats: 0,
             float: Type::Float(64),

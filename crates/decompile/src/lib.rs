@@ -50,6 +50,41 @@ pub const MAX_INSTRUCTIONS: usize = 8_000;
 /// Instructions of other functions that are read for what those take.
 const MAX_READ: usize = 100_000;
 
+/// Functions that go on to each other, one after another.
+const MAX_CHAIN: usize = 4;
+
+/// What functions of the program take, by what their code reads.
+struct Known<'p, 'd> {
+    program: &'p Program<'d>,
+    found: RefCell<HashMap<u64, Option<calls::Signature>>>,
+    /// Instructions that may still be read.
+    left: Cell<usize>,
+}
+
+impl Known<'_, '_> {
+    fn signature(&self, address: u64, chain: usize) -> Option<calls::Signature> {
+        if let Some(held) = self.found.borrow().get(&address) {
+            return *held;
+        }
+        if self.left.get() == 0 || chain > MAX_CHAIN {
+            return None;
+        }
+        let functions = self.program.functions();
+        let at = functions.binary_search_by_key(&address, |f| f.address).ok()?;
+        let listing = self.program.listing(&functions[at]);
+        self.left.set(self.left.get().saturating_sub(listing.len()));
+        let signature = match listing.len() {
+            1..=MAX_INSTRUCTIONS => {
+                let other = |address: u64| self.signature(address, chain + 1);
+                lift::signature(self.program, &listing, other)
+            }
+            _ => None,
+        };
+        self.found.borrow_mut().insert(address, signature);
+        signature
+    }
+}
+
 /// Why a function is not decompiled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,25 +142,12 @@ pub fn decompile(program: &Program<'_>, function: &Function) -> Result<Decompile
         long if long > MAX_INSTRUCTIONS => return Err(Error::TooLong(long)),
         _ => {}
     }
-    let found: RefCell<HashMap<u64, Option<calls::Signature>>> = RefCell::default();
-    let left = Cell::new(MAX_READ);
-    let signatures = |address: u64| {
-        if let Some(held) = found.borrow().get(&address) {
-            return *held;
-        }
-        if left.get() == 0 {
-            return None;
-        }
-        let functions = program.functions();
-        let at = functions.binary_search_by_key(&address, |f| f.address).ok()?;
-        let listing = program.listing(&functions[at]);
-        // One that only goes on to another takes what that one does.
-        let known = (2..=MAX_INSTRUCTIONS).contains(&listing.len());
-        let signature = known.then(|| lift::signature(program, &listing));
-        left.set(left.get().saturating_sub(listing.len()));
-        found.borrow_mut().insert(address, signature);
-        signature
+    let known = Known {
+        program,
+        found: RefCell::default(),
+        left: Cell::new(MAX_READ),
     };
+    let signatures = |address: u64| known.signature(address, 0);
     let mut body = Lifter::new(program, &listing, &signatures).lift(&listing);
     data::clean(&mut body);
     let starts: Vec<Option<u64>> = {

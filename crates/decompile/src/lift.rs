@@ -41,8 +41,9 @@ pub(crate) struct Lifter<'a> {
     flags: Flags,
     /// How far below the return address the stack pointer is, by the lines that tell.
     depths: Vec<(usize, i64)>,
-    /// What was pushed for the next call.
-    pushed: Vec<Expr>,
+    /// What was pushed for the next call,
+    /// and whether it surely was for that: it may have made room, or kept a register.
+    pushed: Vec<(Expr, bool)>,
     info: InstructionInfoFactory,
     scratch: u32,
     /// Of the program's own functions, by address.
@@ -142,9 +143,8 @@ impl<'a> Lifter<'a> {
                     self.step(at, &i);
                 }
             }
-            for left in std::mem::take(&mut self.pushed) {
-                self.stmts.push(Stmt::Other("push".into(), vec![left]));
-            }
+            let left = std::mem::take(&mut self.pushed);
+            self.leave_pushed(left);
             let end = end.unwrap_or_else(|| End::Goto(block.next.first().map(|&n| n as usize + 1)));
             self.body.blocks.push(Block {
                 stmts: std::mem::take(&mut self.stmts),
@@ -693,12 +693,16 @@ impl<'a> Lifter<'a> {
             arguments.push(Expr::Var(var, WORD));
         }
         // Those that have no register were pushed, the last first.
-        if count >= registers.len() {
-            arguments.extend(self.pushed.drain(..).rev());
-        }
-        for left in std::mem::take(&mut self.pushed) {
-            self.stmts.push(Stmt::Other("push".into(), vec![left]));
-        }
+        let surely = self.pushed.iter().filter(|(_, surely)| *surely).count();
+        let wanted = match signature {
+            Some(signature) => usize::from(signature.pushed),
+            None if count >= registers.len() => surely,
+            None => 0,
+        };
+        let mut pushed = std::mem::take(&mut self.pushed);
+        let taken = pushed.split_off(pushed.len().saturating_sub(wanted));
+        arguments.extend(taken.into_iter().rev().map(|(value, _)| value));
+        self.leave_pushed(pushed);
         let floats = signature.map_or(0, |s| s.floats);
         let float = signature.map_or(Type::Float(64), |s| s.float);
         for number in 0..floats {
@@ -806,12 +810,15 @@ impl<'a> Lifter<'a> {
             | M::Prefetchnta | M::Prefetchw | M::Pause | M::Vzeroupper | M::Int3 => {}
             M::Ud2 | M::Hlt => self.other(at, i),
             _ if stack => {}
-            // Registers that are kept for the caller.
-            M::Push if self.keeps(at, i) => {}
             M::Push => {
-                let value = self.operand(at, i, 0);
-                let held = self.hold(value);
-                self.pushed.push(held);
+                let kept = general(i.op0_register())
+                    .is_some_and(|(number, _)| !spoiled(self.windows).contains(&number));
+                let first = self.is_first(at, i);
+                if !(kept && first) {
+                    let value = self.operand(at, i, 0);
+                    let held = self.hold(value);
+                    self.pushed.push((held, !first));
+                }
             }
             M::Pop if i.op0_kind() == OpKind::Register => {
                 if let Some((number, _)) = general(i.op0_register()) {
@@ -991,9 +998,16 @@ impl<'a> Lifter<'a> {
         }
     }
 
-    /// Whether a push keeps a register for later, or only makes room: it stands before
-    /// all calls, and nothing was put into the register yet.
-    fn keeps(&mut self, at: usize, i: &Instruction) -> bool {
+    /// What was pushed and is no argument.
+    fn leave_pushed(&mut self, pushed: Vec<(Expr, bool)>) {
+        for (left, _) in pushed.into_iter().filter(|(_, surely)| *surely) {
+            self.stmts.push(Stmt::Other("push".into(), vec![left]));
+        }
+    }
+
+    /// Whether what is pushed is a register that nothing was put into yet, and no call
+    /// stands before.
+    fn is_first(&mut self, at: usize, i: &Instruction) -> bool {
         /// Instructions within which a function keeps what it must.
         const PROLOGUE: usize = 64;
         if i.op0_kind() != OpKind::Register || at > PROLOGUE {
@@ -1511,8 +1525,13 @@ pub(crate) fn cut(value: Expr, ty: Type) -> Expr {
 }
 
 /// Registers that a function reads before it puts anything into them tell what it
-/// takes.
-pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
+/// takes; one that goes on to another takes also what `other` says of that. `None`
+/// where that is not known.
+pub(crate) fn signature(
+    program: &Program<'_>,
+    listing: &Listing,
+    other: impl Fn(u64) -> Option<Signature>,
+) -> Option<Signature> {
     let code = instructions(program, listing);
     let windows = is_windows(program);
     let blocks: Vec<_> = listing.blocks().collect();
@@ -1520,6 +1539,7 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
     // A bit for each register.
     let (mut reads, mut writes) = (vec![0u32; blocks.len()], vec![0u32; blocks.len()]);
     let mut leaves = false;
+    let mut others = Signature::default();
     for (number, block) in blocks.iter().enumerate() {
         for at in block.lines.clone() {
             let i = &code[at];
@@ -1548,9 +1568,17 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
             }
             leaves |= match i.flow_control() {
                 FlowControl::Next | FlowControl::Return => false,
-                FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
-                    block.next.is_empty()
+                FlowControl::UnconditionalBranch | FlowControl::IndirectBranch
+                    if block.next.is_empty() =>
+                {
+                    let to = matches!(i.op0_kind(), OpKind::NearBranch64);
+                    let found = other(i.near_branch_target()).filter(|_| to)?;
+                    others.whole = others.whole.max(found.whole);
+                    others.floats = others.floats.max(found.floats);
+                    others.pushed = others.pushed.max(found.pushed);
+                    true
                 }
+                FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => false,
                 _ => true,
             };
             if matches!(i.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
@@ -1576,10 +1604,17 @@ pub(crate) fn signature(program: &Program<'_>, listing: &Listing) -> Signature {
     let registers = argument_registers(windows);
     let last = registers.iter().rposition(|&r| taken & 1 << r != 0);
     let floats = (0..8).rev().find(|n| taken & 1 << (16 + n) != 0);
-    Signature {
-        whole: last.map_or(0, |last| last as u8 + 1),
-        floats: floats.map_or(0, |n| n + 1),
+    let places = listing.lines().filter_map(|line| {
+        let words = text::words(line.text);
+        words.operands.iter().find_map(|operand| text::place(operand))
+    });
+    let above = places.filter(|place| *place >= text::ARGUMENTS).max();
+    let pushed = above.map_or(0, |place| (place - text::ARGUMENTS) / 8 + 1);
+    Some(Signature {
+        whole: others.whole.max(last.map_or(0, |last| last as u8 + 1)),
+        floats: others.floats.max(floats.map_or(0, |n| n + 1)),
+        pushed: others.pushed.max(pushed.min(32) as u8),
         changes: (!leaves).then(|| writes.iter().fold(0, |all, some| all | some)),
         ..Signature::default()
-    }
+    })
 }

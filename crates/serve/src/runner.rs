@@ -330,8 +330,16 @@ async fn read(child: &mut Child) -> io::Result<Option<(ExitStatus, Vec<u8>, Vec<
         }
         Ok(bytes)
     }
-    let (printed, said) = (child.stdout.take(), child.stderr.take());
-    let (printed, said) = tokio::try_join!(all(printed, LARGEST), all(said, SAID))?;
+    let (printed, mut said) = (child.stdout.take(), child.stderr.take());
+    let complaints = async {
+        let first = all(said.as_mut(), SAID).await?;
+        // The process would wait for whoever reads the rest.
+        if let Some(said) = &mut said {
+            tokio::io::copy(said, &mut tokio::io::sink()).await?;
+        }
+        Ok(first)
+    };
+    let (printed, said) = tokio::try_join!(all(printed, LARGEST), complaints)?;
     if printed.len() as u64 > LARGEST {
         return Ok(None);
     }
