@@ -142,7 +142,9 @@ pub(crate) fn conversions(text: &str) -> usize {
                 '*' => count += 1,
                 'e' | 'f' | 'g' | 'E' | 'F' | 'G' | 'a' | 'A' => break,
                 'm' => break,
-                c if c.is_ascii_alphabetic() && !matches!(c, 'l' | 'h' | 'z' | 'j' | 't' | 'q' | 'L') => {
+                c if c.is_ascii_alphabetic()
+                    && !matches!(c, 'l' | 'h' | 'z' | 'j' | 't' | 'q' | 'L') =>
+                {
                     count += 1;
                     break;
                 }
@@ -168,7 +170,9 @@ mod tests {
     fn no_name_is_listed_twice() {
         let all = WHOLE.iter().flat_map(|(.., names)| names.iter());
         let all = all.chain(FORMATS.iter().flat_map(|(_, names)| names.iter()));
-        let all: Vec<_> = all.chain(FLOATS.iter().flat_map(|(_, n)| n.iter())).collect();
+        let all: Vec<_> = all
+            .chain(FLOATS.iter().flat_map(|(_, n)| n.iter()))
+            .collect();
         for (at, name) in all.iter().enumerate() {
             assert!(!all[..at].contains(name), "{name}");
         }

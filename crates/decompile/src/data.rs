@@ -147,7 +147,9 @@ impl Set {
 
     fn each(&self) -> impl Iterator<Item = Var> + '_ {
         self.0.iter().enumerate().flat_map(|(at, &word)| {
-            (0..64).filter(move |bit| word & 1 << bit != 0).map(move |bit| at as Var * 64 + bit)
+            (0..64)
+                .filter(move |bit| word & 1 << bit != 0)
+                .map(move |bit| at as Var * 64 + bit)
         })
     }
 }
@@ -347,6 +349,11 @@ fn count(body: &Body) -> Vec<Count> {
     counts
 }
 
+/// How often each variable is read.
+pub(crate) fn uses_of(body: &Body) -> Vec<u32> {
+    count(body).into_iter().map(|count| count.uses).collect()
+}
+
 /// Decides what the function gives back.
 fn answer(body: &mut Body) {
     #[derive(Default, Clone, Copy)]
@@ -384,7 +391,10 @@ fn answer(body: &mut Body) {
         .collect();
     // What a compiler computes and nothing else reads is the answer.
     let only = |var: Var| {
-        let last = returns.iter().filter(|(a, b)| *a == var || *b == var).count();
+        let last = returns
+            .iter()
+            .filter(|(a, b)| *a == var || *b == var)
+            .count();
         counts[var as usize].uses as usize <= last
     };
     let any = |of: &dyn Fn(&(Var, Var)) -> bool| returns.iter().any(of);
@@ -423,8 +433,10 @@ fn propagate(body: &mut Body) -> bool {
     let counts = count(body);
     let vars = &body.vars;
     let parameter = |var: Var| {
-        matches!(vars[var as usize], Home::Parameter(_) | Home::FloatParameter(_))
-            && counts[var as usize].defines == 0
+        matches!(
+            vars[var as usize],
+            Home::Parameter(_) | Home::FloatParameter(_)
+        ) && counts[var as usize].defines == 0
     };
     let mut known: HashMap<Var, Expr> = HashMap::new();
     for stmt in body.blocks.iter().flat_map(|block| &block.stmts) {
@@ -659,7 +671,12 @@ fn narrow(body: &mut Body) -> bool {
     // The most bits that are read of each, and that are put in.
     let mut read = vec![0u8; count];
     let mut put = vec![0u8; count];
-    let wide = |home: Home| !matches!(home, Home::Vector(_) | Home::FloatParameter(_) | Home::Slot(..));
+    let wide = |home: Home| {
+        !matches!(
+            home,
+            Home::Vector(_) | Home::FloatParameter(_) | Home::Slot(..)
+        )
+    };
     let mut copies: Vec<(Var, Var)> = Vec::new();
     let mut typed_wide = vec![true; count];
     let mut put_wide = vec![true; count];
@@ -692,7 +709,10 @@ fn narrow(body: &mut Body) -> bool {
                     put_wide[at] &= value.ty() == WORD;
                     put[at] = put[at].max(bits);
                 }
-                Stmt::Call { answer: Some((var, _)), .. } => put[*var as usize] = 64,
+                Stmt::Call {
+                    answer: Some((var, _)),
+                    ..
+                } => put[*var as usize] = 64,
                 _ => {}
             }
         }

@@ -70,7 +70,9 @@ impl Known<'_, '_> {
             return None;
         }
         let functions = self.program.functions();
-        let at = functions.binary_search_by_key(&address, |f| f.address).ok()?;
+        let at = functions
+            .binary_search_by_key(&address, |f| f.address)
+            .ok()?;
         let listing = self.program.listing(&functions[at]);
         self.left.set(self.left.get().saturating_sub(listing.len()));
         let signature = match listing.len() {
@@ -93,7 +95,9 @@ pub enum Error {
     #[error("only code of x86-64 can be decompiled, and this is {0}")]
     Arch(&'static str),
     /// The function is too long to be read as C.
-    #[error("the function has {0} instructions, and more than {MAX_INSTRUCTIONS} are not decompiled")]
+    #[error(
+        "the function has {0} instructions, and more than {MAX_INSTRUCTIONS} are not decompiled"
+    )]
     TooLong(usize),
     /// There is nothing in the file where the function should be.
     #[error("the file has no code of this function")]

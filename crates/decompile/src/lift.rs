@@ -250,7 +250,10 @@ impl<'a> Lifter<'a> {
         {
             return None;
         }
-        let place = self.words[at].operands.iter().find_map(|o| text::place(o))?;
+        let place = self.words[at]
+            .operands
+            .iter()
+            .find_map(|o| text::place(o))?;
         Some((place, i.memory_index() != Register::None))
     }
 
@@ -298,7 +301,10 @@ impl<'a> Lifter<'a> {
                 }
             }
         }
-        entries.into_iter().map(|e| e.unwrap_or(Flags::Unknown)).collect()
+        entries
+            .into_iter()
+            .map(|e| e.unwrap_or(Flags::Unknown))
+            .collect()
     }
 
     // Operands.
@@ -364,7 +370,9 @@ impl<'a> Lifter<'a> {
         let words: Vec<&str> = self.words[at].operands.clone();
         let (base, index) = (i.memory_base(), i.memory_index());
         let displacement = i.memory_displacement64();
-        let named = words.iter().find(|o| o.contains("cs:") || o.contains("ds:") || !o.contains('['));
+        let named = words
+            .iter()
+            .find(|o| o.contains("cs:") || o.contains("ds:") || !o.contains('['));
         let mut sum = if let Some((place, _)) = self.stack_place(at, i) {
             Expr::Place(place)
         } else if base == Register::RIP || (base == Register::None && index == Register::None) {
@@ -372,14 +380,20 @@ impl<'a> Lifter<'a> {
                 // `lea rdi, name` has neither brackets nor a segment.
                 named.and_then(|_| words.last().and_then(|o| text::name(o))),
             );
-            let address = i.is_ip_rel_memory_operand().then(|| i.ip_rel_memory_address());
+            let address = i
+                .is_ip_rel_memory_operand()
+                .then(|| i.ip_rel_memory_address());
             let address = address.unwrap_or(displacement);
             match operand {
                 Some(name) => Expr::Name(text::identifier(name), Some(address)),
                 None => Expr::Const(address, WORD),
             }
         } else {
-            let constant = match words.iter().rev().find_map(|o| o.contains('[').then(|| text::name(o)).flatten()) {
+            let constant = match words
+                .iter()
+                .rev()
+                .find_map(|o| o.contains('[').then(|| text::name(o)).flatten())
+            {
                 Some(name) => Expr::Name(text::identifier(name), Some(displacement)),
                 None => Expr::Const(displacement, WORD),
             };
@@ -398,11 +412,7 @@ impl<'a> Lifter<'a> {
             sum = binary(Binary::Add, WORD, sum, scaled);
         }
         if base.is_gpr32() || index.is_gpr32() {
-            sum = Expr::Unary(
-                Unary::Widen(32),
-                WORD,
-                Box::new(cut(sum, INT)),
-            );
+            sum = Expr::Unary(Unary::Widen(32), WORD, Box::new(cut(sum, INT)));
         }
         Some(simplify(sum))
     }
@@ -468,7 +478,7 @@ impl<'a> Lifter<'a> {
                 let named = named.filter(|o| o.starts_with("offset "));
                 if let Some(name) = named.and_then(|o| text::name(o)) {
                     let name = match words.literal {
-                        Some(literal) => return Expr::Text(literal.to_owned()),
+                        Some(literal) => return Expr::Text(text::literal(literal)),
                         None => text::identifier(name),
                     };
                     return Expr::Name(name, Some(i.immediate(op)));
@@ -524,12 +534,8 @@ impl<'a> Lifter<'a> {
     fn condition(&mut self, condition: ConditionCode) -> Expr {
         use ConditionCode as C;
         let (a, b) = (self.var(Home::Compared(0)), self.var(Home::Compared(1)));
-        let unknown = |c: ConditionCode| {
-            Expr::Other(BYTE, format!("condition_{c:?}"), Vec::new())
-        };
-        let negated = |e: Expr| {
-            binary(Binary::Equal, BYTE, e, Expr::Const(0, BYTE))
-        };
+        let unknown = |c: ConditionCode| Expr::Other(BYTE, format!("condition_{c:?}"), Vec::new());
+        let negated = |e: Expr| binary(Binary::Equal, BYTE, e, Expr::Const(0, BYTE));
         let overflows = |op: &str, ty: Type, a: Expr, b: Expr| {
             Expr::Other(BYTE, format!("{op}_overflows{}", ty.bits()), vec![a, b])
         };
@@ -546,9 +552,7 @@ impl<'a> Lifter<'a> {
                     C::b if float => negated(binary(Binary::LessEqual, ty, b, a)),
                     C::be if float => negated(binary(Binary::Less, ty, b, a)),
                     C::p if float => Expr::Other(BYTE, "isunordered".into(), vec![a, b]),
-                    C::np if float => {
-                        negated(Expr::Other(BYTE, "isunordered".into(), vec![a, b]))
-                    }
+                    C::np if float => negated(Expr::Other(BYTE, "isunordered".into(), vec![a, b])),
                     C::b => binary(Binary::Less, ty, a, b),
                     C::ae => binary(Binary::LessEqual, ty, b, a),
                     C::be => binary(Binary::LessEqual, ty, a, b),
@@ -632,9 +636,11 @@ impl<'a> Lifter<'a> {
                 };
                 let no = *starts.get(&behind)?;
                 let condition = match i.condition_code() {
-                    ConditionCode::None => {
-                        Expr::Other(BYTE, format!("{:?}", i.mnemonic()).to_lowercase(), Vec::new())
-                    }
+                    ConditionCode::None => Expr::Other(
+                        BYTE,
+                        format!("{:?}", i.mnemonic()).to_lowercase(),
+                        Vec::new(),
+                    ),
                     code => self.condition(code),
                 };
                 Some(End::If(condition, yes, no))
@@ -662,7 +668,11 @@ impl<'a> Lifter<'a> {
         let word = self.words[at].operands.last().copied().unwrap_or_default();
         let name = match i.op0_kind() {
             OpKind::Register => None,
-            OpKind::Memory if i.memory_base() != Register::RIP && i.memory_base() != Register::None => None,
+            OpKind::Memory
+                if i.memory_base() != Register::RIP && i.memory_base() != Register::None =>
+            {
+                None
+            }
             _ => text::name(word),
         };
         let import = name.and_then(|name| {
@@ -784,7 +794,10 @@ impl<'a> Lifter<'a> {
                 let whole = general(used.register()) == Some((0, false));
                 let reads = matches!(
                     used.access(),
-                    OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite
+                    OpAccess::Read
+                        | OpAccess::ReadWrite
+                        | OpAccess::CondRead
+                        | OpAccess::ReadCondWrite
                 );
                 if vector || whole {
                     return vector && reads;
@@ -806,8 +819,17 @@ impl<'a> Lifter<'a> {
         let ty = Type::Bits(size(i, 0));
         let stack = matches!(i.op0_register(), Register::RSP) && i.op0_kind() == OpKind::Register;
         match i.mnemonic() {
-            M::Nop | M::Endbr64 | M::Leave | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2
-            | M::Prefetchnta | M::Prefetchw | M::Pause | M::Vzeroupper | M::Int3 => {}
+            M::Nop
+            | M::Endbr64
+            | M::Leave
+            | M::Prefetcht0
+            | M::Prefetcht1
+            | M::Prefetcht2
+            | M::Prefetchnta
+            | M::Prefetchw
+            | M::Pause
+            | M::Vzeroupper
+            | M::Int3 => {}
             M::Ud2 | M::Hlt => self.other(at, i),
             _ if stack => {}
             M::Push => {
@@ -849,7 +871,7 @@ impl<'a> Lifter<'a> {
                 self.set_operand(at, i, 0, value);
             }
             M::Lea => {
-                let literal = self.words[at].literal.map(str::to_owned);
+                let literal = self.words[at].literal.map(text::literal);
                 let value = match literal {
                     Some(text) => Expr::Text(text),
                     None => self.address(at, i).unwrap_or(Expr::Undefined(WORD)),
@@ -894,7 +916,15 @@ impl<'a> Lifter<'a> {
                 let a = self.operand(at, i, 0);
                 self.set_operand(at, i, 0, Expr::Unary(Unary::Not, ty, Box::new(a)));
             }
-            M::Shl | M::Sal | M::Shr | M::Sar | M::Rol | M::Ror | M::Shlx | M::Shrx | M::Sarx
+            M::Shl
+            | M::Sal
+            | M::Shr
+            | M::Sar
+            | M::Rol
+            | M::Ror
+            | M::Shlx
+            | M::Shrx
+            | M::Sarx
             | M::Rorx => self.shift(at, i, ty),
             M::Imul if i.op_count() > 1 => {
                 let (a, b) = match i.op_count() {
@@ -920,11 +950,17 @@ impl<'a> Lifter<'a> {
             M::Cqo => self.spread(Register::RAX, Register::RDX),
             M::Cdqe => {
                 let a = self.register(Register::EAX);
-                self.set_register(Register::RAX, Expr::Unary(Unary::Extend(32), WORD, Box::new(a)));
+                self.set_register(
+                    Register::RAX,
+                    Expr::Unary(Unary::Extend(32), WORD, Box::new(a)),
+                );
             }
             M::Cwde => {
                 let a = self.register(Register::AX);
-                self.set_register(Register::EAX, Expr::Unary(Unary::Extend(16), INT, Box::new(a)));
+                self.set_register(
+                    Register::EAX,
+                    Expr::Unary(Unary::Extend(16), INT, Box::new(a)),
+                );
             }
             M::Xchg => {
                 let (a, b) = (self.operand(at, i, 0), self.operand(at, i, 1));
@@ -1161,9 +1197,13 @@ impl<'a> Lifter<'a> {
             }
             _ => {
                 let word = self.words[at].operands.last().copied().unwrap_or_default();
-                let name = text::name(word).map_or_else(|| format!("{:#x}", i.near_branch_target()), text::identifier);
+                let name = text::name(word).map_or_else(
+                    || format!("{:#x}", i.near_branch_target()),
+                    text::identifier,
+                );
                 let to = Expr::Name(name, None);
-                self.stmts.push(Stmt::Other("leave_if".into(), vec![holds, to]));
+                self.stmts
+                    .push(Stmt::Other("leave_if".into(), vec![holds, to]));
             }
         }
     }
@@ -1201,8 +1241,18 @@ impl<'a> Lifter<'a> {
                 self.set_operand(at, i, 0, value);
                 true
             }
-            M::Movaps | M::Movapd | M::Movups | M::Movupd | M::Movdqa | M::Movdqu | M::Vmovaps
-            | M::Vmovapd | M::Vmovdqa | M::Vmovdqu | M::Vmovups | M::Vmovupd
+            M::Movaps
+            | M::Movapd
+            | M::Movups
+            | M::Movupd
+            | M::Movdqa
+            | M::Movdqu
+            | M::Vmovaps
+            | M::Vmovapd
+            | M::Vmovdqa
+            | M::Vmovdqu
+            | M::Vmovups
+            | M::Vmovupd
                 if bits <= 128 && i.op0_register().size() <= 16 =>
             {
                 let value = self.operand(at, i, 1);
@@ -1217,9 +1267,15 @@ impl<'a> Lifter<'a> {
                 true
             }
             M::Movd | M::Movq | M::Vmovd | M::Vmovq => {
-                let from_vector = i.op1_kind() == OpKind::Register && vector(i.op1_register()).is_some();
-                let to_vector = i.op0_kind() == OpKind::Register && vector(i.op0_register()).is_some();
-                let bits = if matches!(i.mnemonic(), M::Movd | M::Vmovd) { 32 } else { 64 };
+                let from_vector =
+                    i.op1_kind() == OpKind::Register && vector(i.op1_register()).is_some();
+                let to_vector =
+                    i.op0_kind() == OpKind::Register && vector(i.op0_register()).is_some();
+                let bits = if matches!(i.mnemonic(), M::Movd | M::Vmovd) {
+                    32
+                } else {
+                    64
+                };
                 let float = Type::Float(bits);
                 match (from_vector, to_vector) {
                     (true, true) => {
@@ -1228,7 +1284,8 @@ impl<'a> Lifter<'a> {
                     }
                     (true, false) => {
                         let value = self.float(at, i, 1, bits);
-                        let value = Expr::Unary(Unary::Bits(float), Type::Bits(bits), Box::new(value));
+                        let value =
+                            Expr::Unary(Unary::Bits(float), Type::Bits(bits), Box::new(value));
                         self.set_operand(at, i, 0, value);
                     }
                     _ => {
@@ -1245,14 +1302,23 @@ impl<'a> Lifter<'a> {
                 true
             }
             M::Cvtsi2sd | M::Cvtsi2ss | M::Vcvtsi2sd | M::Vcvtsi2ss => {
-                let to = if matches!(i.mnemonic(), M::Cvtsi2sd | M::Vcvtsi2sd) { 64 } else { 32 };
+                let to = if matches!(i.mnemonic(), M::Cvtsi2sd | M::Vcvtsi2sd) {
+                    64
+                } else {
+                    32
+                };
                 let value = self.operand(at, i, last);
-                let value = Expr::Unary(Unary::ToFloat(value.ty()), Type::Float(to), Box::new(value));
+                let value =
+                    Expr::Unary(Unary::ToFloat(value.ty()), Type::Float(to), Box::new(value));
                 self.set_operand(at, i, 0, value);
                 true
             }
             M::Cvttsd2si | M::Cvttss2si | M::Vcvttsd2si | M::Vcvttss2si => {
-                let from = if matches!(i.mnemonic(), M::Cvttsd2si | M::Vcvttsd2si) { 64 } else { 32 };
+                let from = if matches!(i.mnemonic(), M::Cvttsd2si | M::Vcvttsd2si) {
+                    64
+                } else {
+                    32
+                };
                 let ty = Type::Bits(i.op0_register().size() as u8 * 8);
                 let value = self.float(at, i, 1, from);
                 let value = Expr::Unary(Unary::ToWhole(Type::Float(from)), ty, Box::new(value));
@@ -1274,13 +1340,28 @@ impl<'a> Lifter<'a> {
                 true
             }
             M::Sqrtsd | M::Sqrtss | M::Vsqrtsd | M::Vsqrtss => {
-                let bits = if matches!(i.mnemonic(), M::Sqrtsd | M::Vsqrtsd) { 64 } else { 32 };
+                let bits = if matches!(i.mnemonic(), M::Sqrtsd | M::Vsqrtsd) {
+                    64
+                } else {
+                    32
+                };
                 let value = self.float(at, i, last, bits);
-                self.set_operand(at, i, 0, Expr::Unary(Unary::Sqrt, Type::Float(bits), Box::new(value)));
+                self.set_operand(
+                    at,
+                    i,
+                    0,
+                    Expr::Unary(Unary::Sqrt, Type::Float(bits), Box::new(value)),
+                );
                 true
             }
-            M::Ucomisd | M::Comisd | M::Ucomiss | M::Comiss | M::Vucomisd | M::Vcomisd
-            | M::Vucomiss | M::Vcomiss => {
+            M::Ucomisd
+            | M::Comisd
+            | M::Ucomiss
+            | M::Comiss
+            | M::Vucomisd
+            | M::Vcomisd
+            | M::Vucomiss
+            | M::Vcomiss => {
                 let bits = match sets_flags(i) {
                     Some(Flags::Compare(Type::Float(bits))) => bits,
                     _ => 64,
@@ -1290,14 +1371,23 @@ impl<'a> Lifter<'a> {
                 true
             }
             M::Maxsd | M::Minsd | M::Maxss | M::Minss => {
-                let bits = if matches!(i.mnemonic(), M::Maxsd | M::Minsd) { 64 } else { 32 };
+                let bits = if matches!(i.mnemonic(), M::Maxsd | M::Minsd) {
+                    64
+                } else {
+                    32
+                };
                 let ty = Type::Float(bits);
                 let (a, b) = (self.float(at, i, 0, bits), self.float(at, i, 1, bits));
                 let holds = match i.mnemonic() {
                     M::Maxsd | M::Maxss => binary(Binary::Less, ty, b.clone(), a.clone()),
                     _ => binary(Binary::Less, ty, a.clone(), b.clone()),
                 };
-                self.set_operand(at, i, 0, Expr::Choice(ty, Box::new(holds), Box::new(a), Box::new(b)));
+                self.set_operand(
+                    at,
+                    i,
+                    0,
+                    Expr::Choice(ty, Box::new(holds), Box::new(a), Box::new(b)),
+                );
                 true
             }
             _ => false,
@@ -1339,7 +1429,12 @@ impl<'a> Lifter<'a> {
             }
         };
         let name = if copies { "copy" } else { "fill" };
-        let bytes = binary(Binary::Mul, WORD, count.clone(), Expr::Const(size.into(), WORD));
+        let bytes = binary(
+            Binary::Mul,
+            WORD,
+            count.clone(),
+            Expr::Const(size.into(), WORD),
+        );
         let behind = |from: Expr| binary(Binary::Add, WORD, from, bytes.clone());
         let operands = vec![to.clone(), what.clone(), count];
         let operands = operands.into_iter().map(simplify).collect();
@@ -1385,7 +1480,10 @@ impl<'a> Lifter<'a> {
         let written = |access| {
             matches!(
                 access,
-                OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
+                OpAccess::Write
+                    | OpAccess::ReadWrite
+                    | OpAccess::CondWrite
+                    | OpAccess::ReadCondWrite
             )
         };
         let read = |access| {
@@ -1404,7 +1502,10 @@ impl<'a> Lifter<'a> {
             .filter(|&op| i.op_kind(op) == OpKind::Register)
             .map(|op| i.op_register(op).full_register())
             .collect();
-        let in_memory = [i.memory_base().full_register(), i.memory_index().full_register()];
+        let in_memory = [
+            i.memory_base().full_register(),
+            i.memory_index().full_register(),
+        ];
         let implied: Vec<_> = used
             .iter()
             .filter(|(r, ..)| {
@@ -1489,7 +1590,8 @@ pub(crate) fn general(register: Register) -> Option<(u8, bool)> {
         Register::AH | Register::BH | Register::CH | Register::DH
     );
     let full = register.full_register();
-    full.is_gpr64().then(|| (full as u8 - Register::RAX as u8, high))
+    full.is_gpr64()
+        .then(|| (full as u8 - Register::RAX as u8, high))
 }
 
 /// The number of a vector register.
@@ -1538,12 +1640,16 @@ pub(crate) fn signature(
     let mut info = InstructionInfoFactory::new();
     // A bit for each register.
     let (mut reads, mut writes) = (vec![0u32; blocks.len()], vec![0u32; blocks.len()]);
-    let mut leaves = false;
+    let (mut leaves, mut calls_any, mut pushed_only) = (false, false, true);
+    let kept = |(number, _): (u8, bool)| !spoiled(windows).contains(&number);
     let mut others = Signature::default();
+    let lines: Vec<&str> = listing.lines().map(|line| line.text).collect();
     for (number, block) in blocks.iter().enumerate() {
         for at in block.lines.clone() {
             let i = &code[at];
-            let pushes = i.mnemonic() == Mnemonic::Push;
+            // At the very start only registers are kept, or room is made.
+            let pushes = i.mnemonic() == Mnemonic::Push
+                && (pushed_only || calls_any || general(i.op0_register()).is_some_and(kept));
             let clears = matches!(i.code(), Code::Xor_r32_rm32 | Code::Xor_rm32_r32)
                 && i.op0_register() == i.op1_register()
                 || matches!(i.mnemonic(), Mnemonic::Pxor | Mnemonic::Xorps)
@@ -1557,7 +1663,10 @@ pub(crate) fn signature(
                 let access = used.access();
                 let reading = matches!(
                     access,
-                    OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite
+                    OpAccess::Read
+                        | OpAccess::ReadWrite
+                        | OpAccess::CondRead
+                        | OpAccess::ReadCondWrite
                 );
                 if reading && !pushes && !clears && writes[number] & bit == 0 {
                     reads[number] |= bit;
@@ -1581,12 +1690,29 @@ pub(crate) fn signature(
                 FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => false,
                 _ => true,
             };
-            if matches!(i.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
-                for &register in spoiled(windows) {
-                    writes[number] |= 1 << register;
+            if matches!(
+                i.flow_control(),
+                FlowControl::Call | FlowControl::IndirectCall
+            ) {
+                let near = matches!(i.op0_kind(), OpKind::NearBranch64);
+                let called = other(i.near_branch_target()).filter(|_| near).or_else(|| {
+                    let words = text::words(lines[at]);
+                    let name = text::name(words.operands.last()?)?;
+                    calls::known(name.strip_prefix('_').unwrap_or(name))
+                });
+                // What it takes and nothing was put into was given on.
+                let taken = called.map_or(0, |c| usize::from(c.whole));
+                for &register in argument_registers(windows).iter().take(taken) {
+                    reads[number] |= 1 << register & !writes[number];
                 }
-                writes[number] |= 0xffff << 16;
+                let changes = called.and_then(|c| c.changes).unwrap_or(u32::MAX);
+                for &register in spoiled(windows) {
+                    writes[number] |= 1 << register & changes;
+                }
+                writes[number] |= 0xffff << 16 & changes;
+                calls_any = true;
             }
+            pushed_only &= pushes;
         }
     }
     let mut live = reads.clone();
@@ -1594,7 +1720,10 @@ pub(crate) fn signature(
     while changed {
         changed = false;
         for number in (0..blocks.len()).rev() {
-            let after = blocks[number].next.iter().fold(0, |l, &n| l | live[n as usize]);
+            let after = blocks[number]
+                .next
+                .iter()
+                .fold(0, |l, &n| l | live[n as usize]);
             let now = reads[number] | after & !writes[number];
             changed |= now != live[number];
             live[number] = now;
@@ -1606,7 +1735,10 @@ pub(crate) fn signature(
     let floats = (0..8).rev().find(|n| taken & 1 << (16 + n) != 0);
     let places = listing.lines().filter_map(|line| {
         let words = text::words(line.text);
-        words.operands.iter().find_map(|operand| text::place(operand))
+        words
+            .operands
+            .iter()
+            .find_map(|operand| text::place(operand))
     });
     let above = places.filter(|place| *place >= text::ARGUMENTS).max();
     let pushed = above.map_or(0, |place| (place - text::ARGUMENTS) / 8 + 1);

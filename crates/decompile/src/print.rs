@@ -1,6 +1,6 @@
 //! From statements within each other to C.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
 use crate::Global;
@@ -11,6 +11,8 @@ use crate::shape::Node;
 pub(crate) struct Printer<'b> {
     body: &'b Body,
     types: Vec<Type>,
+    /// How often each variable is read.
+    uses: Vec<u32>,
     names: Vec<String>,
     /// The lowest place on the stack that is memory.
     lowest: i64,
@@ -60,6 +62,7 @@ mod binding {
 impl<'b> Printer<'b> {
     pub(crate) fn new(body: &'b Body) -> Printer<'b> {
         let types = crate::data::types(body);
+        let uses = crate::data::uses_of(body);
         let mut used = vec![false; body.vars.len()];
         let mut order = Vec::new();
         let mut see = |var: Var| {
@@ -113,6 +116,7 @@ impl<'b> Printer<'b> {
         Printer {
             body,
             types,
+            uses,
             names,
             lowest: body.places.iter().copied().min().unwrap_or(0),
             out: String::new(),
@@ -166,13 +170,19 @@ impl<'b> Printer<'b> {
         self.nodes(nodes, 1);
         let code = std::mem::replace(&mut self.out, inside);
         let mut text = format!("{answer} {name}({parameters})\n{{\n");
+        let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        let words: HashSet<&str> = code.split(is_sign).collect();
         let mut by_type: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (var, home) in self.body.vars.iter().enumerate() {
             let name = &self.names[var];
-            if name.is_empty() || matches!(home, Home::Parameter(_) | Home::FloatParameter(_)) {
+            let is_named = !name.is_empty() && words.contains(name.as_str());
+            if !is_named || matches!(home, Home::Parameter(_) | Home::FloatParameter(_)) {
                 continue;
             }
-            by_type.entry(type_name(self.types[var])).or_default().push(name);
+            by_type
+                .entry(type_name(self.types[var]))
+                .or_default()
+                .push(name);
         }
         let declared = !by_type.is_empty() || !self.body.places.is_empty();
         for (ty, names) in by_type {
@@ -212,8 +222,25 @@ impl<'b> Printer<'b> {
     }
 
     fn nodes(&mut self, nodes: &[Node], depth: usize) {
+        let mut returned = false;
         for (at, node) in nodes.iter().enumerate() {
+            if std::mem::take(&mut returned) {
+                continue;
+            }
             match node {
+                // `return f(x);`, where nothing else reads the answer.
+                Node::Stmt(
+                    stmt @ Stmt::Call {
+                        answer: Some((var, _)),
+                        ..
+                    },
+                ) if matches!(nodes.get(at + 1), Some(Node::Return(Some(value)))
+                        if self.is_only(*var, value)) =>
+                {
+                    let call = self.call(stmt);
+                    self.line(depth, &format!("return {call};"));
+                    returned = true;
+                }
                 Node::Stmt(stmt) => self.stmt(stmt, depth),
                 Node::If(condition, taken, other) => {
                     let condition = self.condition(condition);
@@ -319,30 +346,8 @@ impl<'b> Printer<'b> {
                 let value = self.stored(value);
                 format!("{to} = {value};")
             }
-            Stmt::Call {
-                answer,
-                callee,
-                arguments,
-                ..
-            } => {
-                let arguments: Vec<String> = arguments
-                    .iter()
-                    .map(|e| match e {
-                        Expr::Unary(Unary::Widen(_), _, inner) => self.expr(inner, 0),
-                        other => self.expr(other, 0),
-                    })
-                    .collect();
-                let arguments = arguments.join(", ");
-                let call = match callee {
-                    Callee::Name(name) => {
-                        self.functions.insert(name.clone());
-                        format!("{name}({arguments})")
-                    }
-                    Callee::Pointer(pointer) => {
-                        let pointer = self.expr(pointer, binding::UNARY);
-                        format!("((u64 (*)()){pointer})({arguments})")
-                    }
-                };
+            Stmt::Call { answer, .. } => {
+                let call = self.call(stmt);
                 match answer {
                     Some((var, _)) => format!("{} = {call};", self.names[*var as usize]),
                     None => format!("{call};"),
@@ -354,6 +359,44 @@ impl<'b> Printer<'b> {
             }
         };
         self.line(depth, &text);
+    }
+
+    fn call(&mut self, stmt: &Stmt) -> String {
+        let Stmt::Call {
+            callee, arguments, ..
+        } = stmt
+        else {
+            return String::new();
+        };
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|e| match e {
+                Expr::Unary(Unary::Widen(_), _, inner) => self.expr(inner, 0),
+                other => self.expr(other, 0),
+            })
+            .collect();
+        let arguments = arguments.join(", ");
+        match callee {
+            Callee::Name(name) => {
+                self.functions.insert(name.clone());
+                format!("{name}({arguments})")
+            }
+            Callee::Pointer(pointer) => {
+                let pointer = self.expr(pointer, binding::UNARY);
+                format!("((u64 (*)()){pointer})({arguments})")
+            }
+        }
+    }
+
+    /// Whether a value is a variable that is read nowhere else and as wide as it is.
+    fn is_only(&self, var: Var, value: &Expr) -> bool {
+        let plain = match value {
+            Expr::Unary(Unary::Widen(_), WORD, inner) => inner,
+            other => other,
+        };
+        let whole = matches!(plain, Expr::Var(of, ty)
+            if *of == var && *ty == self.types[var as usize]);
+        whole && self.uses[var as usize] == 1
     }
 
     fn stored(&mut self, value: &Expr) -> String {
@@ -386,7 +429,7 @@ impl<'b> Printer<'b> {
                 && matches!(ty, Type::Bits(_))
             {
                 let back = number.wrapping_neg() & of.mask();
-                return match back <= 0x1000 {
+                return match back < *number && back <= 0x1000 {
                     true if back == 1 => format!("{name}--;"),
                     true => format!("{name} -= {};", self.number(back, *of)),
                     false if *number == 1 => format!("{name}++;"),
@@ -655,7 +698,7 @@ impl<'b> Printer<'b> {
             && whole
         {
             let back = number.wrapping_neg() & ty.mask();
-            if back < 0x1_0000 {
+            if back < *number && back < 0x1_0000 {
                 let a = self.expr(a, SUM);
                 let text = format!("{a} - {}", self.number(back, ty));
                 return match small {
@@ -666,8 +709,17 @@ impl<'b> Printer<'b> {
         }
         let left = match (op, a) {
             // As wide as what it is shifted in.
-            (Binary::Shl | Binary::Shr, Expr::Const(value, _)) => format!("({}){value:#x}", type_name(ty)),
-            _ => self.expr(a, binds.max(if matches!(binds, AND | OR | XOR | SHIFT) { SUM } else { 0 })),
+            (Binary::Shl | Binary::Shr, Expr::Const(value, _)) => {
+                format!("({}){value:#x}", type_name(ty))
+            }
+            _ => self.expr(
+                a,
+                binds.max(if matches!(binds, AND | OR | XOR | SHIFT) {
+                    SUM
+                } else {
+                    0
+                }),
+            ),
         };
         let left = match (op, a) {
             (Binary::And | Binary::Or | Binary::Xor, Expr::Binary(inner, ..)) if *inner == op => {
@@ -675,7 +727,14 @@ impl<'b> Printer<'b> {
             }
             _ => left,
         };
-        let right = self.expr(b, (binds + 1).max(if matches!(binds, AND | OR | XOR | SHIFT) { SUM } else { 0 }));
+        let right = self.expr(
+            b,
+            (binds + 1).max(if matches!(binds, AND | OR | XOR | SHIFT) {
+                SUM
+            } else {
+                0
+            }),
+        );
         let text = format!("{left} {sign} {right}");
         match small && matches!(op, Binary::Add | Binary::Sub | Binary::Mul | Binary::Shl) {
             true => (format!("({})({text})", type_name(ty)), UNARY),

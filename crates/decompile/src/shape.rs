@@ -32,8 +32,13 @@ pub(crate) enum Node {
 /// What encloses the statements in the making.
 #[derive(Clone, Copy)]
 enum Around {
-    Loop { header: usize, follow: Option<usize> },
-    Switch { follow: Option<usize> },
+    Loop {
+        header: usize,
+        follow: Option<usize>,
+    },
+    Switch {
+        follow: Option<usize>,
+    },
 }
 
 struct Shaper<'b> {
@@ -342,7 +347,10 @@ fn joins(next: &[Vec<usize>]) -> Vec<Option<usize>> {
     }
     let mut joins = dominators(&back, exit);
     joins.truncate(exit);
-    joins.into_iter().map(|join| join.filter(|&join| join != exit)).collect()
+    joins
+        .into_iter()
+        .map(|join| join.filter(|&join| join != exit))
+        .collect()
 }
 
 /// The blocks of each loop, by the one that it is entered by.
@@ -386,9 +394,9 @@ fn loops(next: &[Vec<usize>]) -> HashMap<usize, HashSet<usize>> {
 /// Whether what follows is not reached from the end of these.
 fn leaves(nodes: &[Node]) -> bool {
     match nodes.last() {
-        Some(
-            Node::Return(_) | Node::Break | Node::Continue | Node::Goto(_) | Node::Jump(_),
-        ) => true,
+        Some(Node::Return(_) | Node::Break | Node::Continue | Node::Goto(_) | Node::Jump(_)) => {
+            true
+        }
         Some(Node::If(_, a, b)) => leaves(a) && leaves(b),
         _ => false,
     }
@@ -417,7 +425,9 @@ fn tidy(nodes: Vec<Node>, wanted: &HashSet<usize>) -> Vec<Node> {
                     (true, false) => out.push(Node::If(negated(condition), other, Vec::new())),
                     (false, true) => out.push(Node::If(condition, taken, other)),
                     // What leaves needs no `else`; the shorter one goes first.
-                    _ if leaves(&taken) && (!leaves(&other) || weight(&taken) <= weight(&other)) => {
+                    _ if leaves(&taken)
+                        && (!leaves(&other) || weight(&taken) <= weight(&other)) =>
+                    {
                         out.push(Node::If(condition, taken, Vec::new()));
                         out.extend(other);
                     }
@@ -489,9 +499,7 @@ fn tidy_loop(mut inside: Vec<Node>) -> Node {
             Node::While(condition, inside)
         }
         // The way out is longer than a jump.
-        [Node::If(condition, taken, other), Node::Break]
-            if other.is_empty() && !breaks(taken) =>
-        {
+        [Node::If(condition, taken, other), Node::Break] if other.is_empty() && !breaks(taken) => {
             let (condition, mut taken) = (condition.clone(), taken.clone());
             if matches!(taken.last(), Some(Node::Continue)) {
                 taken.pop();

@@ -73,19 +73,23 @@ fn unary_rule(op: Unary, ty: Type, inner: &Expr) -> Option<Expr> {
         (Unary::Cut(bits), Expr::Unary(Unary::Cut(_), _, e)) => {
             Some(unary(Unary::Cut(bits), ty, (**e).clone()))
         }
-        (Unary::Cut(bits), Expr::Unary(wide @ (Unary::Widen(from) | Unary::Extend(from)), _, e)) => {
-            Some(match bits.cmp(from) {
-                std::cmp::Ordering::Equal => (**e).clone(),
-                std::cmp::Ordering::Less => unary(Unary::Cut(bits), ty, (**e).clone()),
-                std::cmp::Ordering::Greater => unary(*wide, ty, (**e).clone()),
-            })
-        }
+        (
+            Unary::Cut(bits),
+            Expr::Unary(wide @ (Unary::Widen(from) | Unary::Extend(from)), _, e),
+        ) => Some(match bits.cmp(from) {
+            std::cmp::Ordering::Equal => (**e).clone(),
+            std::cmp::Ordering::Less => unary(Unary::Cut(bits), ty, (**e).clone()),
+            std::cmp::Ordering::Greater => unary(*wide, ty, (**e).clone()),
+        }),
         (Unary::Cut(bits), Expr::Binary(op, from, a, b)) if is_whole(*from) => {
             let cut = |e: &Expr| unary(Unary::Cut(bits), ty, e.clone());
             match op {
-                Binary::And | Binary::Or | Binary::Xor | Binary::Add | Binary::Sub | Binary::Mul => {
-                    Some(binary(*op, ty, cut(a), cut(b)))
-                }
+                Binary::And
+                | Binary::Or
+                | Binary::Xor
+                | Binary::Add
+                | Binary::Sub
+                | Binary::Mul => Some(binary(*op, ty, cut(a), cut(b))),
                 Binary::Shl => match **b {
                     Expr::Const(by, _) if by < u64::from(bits) => {
                         Some(binary(*op, ty, cut(a), Expr::Const(by, ty)))
@@ -227,7 +231,10 @@ fn binary_rule(op: Binary, ty: Type, a: &Expr, b: &Expr) -> Option<Expr> {
         (Binary::And, Expr::Binary(Binary::Or, _, x, y)) => {
             // Parts of a register that were put together.
             let part = |e: &Expr| binary(Binary::And, ty, e.clone(), Expr::Const(constant, ty));
-            let (x, y) = (crate::simplify::once(part(x)), crate::simplify::once(part(y)));
+            let (x, y) = (
+                crate::simplify::once(part(x)),
+                crate::simplify::once(part(y)),
+            );
             match (&x, &y) {
                 (Expr::Const(0, _), _) => Some(y),
                 (_, Expr::Const(0, _)) => Some(x),
@@ -292,12 +299,14 @@ fn compare_rule(op: Binary, ty: Type, a: &Expr, b: &Expr) -> Option<Expr> {
             Expr::Unary(Unary::Widen(from), _, inner),
         ) if *constant <= Type::Bits(*from).mask() => {
             let narrow = Type::Bits(*from);
-            Some(binary(op, narrow, (**inner).clone(), Expr::Const(*constant, narrow)))
+            Some(binary(
+                op,
+                narrow,
+                (**inner).clone(),
+                Expr::Const(*constant, narrow),
+            ))
         }
-        (
-            Binary::Equal | Binary::Unequal,
-            Expr::Binary(Binary::Add, _, x, y),
-        ) => match &**y {
+        (Binary::Equal | Binary::Unequal, Expr::Binary(Binary::Add, _, x, y)) => match &**y {
             Expr::Const(number, _) => {
                 let number = constant.wrapping_sub(*number) & ty.mask();
                 Some(binary(op, ty, (**x).clone(), Expr::Const(number, ty)))

@@ -31,7 +31,9 @@ pub(crate) fn resolve(program: &Program<'_>, body: &mut Body, starts: &[Option<u
                     None => break,
                 },
             };
-            let case = next.iter().find(|&&block| starts.get(block) == Some(&Some(target)));
+            let case = next
+                .iter()
+                .find(|&&block| starts.get(block) == Some(&Some(target)));
             let Some(&case) = case else { break };
             cases.push(case);
         }
@@ -110,9 +112,7 @@ fn entry(address: &Expr, size: u64) -> Option<(u64, Expr)> {
         Expr::Binary(Binary::Mul, _, index, by) if **by == Expr::Const(size, WORD) => {
             Some((base, (**index).clone()))
         }
-        Expr::Binary(Binary::Shl, _, index, by)
-            if matches!(**by, Expr::Const(by, _) if 1 << by.min(63) == size) =>
-        {
+        Expr::Binary(Binary::Shl, _, index, by) if matches!(**by, Expr::Const(by, _) if 1 << by.min(63) == size) => {
             Some((base, (**index).clone()))
         }
         _ => None,
@@ -134,7 +134,9 @@ fn bound(body: &Body, number: usize, index: &Expr) -> Option<usize> {
             return None;
         }
         match condition {
-            Expr::Binary(Binary::Less, _, most, value) if plain(value) == index && *no == number => {
+            Expr::Binary(Binary::Less, _, most, value)
+                if plain(value) == index && *no == number =>
+            {
                 place(most).map(|most| most as usize + 1)
             }
             Expr::Binary(Binary::LessEqual, _, value, most)

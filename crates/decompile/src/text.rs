@@ -60,7 +60,9 @@ pub(crate) fn depth(operand: &str) -> Option<i64> {
     let is_place = name.starts_with("var_") || name.starts_with("arg_");
     let counted = inside.split('+').find_map(|part| {
         let digits = part.strip_suffix('h').unwrap_or(part);
-        i64::from_str_radix(digits, 16).ok().filter(|_| !part.contains('*'))
+        i64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| !part.contains('*'))
     });
     is_place.then(|| counted.unwrap_or(0))
 }
@@ -73,7 +75,9 @@ pub(crate) const ARGUMENTS: i64 = 8;
 pub(crate) fn name(operand: &str) -> Option<&str> {
     let operand = operand.strip_prefix("short ").unwrap_or(operand);
     let operand = operand.strip_prefix("offset ").unwrap_or(operand);
-    let operand = operand.split_once(" ptr ").map_or(operand, |(_, rest)| rest);
+    let operand = operand
+        .split_once(" ptr ")
+        .map_or(operand, |(_, rest)| rest);
     let named = ["cs:", "ds:"].iter().find_map(|s| operand.strip_prefix(s));
     let operand = named.unwrap_or(operand);
     let operand = operand.split_once('[').map_or(operand, |(name, _)| name);
@@ -90,6 +94,50 @@ pub(crate) fn identifier(name: &str) -> String {
     if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         out.insert(0, '_');
     }
+    // Files may have any names.
+    if KEYWORDS.contains(&out.as_str()) {
+        out.push('_');
+    }
+    out
+}
+
+/// Words that C has a meaning for.
+#[rustfmt::skip]
+const KEYWORDS: &[&str] = &[
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
+    "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
+    "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef",
+    "union", "unsigned", "void", "volatile", "while", "asm", "typeof", "stack",
+    "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64",
+];
+
+/// A string literal of a listing as C has it: there any number of hexadecimal digits
+/// may follow `\x`, so that bytes are written in octal.
+pub(crate) fn literal(quoted: &str) -> String {
+    let mut out = String::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let byte = escape
+            .strip_prefix("\\x")
+            .and_then(|digits| digits.get(..2));
+        let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let length = match byte {
+            Some(byte) => {
+                out.push_str(&format!("\\{byte:03o}"));
+                4
+            }
+            None => {
+                // The sign behind it is another's beginning otherwise.
+                let length = escape.chars().take(2).map(char::len_utf8).sum();
+                out.push_str(&escape[..length]);
+                length
+            }
+        };
+        rest = &escape[length..];
+    }
+    out.push_str(rest);
     out
 }
 
@@ -123,5 +171,7 @@ mod tests {
         assert_eq!(name("28h"), None);
         assert_eq!(identifier("a.b@1"), "a_b_1");
         assert_eq!(identifier("1"), "_1");
+        assert_eq!(identifier("int"), "int_");
+        assert_eq!(literal(r#""a\\x41\x1Bb\n""#), r#""a\\x41\033b\n""#);
     }
 }

@@ -44,7 +44,13 @@ fn random_code_is_answered() {
             code.extend(starts[usize::from(kind) % starts.len()]);
             let count = usize::from(kind >> 4) % 5;
             // Small numbers, so that jumps stay inside.
-            code.extend(random().to_le_bytes().iter().take(count).map(|byte| byte & 0x3f));
+            code.extend(
+                random()
+                    .to_le_bytes()
+                    .iter()
+                    .take(count)
+                    .map(|byte| byte & 0x3f),
+            );
         }
         let program = Program::parse_raw(&code, Arch::X86_64, 0x1000).expect("a region");
         for function in program.functions() {

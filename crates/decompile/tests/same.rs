@@ -56,7 +56,11 @@ fn measure(compiler: &str, level: &str, folder: &Path) -> Vec<(String, Outcome, 
         let _ = writeln!(table, "{{\"{name}\", \"{kinds}\", {name}}},");
     }
     table.push_str("{0}};\n");
-    let sources = [("main.c", MAIN), ("functions.c", FUNCTIONS), ("table.c", &table)];
+    let sources = [
+        ("main.c", MAIN),
+        ("functions.c", FUNCTIONS),
+        ("table.c", &table),
+    ];
     for (name, text) in sources {
         std::fs::write(path(name), text).expect("a temporary folder");
     }
@@ -73,7 +77,14 @@ fn measure(compiler: &str, level: &str, folder: &Path) -> Vec<(String, Outcome, 
         let decompiled = decompile(&program, function).expect("C");
         let mut source = format!("{PRELUDE}\n");
         let mut link = Command::new("cc");
-        link.args(["-shared", "-fPIC", "-w", "-O1", "-fwrapv", "-fno-strict-aliasing"]);
+        link.args([
+            "-shared",
+            "-fPIC",
+            "-w",
+            "-O1",
+            "-fwrapv",
+            "-fno-strict-aliasing",
+        ]);
         for global in &decompiled.globals {
             let _ = writeln!(source, "{}", global.declaration);
             if let Some(address) = global.address {
