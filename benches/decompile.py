@@ -63,6 +63,8 @@ def measure(binscribe, package, folder, compiler, level):
                     names.add(line.split()[-1])
         listed = json.loads(run([binscribe, "functions", program, "--format", "json"]).stdout)
         functions = {f["name"]: f for f in listed["functions"] if f["name"]}
+        plain = lambda name: re.sub(r"\W", "_", name)
+        addresses = {plain(name): f["address"] for name, f in functions.items()}
 
         def one(name):
             function = functions.get(name)
@@ -79,13 +81,12 @@ def measure(binscribe, package, folder, compiler, level):
             # The types and helpers are those of `--complete`.
             prelude = run([binscribe, "decompile", program, address, "--complete"], text=True).stdout
             source, library = work / f"{name}.c", work / f"{name}.so"
-            plain = re.sub(r"\W", "_", name)
-            alias = f'__typeof__({plain}) replacement __attribute__((alias("{plain}")));'
+            alias = f'__typeof__({plain(name)}) replacement __attribute__((alias("{plain(name)}")));'
             source.write_text(f"{prelude}\n{alias}\n")
-            link = ["gcc", "-w", "-O1", "-fwrapv", "-fno-strict-aliasing", "-fno-builtin", "-shared",
+            link = ["gcc", "-w", "-Werror=implicit-function-declaration", "-O1", "-fwrapv", "-fno-strict-aliasing", "-fno-builtin", "-shared",
                     "-fPIC", "-o", library, source]
             link += [f"-Wl,--defsym={g['name']}={g['address']}" for g in told["globals"] if g["address"]]
-            link += [f"-Wl,--defsym={c}={functions[c]['address']}" for c in told["calls"] if c in functions]
+            link += [f"-Wl,--defsym={c}={addresses[c]}" for c in told["calls"] if c in addresses]
             made = run(link, text=True)
             if made.returncode:
                 return name, "not compiled"

@@ -41,6 +41,8 @@ pub(crate) struct Lifter<'a> {
     flags: Flags,
     /// How far below the return address the stack pointer is, by the lines that tell.
     depths: Vec<(usize, i64)>,
+    /// What [`Lifter::filled`] is at the start of the block.
+    filled_before: u16,
     /// What was pushed for the next call,
     /// and whether it surely was for that: it may have made room, or kept a register.
     pushed: Vec<(Expr, bool)>,
@@ -104,6 +106,7 @@ impl<'a> Lifter<'a> {
             body: Body::default(),
             stmts: Vec::new(),
             flags: Flags::Unknown,
+            filled_before: 0,
             pushed: Vec::new(),
             info: InstructionInfoFactory::new(),
             scratch: 0,
@@ -128,8 +131,10 @@ impl<'a> Lifter<'a> {
             stmts: std::mem::take(&mut self.stmts),
             end: End::Goto(Some(1)),
         });
+        let mut filled: Vec<Option<u16>> = vec![None; blocks.len()];
         for (number, block) in blocks.iter().enumerate() {
             self.flags = entry_flags[number];
+            self.filled_before = filled[number].unwrap_or(0);
             let mut end = None;
             // What fills the room behind an end is of its block.
             let fills = |at: &usize| self.code[*at].mnemonic() == Mnemonic::Nop;
@@ -145,6 +150,11 @@ impl<'a> Lifter<'a> {
             }
             let left = std::mem::take(&mut self.pushed);
             self.leave_pushed(left);
+            let now = self.filled();
+            for &next in block.next {
+                let before = &mut filled[next as usize];
+                *before = Some(before.unwrap_or(u16::MAX) & now);
+            }
             let end = end.unwrap_or_else(|| End::Goto(block.next.first().map(|&n| n as usize + 1)));
             self.body.blocks.push(Block {
                 stmts: std::mem::take(&mut self.stmts),
@@ -761,24 +771,28 @@ impl<'a> Lifter<'a> {
         Some(usize::from(format) + 1 + calls::conversions(text))
     }
 
-    /// How many registers of arguments were filled since the last call of the block.
+    /// How many registers of arguments were filled since the last call.
     fn guess_arguments(&self) -> usize {
+        self.filled().trailing_ones() as usize
+    }
+
+    /// A bit for each register of an argument that something was put into since the
+    /// last call, on all ways to here that are known.
+    fn filled(&self) -> u16 {
         let registers = argument_registers(self.windows);
-        let mut filled = vec![false; registers.len()];
+        let mut filled = 0;
         for stmt in self.stmts.iter().rev() {
             match stmt {
-                Stmt::Call { .. } => break,
+                Stmt::Call { .. } => return filled,
                 Stmt::Assign(var, _) => {
                     let home = self.body.vars[*var as usize];
                     let place = registers.iter().position(|&r| home == Home::Register(r));
-                    if let Some(place) = place {
-                        filled[place] = true;
-                    }
+                    filled |= place.map_or(0, |place| 1 << place);
                 }
                 _ => {}
             }
         }
-        filled.iter().take_while(|&&f| f).count()
+        filled | self.filled_before
     }
 
     /// Whether the code behind a call takes a float from it.
@@ -1368,6 +1382,24 @@ impl<'a> Lifter<'a> {
                 };
                 let (a, b) = (self.float(at, i, 0, bits), self.float(at, i, 1, bits));
                 self.compared(a, b);
+                true
+            }
+            // Half of a vector register and memory.
+            M::Movhps | M::Movhpd | M::Movlps | M::Movlpd if i.op_count() == 2 => {
+                let high = matches!(i.mnemonic(), M::Movhps | M::Movhpd);
+                let part = if high { "high" } else { "low" };
+                let value = match i.op0_kind() {
+                    OpKind::Memory => {
+                        let whole = self.register(i.op1_register());
+                        Expr::Other(WORD, format!("{part}_of"), vec![whole])
+                    }
+                    _ => {
+                        let whole = self.register(i.op0_register());
+                        let half = self.operand(at, i, 1);
+                        Expr::Other(Type::Bits(128), format!("with_{part}"), vec![whole, half])
+                    }
+                };
+                self.set_operand(at, i, 0, value);
                 true
             }
             M::Maxsd | M::Minsd | M::Maxss | M::Minss => {

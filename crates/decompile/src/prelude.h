@@ -81,6 +81,29 @@ __EACH(addps, float, 4, x.each[i] + y.each[i])
 __EACH(addpd, double, 2, x.each[i] + y.each[i])
 __EACH(mulps, float, 4, x.each[i] * y.each[i])
 __EACH(mulpd, double, 2, x.each[i] * y.each[i])
+__EACH(pcmpgtq, i64, 2, -(x.each[i] > y.each[i]))
+__EACH(pmaxub, u8, 16, x.each[i] > y.each[i] ? x.each[i] : y.each[i])
+__EACH(pminub, u8, 16, x.each[i] < y.each[i] ? x.each[i] : y.each[i])
+__EACH(pmaxsw, i16, 8, x.each[i] > y.each[i] ? x.each[i] : y.each[i])
+__EACH(pminsw, i16, 8, x.each[i] < y.each[i] ? x.each[i] : y.each[i])
+__EACH(psubusb, u8, 16, x.each[i] > y.each[i] ? x.each[i] - y.each[i] : 0)
+__EACH(psubusw, u16, 8, x.each[i] > y.each[i] ? x.each[i] - y.each[i] : 0)
+__EACH(pmulhw, i16, 8, x.each[i] * y.each[i] >> 16)
+__EACH(pmulhuw, u16, 8, (u32)x.each[i] * y.each[i] >> 16)
+__EACH(pmuludq, u64, 2, (u64)(u32)x.each[i] * (u32)y.each[i])
+__EACH(subps, float, 4, x.each[i] - y.each[i])
+__EACH(subpd, double, 2, x.each[i] - y.each[i])
+__EACH(divps, float, 4, x.each[i] / y.each[i])
+__EACH(divpd, double, 2, x.each[i] / y.each[i])
+/* By as many bits as the low half of `b` says, all alike. */
+__EACH(psllw, u16, 8, (u64)b > 15 ? 0 : x.each[i] << (u64)b)
+__EACH(pslld, u32, 4, (u64)b > 31 ? 0 : x.each[i] << (u64)b)
+__EACH(psllq, u64, 2, (u64)b > 63 ? 0 : x.each[i] << (u64)b)
+__EACH(psrlw, u16, 8, (u64)b > 15 ? 0 : x.each[i] >> (u64)b)
+__EACH(psrld, u32, 4, (u64)b > 31 ? 0 : x.each[i] >> (u64)b)
+__EACH(psrlq, u64, 2, (u64)b > 63 ? 0 : x.each[i] >> (u64)b)
+__EACH(psraw, i16, 8, x.each[i] >> ((u64)b > 15 ? 15 : (u64)b))
+__EACH(psrad, i32, 4, x.each[i] >> ((u64)b > 31 ? 31 : (u64)b))
 #define __LOW(name, type, count, from) \
     static inline u128 __##name(u128 a, u128 b) { \
         union { u128 all; type each[count]; } x = {a}, y = {b}, z; \
@@ -95,6 +118,19 @@ __LOW(punpckldq, u32, 4, 0)
 __LOW(punpckhdq, u32, 4, 2)
 __LOW(punpcklqdq, u64, 2, 0)
 __LOW(punpckhqdq, u64, 2, 1)
+#define __PACK(name, from, to, count, low, high) \
+    static inline u128 __##name(u128 a, u128 b) { \
+        union { u128 all; from each[count]; } x = {a}, y = {b}; \
+        union { u128 all; to each[2 * count]; } z; \
+        for (int i = 0; i < 2 * count; i++) { \
+            from v = i < count ? x.each[i] : y.each[i - count]; \
+            z.each[i] = v < low ? low : v > high ? high : v; \
+        } \
+        return z.all; \
+    }
+__PACK(packuswb, i16, u8, 8, 0, 255)
+__PACK(packsswb, i16, i8, 8, -128, 127)
+__PACK(packssdw, i32, i16, 4, -32768, 32767)
 static inline u128 __pand(u128 a, u128 b) { return a & b; }
 static inline u128 __por(u128 a, u128 b) { return a | b; }
 static inline u128 __pxor(u128 a, u128 b) { return a ^ b; }
@@ -111,3 +147,34 @@ static inline u128 __pshufd(u128 a, u8 b) {
     for (int i = 0; i < 4; i++) y.each[i] = x.each[b >> 2 * i & 3];
     return y.all;
 }
+static inline u128 __words(u128 a, u8 b, int from) {
+    union { u128 all; u16 each[8]; } x = {a}, y = {a};
+    for (int i = 0; i < 4; i++) y.each[from + i] = x.each[from + (b >> 2 * i & 3)];
+    return y.all;
+}
+static inline u128 __pshuflw(u128 a, u8 b) { return __words(a, b, 0); }
+static inline u128 __pshufhw(u128 a, u8 b) { return __words(a, b, 4); }
+static inline u128 __shufps(u128 a, u128 b, u8 c) {
+    union { u128 all; u32 each[4]; } x = {a}, y = {b}, z;
+    for (int i = 0; i < 4; i++) z.each[i] = (i < 2 ? x : y).each[c >> 2 * i & 3];
+    return z.all;
+}
+static inline u16 __pextrw(u128 a, u8 b) { return (u16)(a >> 16 * (b & 7)); }
+static inline u128 __andps(u128 a, u128 b) { return a & b; }
+static inline u128 __andpd(u128 a, u128 b) { return a & b; }
+static inline u128 __andnps(u128 a, u128 b) { return ~a & b; }
+static inline u128 __andnpd(u128 a, u128 b) { return ~a & b; }
+static inline u128 __orps(u128 a, u128 b) { return a | b; }
+static inline u128 __orpd(u128 a, u128 b) { return a | b; }
+static inline u128 __xorps(u128 a, u128 b) { return a ^ b; }
+static inline u128 __xorpd(u128 a, u128 b) { return a ^ b; }
+static inline u128 __unpcklps(u128 a, u128 b) { return __punpckldq(a, b); }
+static inline u128 __unpckhps(u128 a, u128 b) { return __punpckhdq(a, b); }
+static inline u128 __unpcklpd(u128 a, u128 b) { return __punpcklqdq(a, b); }
+static inline u128 __unpckhpd(u128 a, u128 b) { return __punpckhqdq(a, b); }
+static inline u128 __movhlps(u128 a, u128 b) { return a >> 64 << 64 | b >> 64; }
+static inline u128 __movlhps(u128 a, u128 b) { return b << 64 | (u64)a; }
+static inline u64 __high_of(u128 a) { return (u64)(a >> 64); }
+static inline u64 __low_of(u128 a) { return (u64)a; }
+static inline u128 __with_high(u128 a, u64 b) { return (u128)b << 64 | (u64)a; }
+static inline u128 __with_low(u128 a, u64 b) { return a >> 64 << 64 | b; }
