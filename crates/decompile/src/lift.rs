@@ -18,10 +18,8 @@ use crate::text::{self, Words};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flags {
     Unknown,
-    /// The first less the second.
+    /// The first less the second, which is 0 where a bit operation gave the first.
     Compare(Type),
-    /// The first is what a bit operation gave.
-    Logic(Type),
     /// The first is a sum, the second one part of it.
     Sum(Type),
     /// The first is a result; what was carried is not known.
@@ -274,10 +272,25 @@ impl<'a> Lifter<'a> {
         if i.op0_register() == Register::RBP && follows_push {
             return None;
         }
+        self.depth(at).map(|depth| -depth)
+    }
+
+    /// How far below the return address the stack pointer is.
+    fn depth(&self, at: usize) -> Option<i64> {
         let next = self.depths.partition_point(|(line, _)| *line < at);
         let around = &self.depths[next.saturating_sub(1)..self.depths.len().min(next + 1)];
         let nearest = around.iter().min_by_key(|(line, _)| line.abs_diff(at));
-        nearest.map(|(_, depth)| -depth)
+        nearest.map(|(_, depth)| *depth)
+    }
+
+    /// What lies in a place of the stack.
+    fn stack_word(&mut self, offset: i64) -> Expr {
+        for bits in [64, 32, 16, 8] {
+            if let Some(&var) = self.known.get(&Home::Slot(offset, bits)) {
+                return Expr::Var(var, Type::Bits(bits));
+            }
+        }
+        Expr::Load(WORD, Box::new(Expr::Place(offset)))
     }
 
     fn flags_at_entries(&mut self, blocks: &[binscribe_lift::Block<'_>]) -> Vec<Flags> {
@@ -578,8 +591,7 @@ impl<'a> Lifter<'a> {
                     other => unknown(other),
                 }
             }
-            Flags::Logic(ty) | Flags::Sum(ty) | Flags::Result(ty) => {
-                let logic = matches!(self.flags, Flags::Logic(_));
+            Flags::Sum(ty) | Flags::Result(ty) => {
                 let sum = matches!(self.flags, Flags::Sum(_));
                 let (a, b, zero) = (Expr::Var(a, ty), Expr::Var(b, ty), Expr::Const(0, ty));
                 match condition {
@@ -587,14 +599,6 @@ impl<'a> Lifter<'a> {
                     C::ne => binary(Binary::Unequal, ty, a, zero),
                     C::s => binary(Binary::SignedLess, ty, a, zero),
                     C::ns => binary(Binary::SignedLessEqual, ty, zero, a),
-                    C::l if logic => binary(Binary::SignedLess, ty, a, zero),
-                    C::ge if logic => binary(Binary::SignedLessEqual, ty, zero, a),
-                    C::le if logic => binary(Binary::SignedLessEqual, ty, a, zero),
-                    C::g if logic => binary(Binary::SignedLess, ty, zero, a),
-                    C::be if logic => binary(Binary::Equal, ty, a, zero),
-                    C::a if logic => binary(Binary::Unequal, ty, a, zero),
-                    C::b if logic => Expr::Const(0, BYTE),
-                    C::ae if logic => Expr::Const(1, BYTE),
                     C::b if sum => binary(Binary::Less, ty, a, b),
                     C::ae if sum => binary(Binary::LessEqual, ty, b, a),
                     C::o if sum => overflows("add", ty, binary(Binary::Sub, ty, a, b.clone()), b),
@@ -721,8 +725,18 @@ impl<'a> Lifter<'a> {
         };
         let mut pushed = std::mem::take(&mut self.pushed);
         let taken = pushed.split_off(pushed.len().saturating_sub(wanted));
+        let stored = wanted - taken.len();
         arguments.extend(taken.into_iter().rev().map(|(value, _)| value));
         self.leave_pushed(pushed);
+        // Or they were put where a push would have.
+        if stored == wanted
+            && signature.is_some()
+            && let Some(depth) = self.depth(at)
+        {
+            for number in 0..stored as i64 {
+                arguments.push(self.stack_word(8 * number - depth));
+            }
+        }
         let floats = signature.map_or(0, |s| s.floats);
         let float = signature.map_or(Type::Float(64), |s| s.float);
         for number in 0..floats {
@@ -1020,8 +1034,11 @@ impl<'a> Lifter<'a> {
         let (a, b) = (self.operand(at, i, 0), self.operand(at, i, 1));
         match i.mnemonic() {
             M::Cmp => self.compared(a, b),
-            M::Test if same => self.result(a),
-            M::Test => self.result(binary(Binary::And, ty, a, b)),
+            M::Test if same => self.compared(a, Expr::Const(0, ty)),
+            M::Test => {
+                let both = binary(Binary::And, ty, a, b);
+                self.compared(both, Expr::Const(0, ty));
+            }
             M::Xor | M::Sub if same => {
                 let zero = Expr::Const(0, ty);
                 self.compared(zero.clone(), zero.clone());
@@ -1044,6 +1061,8 @@ impl<'a> Lifter<'a> {
                     _ => Binary::Xor,
                 };
                 self.set_with_result(at, i, binary(op, ty, a, b));
+                let second = self.var(Home::Compared(1));
+                self.assign(second, Expr::Const(0, ty));
             }
         }
     }
@@ -1603,7 +1622,7 @@ fn sets_flags(i: &Instruction) -> Option<Flags> {
         M::Cmp | M::Neg => Flags::Compare(ty),
         M::Sub | M::Xor if same => Flags::Compare(ty),
         M::Sub => Flags::Compare(ty),
-        M::Test | M::And | M::Or | M::Xor => Flags::Logic(ty),
+        M::Test | M::And | M::Or | M::Xor => Flags::Compare(ty),
         M::Add => Flags::Sum(ty),
         M::Inc | M::Dec | M::Shl | M::Sal | M::Shr | M::Sar | M::Adc | M::Sbb => Flags::Result(ty),
         M::Bt => Flags::Bit,
@@ -1686,25 +1705,29 @@ pub(crate) fn signature(
                 && i.op0_register() == i.op1_register()
                 || matches!(i.mnemonic(), Mnemonic::Pxor | Mnemonic::Xorps)
                     && i.op0_register() == i.op1_register();
-            for used in info.info(i).used_registers() {
-                let bit = match (general(used.register()), vector(used.register())) {
-                    (Some((number, _)), _) => 1 << number,
-                    (_, Some(number @ 0..16)) => 1 << (16 + number),
-                    _ => continue,
-                };
-                let access = used.access();
-                let reading = matches!(
-                    access,
-                    OpAccess::Read
-                        | OpAccess::ReadWrite
-                        | OpAccess::CondRead
-                        | OpAccess::ReadCondWrite
-                );
-                if reading && !pushes && !clears && writes[number] & bit == 0 {
-                    reads[number] |= bit;
-                }
-                if access != OpAccess::Read && access != OpAccess::CondRead {
-                    writes[number] |= bit;
+            let used = info.info(i).used_registers();
+            // It reads before it writes.
+            for reading in [true, false] {
+                for used in used {
+                    let bit = match (general(used.register()), vector(used.register())) {
+                        (Some((number, _)), _) => 1 << number,
+                        (_, Some(number @ 0..16)) => 1 << (16 + number),
+                        _ => continue,
+                    };
+                    let access = used.access();
+                    let reads_it = matches!(
+                        access,
+                        OpAccess::Read
+                            | OpAccess::ReadWrite
+                            | OpAccess::CondRead
+                            | OpAccess::ReadCondWrite
+                    );
+                    if reading && reads_it && !pushes && !clears && writes[number] & bit == 0 {
+                        reads[number] |= bit;
+                    }
+                    if !reading && !matches!(access, OpAccess::Read | OpAccess::CondRead) {
+                        writes[number] |= bit;
+                    }
                 }
             }
             leaves |= match i.flow_control() {
