@@ -684,7 +684,7 @@ fn people_use_the_page() {
     let mut browser = Command::new(python);
     let browser = browser
         .arg(script)
-        .args([&served.url, &hostile, PACKAGE, stripped]);
+        .args([&served.url, &hostile, PACKAGE, stripped, OTHER]);
     let output = browser.output().expect("Python");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
@@ -712,6 +712,30 @@ fn people_use_the_page() {
     assert!(
         seen["listing"].as_str().is_some_and(|l| l.contains("imul")),
         "{seen:#}"
+    );
+    assert_eq!(seen["C before it is wanted"], 0);
+    assert!(
+        seen["C"].as_str().is_some_and(|c| c.contains("* 3")),
+        "{seen:#}"
+    );
+    assert_eq!(seen["assembly beside C"], false);
+    // A string of the code stays one, and what it calls is a link.
+    assert!(
+        seen["C of the caller"]
+            .as_str()
+            .is_some_and(|c| c.contains("\"<script>document.title=2</script>\"")),
+        "{seen:#}"
+    );
+    assert_eq!(seen["links"], 1);
+    assert!(
+        seen["address after a link"]
+            .as_str()
+            .is_some_and(|address| address.starts_with("0x")),
+        "{seen:#}"
+    );
+    assert_eq!(
+        seen["not decompiled"],
+        "Only code of x86-64 can be decompiled, and this is aarch64."
     );
     assert!(seen["similar"].as_u64() > Some(0), "{seen:#}");
     assert_eq!(seen["caller"], "<img/src=x/onerror=document.title=1>");
