@@ -25,6 +25,7 @@ pub(crate) fn schemas() -> Map<String, Value> {
     generator.subschema_for::<Functions>();
     generator.subschema_for::<Explained>();
     generator.subschema_for::<Listing>();
+    generator.subschema_for::<Decompiled>();
     generator.subschema_for::<Matches>();
     generator.subschema_for::<IndexMatches>();
     generator.subschema_for::<Versions>();
@@ -401,7 +402,7 @@ pub(crate) struct Listing {
     pub(crate) returns: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Decompiled {
     pub(crate) version: u32,
     pub(crate) binary: Binary,
@@ -413,7 +414,7 @@ pub(crate) struct Decompiled {
 }
 
 /// Data that a decompiled function names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Global {
     pub(crate) name: String,
     pub(crate) address: Option<String>,

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{Binscribe, fixture, random_model};
 
+/// A program for another processor than is decompiled.
+const OTHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/small-aarch64");
+
 /// What a server with these arguments says of itself and to these questions.
 /// `BINSCRIBE_MCP_PYTHON` is a Python with the client, which xtask installs; `None`
 /// without one.
@@ -41,6 +44,10 @@ fn an_assistant_reads_a_program() {
         ["functions", {"file": raw, "arch": "x86-64", "base": "0x1000"}],
         ["functions", {"file": "--help"}],
         ["diff", {"old": stripped, "new": stripped}],
+        ["decompile", {"file": raw, "function": "0x1000", "arch": "x86-64", "base": "0x1000"}],
+        ["decompile", {"file": raw, "function": "0x1000", "arch": "x86-64", "base": "0x1000",
+                       "offset": 1, "limit": 1}],
+        ["decompile", {"file": OTHER, "function": "main"}],
     ]);
     let Some(said) = ask(&binscribe, &["--model", model, "--no-cache"], &questions) else {
         return;
@@ -67,6 +74,14 @@ fn an_assistant_reads_a_program() {
     let reason = results[5]["content"][0]["text"].as_str().expect("text");
     assert!(reason.contains("cannot read --help"), "{reason}");
     assert_eq!(answer(6)["next_offset"], Value::Null);
+    let code = answer(7)["code"].as_str().expect("code");
+    assert!(code.contains("sub_1000("), "{code}");
+    assert_eq!(answer(7)["next_offset"], Value::Null);
+    assert_eq!(answer(8)["code"], "{\n");
+    assert_eq!(answer(8)["next_offset"], 2);
+    assert_eq!(results[9]["isError"], true);
+    let reason = results[9]["content"][0]["text"].as_str().expect("text");
+    assert!(reason.contains("only code of x86-64"), "{reason}");
 }
 
 #[test]

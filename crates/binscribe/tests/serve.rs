@@ -16,6 +16,9 @@ use crate::{Binscribe, fixture, random_model};
 /// A library with members.
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/libsmall.a");
 
+/// A program for another processor than is decompiled.
+const OTHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/small-aarch64");
+
 /// A server with a temporary directory of its own.
 struct Served<'a> {
     binscribe: &'a Binscribe,
@@ -200,6 +203,10 @@ fn answers_are_those_of_the_commands() {
             vec!["listing", &id, &address],
         ),
         (
+            format!("{program}/decompile?function={address}"),
+            vec!["decompile", &id, &address],
+        ),
+        (
             format!("{program}/search?q=print%20usage&k=3"),
             vec!["search", "print usage", &id, "-k3"],
         ),
@@ -238,7 +245,7 @@ fn answers_are_those_of_the_commands() {
     for (path, mut arguments) in asked {
         let answer = served.ok(&path);
         described.insert(validate(&description, &path, "200", &answer));
-        if !["functions", "listing"].contains(&arguments[0]) {
+        if !["functions", "listing", "decompile"].contains(&arguments[0]) {
             let at = arguments.iter().position(|a| *a == "--");
             let at = at.unwrap_or(arguments.len());
             arguments.splice(at..at, ["--model", &model]);
@@ -330,10 +337,11 @@ fn validate(description: &Value, path: &str, status: &str, answer: &Value) -> St
 /// The schemas of the parts of documents, without room for what they do not name.
 fn closed(mut components: Value) -> Value {
     // Those of whole documents are put together with others.
-    const WHOLE: [&str; 8] = [
+    const WHOLE: [&str; 9] = [
         "Functions",
         "Explained",
         "Listing",
+        "Decompiled",
         "Matches",
         "IndexMatches",
         "Versions",
@@ -480,6 +488,29 @@ fn packages_and_raw_images_are_read_too() {
     let (status, document) = served.upload_bytes(&image, "?arch=x86-64&base=0x1000");
     assert_eq!(status, 200, "{document}");
     assert_eq!(document["binary"]["image_base"], "0x1000");
+    let id = document["id"].as_str().expect("an id");
+    let raw = "arch=x86-64&base=0x1000";
+    let path = format!("/v1/programs/{id}/decompile?function=0x1000&{raw}");
+    let code = served.ok(&path)["code"].clone();
+    assert!(
+        code.as_str().is_some_and(|c| c.contains("sub_1000")),
+        "{code}"
+    );
+}
+
+#[test]
+fn what_cannot_be_decompiled_is_told_so() {
+    let binscribe = Binscribe::new();
+    let served = binscribe.serve(&["--model", &binscribe.random_model()]);
+    let id = served.upload(OTHER);
+    let path = format!("/v1/programs/{id}/decompile?function=main");
+    let (status, document) = served.get(&path);
+    assert_eq!(status, 422);
+    validate(&served.ok("/openapi.json"), &path, "422", &document);
+    let said = binscribe.fails(&["decompile", OTHER, "main"]);
+    let message = document["error"]["message"].as_str().expect("text");
+    assert_eq!(said.trim_end(), format!("binscribe: {message}"));
+    assert_eq!(document["error"]["code"], "unreadable");
 }
 
 #[test]
@@ -653,7 +684,7 @@ fn people_use_the_page() {
     let mut browser = Command::new(python);
     let browser = browser
         .arg(script)
-        .args([&served.url, &hostile, PACKAGE, stripped]);
+        .args([&served.url, &hostile, PACKAGE, stripped, OTHER]);
     let output = browser.output().expect("Python");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
@@ -681,6 +712,30 @@ fn people_use_the_page() {
     assert!(
         seen["listing"].as_str().is_some_and(|l| l.contains("imul")),
         "{seen:#}"
+    );
+    assert_eq!(seen["C before it is wanted"], 0);
+    assert!(
+        seen["C"].as_str().is_some_and(|c| c.contains("* 3")),
+        "{seen:#}"
+    );
+    assert_eq!(seen["assembly beside C"], false);
+    // A string of the code stays one, and what it calls is a link.
+    assert!(
+        seen["C of the caller"]
+            .as_str()
+            .is_some_and(|c| c.contains("\"<script>document.title=2</script>\"")),
+        "{seen:#}"
+    );
+    assert_eq!(seen["links"], 1);
+    assert!(
+        seen["address after a link"]
+            .as_str()
+            .is_some_and(|address| address.starts_with("0x")),
+        "{seen:#}"
+    );
+    assert_eq!(
+        seen["not decompiled"],
+        "Only code of x86-64 can be decompiled, and this is aarch64."
     );
     assert!(seen["similar"].as_u64() > Some(0), "{seen:#}");
     assert_eq!(seen["caller"], "<img/src=x/onerror=document.title=1>");

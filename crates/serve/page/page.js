@@ -29,6 +29,7 @@ const state = {
   page: 0,
   sort: { key: "address", down: false },
   chosen: null,
+  asC: false, // how the code of a function is shown
   token: sessionStorage.getItem("token") ?? "",
   // One for what belongs to the program, one for the function that is open, one for the
   // search: what is not wanted any more is not computed any more.
@@ -420,7 +421,8 @@ function openDetail(address) {
   by("detail-names").replaceChildren(...namesOf(known));
   by("detail-tags").replaceChildren(...tagsOf(known));
   by("detail-calls").replaceChildren();
-  by("listing-json").href = route("/listing", { function: address, limit: 10000 });
+  by("decompiled").replaceChildren();
+  showCode();
   listing(address, signal);
   similar(address, signal);
 }
@@ -492,6 +494,53 @@ async function listing(address, signal) {
   } catch (error) {
     local(place, error);
   }
+}
+
+/** Shows the code as assembly or as C, which is asked for when it is wanted. */
+function showCode() {
+  const { chosen, asC } = state;
+  by("as-assembly").setAttribute("aria-pressed", !asC);
+  by("as-c").setAttribute("aria-pressed", asC);
+  by("listing").hidden = asC;
+  by("decompiled").hidden = !asC;
+  by("code-json").href = asC ? route("/decompile", { function: chosen }) : route("/listing", { function: chosen, limit: 10000 });
+  if (asC && !by("decompiled").hasChildNodes()) decompiled(chosen, state.asking.detail.signal);
+}
+
+async function decompiled(address, signal) {
+  const place = by("decompiled");
+  place.replaceChildren(make("p", { className: "dim" }, "Decompiling…"));
+  try {
+    const document = await ask(route("/decompile", { function: address }), { signal });
+    place.replaceChildren(make("pre", { tabIndex: 0 }, ...linked(document.code, document.calls)));
+  } catch (error) {
+    local(place, error);
+  }
+}
+
+/** The code, with links where it names functions of the file that it calls. */
+function linked(code, called) {
+  const wanted = new Set(called);
+  const rows = new Map();
+  for (const row of state.rows) {
+    // C has no other signs in its names: two functions may come to have the same.
+    const name = (row.entry.name ?? placeholder(row.address)).replace(/[^A-Za-z0-9]/gu, "_").replace(/^(?=[0-9])/, "_");
+    if (wanted.has(name)) rows.set(name, rows.has(name) ? null : row);
+  }
+  // What stands in strings, characters and remarks is no name.
+  const words = code.split(/("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\/\*[^]*?\*\/|[A-Za-z_]\w*)/);
+  return words.map((word) => {
+    const row = rows.get(word);
+    if (!row) return word;
+    const link = make("a", { href: `#${state.id}/${row.address}`, title: nameOf(row) }, word);
+    link.addEventListener("click", (event) => {
+      // In another tab the address of the page alone says what is opened.
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      choose(row.address);
+    });
+    return link;
+  });
 }
 
 function calls(document) {
@@ -689,6 +738,12 @@ by("detail-close").addEventListener("click", () => {
   history.pushState(null, "", `#${state.id}`);
   closeDetail();
 });
+for (const [button, asC] of [[by("as-assembly"), false], [by("as-c"), true]]) {
+  button.addEventListener("click", () => {
+    state.asC = asC;
+    showCode();
+  });
+}
 by("similar-where").addEventListener("change", () => {
   if (state.chosen) similar(state.chosen, state.asking.detail.signal);
 });
@@ -717,7 +772,7 @@ for (const heading of document.querySelectorAll("th[data-key]")) {
     show();
   });
 }
-for (const link of [by("json"), by("found-json"), by("listing-json")]) link.addEventListener("click", saveJson);
+for (const link of [by("json"), by("found-json"), by("code-json")]) link.addEventListener("click", saveJson);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typed = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);

@@ -60,6 +60,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/programs/{id}/functions", get(functions)),
         ("/v1/programs/{id}/explain", get(explain)),
         ("/v1/programs/{id}/listing", get(listing)),
+        ("/v1/programs/{id}/decompile", get(decompile)),
         ("/v1/programs/{id}/search", get(search)),
         ("/v1/programs/{id}/similar", get(similar)),
         ("/v1/programs/{id}/classify", get(classify)),
@@ -476,6 +477,33 @@ async fn listing(State(app): Shared, id: Named, query: Asked<ListingQuery>) -> A
         lasting: true,
     };
     app.answer(question, page).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecompileQuery {
+    function: String,
+    arch: Option<String>,
+    base: Option<String>,
+}
+
+async fn decompile(State(app): Shared, id: Named, query: Asked<DecompileQuery>) -> Answer {
+    let query = asked(query)?;
+    let function = text("function", query.function)?;
+    let program = app.program(&named(id)?)?;
+    let raw = Raw {
+        arch: query.arch,
+        base: query.base,
+    };
+    let question = Question {
+        command: "decompile",
+        options: raw.options().collect(),
+        operands: vec![program.operand, function.into()],
+        asks_model: false,
+        list: None,
+        lasting: true,
+    };
+    app.answer(question, WHOLE).await
 }
 
 #[derive(Debug, Deserialize)]

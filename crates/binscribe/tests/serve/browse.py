@@ -1,6 +1,8 @@
 """Uses the page of `binscribe serve` as a person does, and prints what is seen.
 
-    browse.py URL HOSTILE PACKAGE STRIPPED
+    browse.py URL HOSTILE PACKAGE STRIPPED OTHER
+
+OTHER is for a processor whose code is not decompiled.
 """
 
 import json
@@ -11,9 +13,10 @@ import tempfile
 
 from playwright.sync_api import sync_playwright
 
-url, hostile, package, stripped = sys.argv[1:]
+url, hostile, package, stripped, other = sys.argv[1:]
 seen = {}
 problems = []
+decompiled = []
 
 
 def text(page, selector):
@@ -33,6 +36,8 @@ with sync_playwright() as playwright:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or problems.append(request.url))
+
+    page.on("request", lambda request: "/decompile" in request.url and decompiled.append(request.url))
 
     page.goto(url)
     page.wait_for_selector("#token-form:not([hidden])")
@@ -70,6 +75,27 @@ with sync_playwright() as playwright:
     page.wait_for_selector('#listing pre:has-text("imul")')
     seen["listing"] = text(page, "#listing pre")
     seen["caller"] = text(page, "#detail-calls button.go")
+    # As C, which the next function is shown as, too; the call in it is a link.
+    seen["C before it is wanted"] = len(decompiled)
+    page.locator("#as-c").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#decompiled pre:has-text("return")')
+    seen["C"] = text(page, "#decompiled pre")
+    seen["assembly beside C"] = page.locator("#listing").is_visible()
+    page.locator("#detail-calls button.go").first.focus()
+    page.keyboard.press("Enter")
+    link = page.locator("#decompiled a", has_text="other")
+    link.wait_for()
+    seen["C of the caller"] = text(page, "#decompiled pre")
+    seen["links"] = page.locator("#decompiled a").count()
+    link.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#detail-name:has-text("other")')
+    page.wait_for_selector('#decompiled pre:has-text("return")')
+    seen["address after a link"] = page.evaluate("location.hash").split("/")[1]
+    page.locator("#as-assembly").focus()
+    page.keyboard.press("Space")
+    page.wait_for_selector('#listing pre:has-text("imul")')
     page.keyboard.press("Escape")
     seen["closed by a key"] = page.locator("#detail").is_hidden()
     page.locator("#english").focus()
@@ -102,6 +128,12 @@ with sync_playwright() as playwright:
     page.set_input_files("#file", stripped)
     explained(page)
     seen["second"] = text(page, "#program-name")
+    page.set_input_files("#file", other)
+    explained(page)
+    page.locator("#rows button.name").first.click()
+    page.locator("#as-c").click()
+    page.wait_for_selector('#decompiled:has-text("x86-64")')
+    seen["not decompiled"] = text(page, "#decompiled")
     browser.close()
 
 seen["problems"] = problems
