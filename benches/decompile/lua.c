@@ -9,7 +9,7 @@ static const char script[] =
     "print(('%5.2f|%-8s|%08x|%q'):format(3.14159, 'ab', 48879, 'a\\nb'))\n"
     "local co = coroutine.wrap(function(a) for i = 1, 3 do a = coroutine.yield(a + i) end return 'end' end) print(co(1), co(10), co(20), co(30))\n"
     "local C = {} C.__index = C C.__add = function(a, b) return setmetatable({v = a.v + b.v}, C) end C.__tostring = function(s) return 'C' .. s.v end print(tostring(setmetatable({v = 2}, C) + setmetatable({v = 3}, C)))\n"
-    "print(pcall(function() error({code = 5}) end)) print(select(2, pcall(function() local x = nil; return x.y end)))\n"
+    "print(select(2, pcall(function() error({code = 5}) end)).code) print(select(2, pcall(function() local x = nil; return x.y end)))\n"
     "local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end print(fib(18))\n"
     "print(1 // 0.0, 7 // -2, -7 % 3, 2^10, 10 / 4, 5 & 6 | 1, ~5, 1 << 40, 'a' .. 1 .. 2.0, 0x10p2, 1e15, 2^53 == 2^53 + 1)\n"
     "print(string.pack('<i4z', 100, 'x'):byte(1, -1)) print(utf8.char(228, 8364), utf8.len('a\\u{20ac}'))\n"

@@ -200,6 +200,29 @@ fn the_listing_of_a_function() {
     );
 }
 
+/// What is printed is the function, and a compiler takes it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_function_as_c() {
+    let binscribe = Binscribe::new();
+    let Some((_, full)) = fixture() else { return };
+    let document = binscribe.json(&["decompile", full, "main"]);
+    let code = document["code"].as_str().expect("code");
+    assert!(code.contains("main(") && code.contains("usage"), "{code}");
+    assert_eq!(document["language"], "c");
+    let complete = binscribe.ok(&["decompile", full, "main", "--complete"]);
+    assert!(complete.ends_with(code), "{complete}");
+    let source = binscribe.file("main.c", complete.as_bytes());
+    let status = Command::new("cc")
+        .args(["-w", "-fno-builtin", "-fsyntax-only", &source])
+        .status()
+        .expect("a compiler");
+    assert!(status.success(), "{complete}");
+
+    let said = binscribe.fails(&["decompile", "../../fixtures/small-aarch64", "0x0"]);
+    assert!(said.contains("no function"), "{said}");
+}
+
 #[test]
 fn what_is_no_program_is_refused_in_a_sentence() {
     let binscribe = Binscribe::new();

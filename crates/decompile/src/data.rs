@@ -38,7 +38,7 @@ pub(crate) fn clean(body: &mut Body) {
                 *e = simplify(std::mem::replace(e, Expr::Undefined(WORD)));
             }
             if let End::Return(Some(value)) = &mut block.end {
-                changed |= bare(value);
+                changed |= bare(value) | low(value);
             }
             if let End::If(Expr::Const(value, _), yes, no) = block.end {
                 block.end = End::Goto(Some(if value != 0 { yes } else { no }));
@@ -61,6 +61,20 @@ fn bare(value: &mut Expr) -> bool {
     };
     *value = std::mem::replace(&mut **inner, Expr::Undefined(WORD));
     true
+}
+
+/// Makes what is returned of a register of which only a part was set that part.
+fn low(value: &mut Expr) -> bool {
+    let Expr::Binary(Binary::Or, WORD, kept, part) = value else {
+        return false;
+    };
+    let is_rest = matches!(&**kept, Expr::Binary(Binary::And, _, _, mask)
+        if matches!(**mask, Expr::Const(mask, _) if mask == !0xff || mask == !0xffff));
+    let is_part = matches!(&**part, Expr::Unary(Unary::Widen(8 | 16), ..));
+    if is_rest && is_part {
+        *value = std::mem::replace(&mut **part, Expr::Undefined(WORD));
+    }
+    is_rest && is_part
 }
 
 /// Takes out what compilers add against overflows of the stack: a secret at the end of

@@ -20,12 +20,26 @@ enum Flags {
     Unknown,
     /// The first less the second, which is 0 where a bit operation gave the first.
     Compare(Type),
+    /// The same of numbers of several widths, whose signs are not known.
+    Unsigned,
     /// The first is a sum, the second one part of it.
     Sum(Type),
     /// The first is a result; what was carried is not known.
     Result(Type),
     /// The first is the bit that was asked for.
     Bit,
+}
+
+impl Flags {
+    /// Where ways meet on which one of the two is known.
+    fn met(self, other: Flags) -> Flags {
+        let whole = |flags| matches!(flags, Flags::Compare(Type::Bits(_)) | Flags::Unsigned);
+        match self == other {
+            true => self,
+            false if whole(self) && whole(other) => Flags::Unsigned,
+            false => Flags::Unknown,
+        }
+    }
 }
 
 pub(crate) struct Lifter<'a> {
@@ -314,11 +328,7 @@ impl<'a> Lifter<'a> {
                 };
                 for &next in block.next {
                     let next = &mut entries[next as usize];
-                    let met = match *next {
-                        None => out,
-                        Some(held) if held == out => held,
-                        Some(_) => Flags::Unknown,
-                    };
+                    let met = next.map_or(out, |held| held.met(out));
                     changed |= *next != Some(met);
                     *next = Some(met);
                 }
@@ -606,6 +616,19 @@ impl<'a> Lifter<'a> {
                         let first = binary(Binary::Sub, ty, a, b.clone());
                         negated(overflows("add", ty, first, b))
                     }
+                    other => unknown(other),
+                }
+            }
+            Flags::Unsigned => {
+                // Narrower ones were widened when they were kept.
+                let (a, b) = (Expr::Var(a, WORD), Expr::Var(b, WORD));
+                match condition {
+                    C::e => binary(Binary::Equal, WORD, a, b),
+                    C::ne => binary(Binary::Unequal, WORD, a, b),
+                    C::b => binary(Binary::Less, WORD, a, b),
+                    C::ae => binary(Binary::LessEqual, WORD, b, a),
+                    C::be => binary(Binary::LessEqual, WORD, a, b),
+                    C::a => binary(Binary::Less, WORD, b, a),
                     other => unknown(other),
                 }
             }
@@ -1518,7 +1541,7 @@ impl<'a> Lifter<'a> {
                     i.op_kind(op),
                     OpKind::MemoryESRDI | OpKind::MemorySegRSI | OpKind::MemorySegRDI
                 );
-                !implied && !(op == 0 && only_written)
+                !(implied || op == 0 && only_written)
             })
             .map(|op| match i.op_kind(op) {
                 OpKind::Memory if !matches!(i.memory_size().size(), 1 | 2 | 4 | 8 | 16) => {

@@ -626,9 +626,8 @@ impl<'b> Printer<'b> {
                 let shift = 64 - u32::from(ty.bits());
                 let value = (value << shift) as i64 >> shift;
                 match value {
-                    i64::MIN..=-0x8000_0000 => format!("(i64){value:#x}"),
-                    ..0 => format!("{value}"),
-                    0..10 => format!("{value}"),
+                    -0x7fff_ffff..10 => format!("{value}"),
+                    _ if value < 0 => format!("(i64){value:#x}"),
                     _ => format!("{value:#x}"),
                 }
             }

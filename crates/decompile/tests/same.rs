@@ -1,6 +1,8 @@
 //! What is decompiled does the same: functions are compiled, decompiled from the
 //! linked program, compiled again, and both are called with the same arguments.
 
+#![allow(clippy::print_stdout)]
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};

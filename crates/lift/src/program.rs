@@ -583,8 +583,7 @@ impl<'d> Program<'d> {
     /// Those of an object file are as its relocations will have made them, as far as
     /// the file tells.
     pub fn bytes(&self, address: u64, count: u64) -> &[u8] {
-        self.image
-            .bytes_in(address, address.saturating_add(count))
+        self.image.bytes_in(address, address.saturating_add(count))
     }
 
     /// The text and the facts of one of this program's functions.
