@@ -7,9 +7,11 @@ original in the running program: a jump is put over its first bytes. It does the
 same if the whole program prints what it printed before.
 
     benches/decompile.py zlib=DIR bzip2=DIR lua=DIR --levels O0,O2,O3,Os --compilers gcc,clang
+    benches/decompile.py /usr/bin/gzip /usr/bin/ssh
 
 DIR holds the package's C files. Functions that the program never calls, or that
-are shorter than a jump, are not counted.
+are shorter than a jump, are not counted. Of a file it is only counted how many of
+its functions a compiler takes, of 400 at most, spread over the file.
 """
 
 import argparse
@@ -102,14 +104,47 @@ def measure(binscribe, package, folder, compiler, level):
             return [found for found in pool.map(one, sorted(names)) if found]
 
 
+def takes(binscribe, path):
+    """How many functions of a file there are, a compiler takes, are refused; lines; gotos."""
+    listed = json.loads(run([binscribe, "functions", path, "--format", "json"]).stdout)
+    functions = [f["address"] for f in listed["functions"] if f["size"]]
+    functions = functions[:: max(1, -(-len(functions) // 400))]
+
+    def one(address):
+        told = run([binscribe, "decompile", path, address, "--complete"], text=True)
+        if told.returncode:
+            return "refused", 0, 0
+        flags = ["-w", "-fno-builtin", "-Werror=implicit-function-declaration", "-fsyntax-only"]
+        made = run(["gcc", *flags, "-x", "c", "-"], input=told.stdout, text=True)
+        code = told.stdout[told.stdout.rfind("\n{\n") :]
+        kind = "not compiled" if made.returncode else "compiled"
+        return kind, code.count("\n"), code.count("goto ")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(one, functions))
+    kinds = [kind for kind, *_ in found]
+    counts = [kinds.count(kind) for kind in ("compiled", "not compiled", "refused")]
+    return len(found), *counts, sum(f[1] for f in found), sum(f[2] for f in found)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("packages", nargs="+", metavar="NAME=DIR")
+    parser.add_argument("packages", nargs="+", metavar="NAME=DIR|FILE")
     parser.add_argument("--levels", default="O0,O1,O2,O3,Os")
     parser.add_argument("--compilers", default="gcc,clang")
     parser.add_argument("--binscribe", default=str(HERE.parent / "target/release/binscribe"))
     parser.add_argument("--show", action="store_true", help="name the functions that are not the same")
     args = parser.parse_args()
+    files = [package for package in args.packages if "=" not in package]
+    if files:
+        print("| file | functions | compiled | not compiled | refused | lines | gotos |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for path in files:
+            figures = " | ".join(map(str, takes(args.binscribe, path)))
+            print(f"| {os.path.basename(path)} | {figures} |", flush=True)
+        args.packages = [package for package in args.packages if package not in files]
+        if not args.packages:
+            return
     print("| package | compiler | level | functions | the same | different | not compiled | refused |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     total = {}
