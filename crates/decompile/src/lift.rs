@@ -1811,6 +1811,10 @@ pub(crate) fn signature(
     let registers = argument_registers(windows);
     let last = registers.iter().rposition(|&r| taken & 1 << r != 0);
     let floats = (0..8).rev().find(|n| taken & 1 << (16 + n) != 0);
+    // One that takes any number of arguments keeps all registers that they may be in.
+    if floats == Some(7) && taken >> 16 & 0xff == 0xff {
+        return None;
+    }
     let places = listing.lines().filter_map(|line| {
         let words = text::words(line.text);
         words
