@@ -352,7 +352,7 @@ impl<'a> Lifter<'a> {
         };
         let var = self.var(Home::Register(number));
         let whole = Expr::Var(var, WORD);
-        let ty = Type::Bits(register.size() as u8 * 8);
+        let ty = Type::Bits(bits(register.size()));
         match high {
             true => cut(binary(Binary::Shr, WORD, whole, Expr::Const(8, WORD)), ty),
             false => cut(whole, ty),
@@ -371,7 +371,7 @@ impl<'a> Lifter<'a> {
             ));
         };
         let var = self.var(Home::Register(number));
-        let bits = register.size() as u8 * 8;
+        let bits = bits(register.size());
         let wide = |value| match bits {
             64 => value,
             _ => Expr::Unary(Unary::Widen(bits), WORD, Box::new(value)),
@@ -499,7 +499,7 @@ impl<'a> Lifter<'a> {
         match i.op_kind(op) {
             OpKind::Register => self.register(i.op_register(op)),
             OpKind::Memory => {
-                let ty = Type::Bits((i.memory_size().size() * 8).clamp(8, 128) as u8);
+                let ty = Type::Bits(bits(i.memory_size().size()));
                 self.load(at, i, ty)
             }
             OpKind::NearBranch64 | OpKind::NearBranch32 => {
@@ -525,8 +525,8 @@ impl<'a> Lifter<'a> {
     /// How wide an immediate is meant: as the first operand.
     fn width(&self, i: &Instruction, op: u32) -> Type {
         let of = |op: u32| match i.op_kind(op) {
-            OpKind::Register => i.op_register(op).size() as u8 * 8,
-            OpKind::Memory => (i.memory_size().size() * 8).clamp(8, 64) as u8,
+            OpKind::Register => bits(i.op_register(op).size()),
+            OpKind::Memory => bits(i.memory_size().size()),
             _ => 64,
         };
         let first = if op == 0 { 64 } else { of(0) };
@@ -863,8 +863,8 @@ impl<'a> Lifter<'a> {
         use Mnemonic as M;
         let flags = sets_flags(i);
         let size = |i: &Instruction, op: u32| match i.op_kind(op) {
-            OpKind::Register => i.op_register(op).size() as u8 * 8,
-            OpKind::Memory => (i.memory_size().size() * 8).clamp(8, 128) as u8,
+            OpKind::Register => bits(i.op_register(op).size()),
+            OpKind::Memory => bits(i.memory_size().size()),
             _ => 64,
         };
         let ty = Type::Bits(size(i, 0));
@@ -1285,7 +1285,7 @@ impl<'a> Lifter<'a> {
             self.set_operand(at, i, 0, binary(op, Type::Float(bits), a, b));
             return true;
         }
-        let bits = i.memory_size().size() as u8 * 8;
+        let is_wider = i.memory_size().size() > 16 || i.op0_register().size() > 16;
         match i.mnemonic() {
             M::Movss | M::Vmovss if i.op_count() == 2 => {
                 let value = self.float(at, i, 1, 32);
@@ -1309,7 +1309,7 @@ impl<'a> Lifter<'a> {
             | M::Vmovdqu
             | M::Vmovups
             | M::Vmovupd
-                if bits <= 128 && i.op0_register().size() <= 16 =>
+                if !is_wider =>
             {
                 let value = self.operand(at, i, 1);
                 self.set_operand(at, i, 0, value);
@@ -1375,7 +1375,7 @@ impl<'a> Lifter<'a> {
                 } else {
                     32
                 };
-                let ty = Type::Bits(i.op0_register().size() as u8 * 8);
+                let ty = Type::Bits(bits(i.op0_register().size()));
                 let value = self.float(at, i, 1, from);
                 let value = Expr::Unary(Unary::ToWhole(Type::Float(from)), ty, Box::new(value));
                 self.set_operand(at, i, 0, value);
@@ -1605,8 +1605,8 @@ impl<'a> Lifter<'a> {
         if writes_first && changed.is_empty() && !memory {
             let ty = match i.op_kind(0) {
                 OpKind::Register if vector(i.op0_register()).is_some() => Type::Bits(128),
-                OpKind::Register => Type::Bits((i.op0_register().size() * 8).clamp(8, 64) as u8),
-                _ => Type::Bits((i.memory_size().size() * 8).clamp(8, 128) as u8),
+                OpKind::Register => Type::Bits(bits(i.op0_register().size()).min(64)),
+                _ => Type::Bits(bits(i.memory_size().size())),
             };
             self.set_operand(at, i, 0, Expr::Other(ty, name, arguments));
             return;
@@ -1616,7 +1616,7 @@ impl<'a> Lifter<'a> {
         for register in changed.into_iter().chain(first) {
             let ty = match vector(register) {
                 Some(_) => Type::Bits(128),
-                None => Type::Bits(register.size() as u8 * 8),
+                None => Type::Bits(bits(register.size())),
             };
             let part = format!("{name}_{register:?}").to_lowercase();
             self.set_register(register, Expr::Other(ty, part, Vec::new()));
@@ -1633,19 +1633,13 @@ pub(crate) const THREAD_LOCAL: &str = "thread_local";
 /// What an instruction leaves for conditions, if it changes that.
 fn sets_flags(i: &Instruction) -> Option<Flags> {
     use Mnemonic as M;
-    let bits = match i.op0_kind() {
-        OpKind::Register => i.op0_register().size() * 8,
-        _ => i.memory_size().size() * 8,
+    let bytes = match i.op0_kind() {
+        OpKind::Register => i.op0_register().size(),
+        _ => i.memory_size().size(),
     };
-    let ty = Type::Bits((bits as u8).clamp(8, 64));
-    let same = i.op0_kind() == OpKind::Register
-        && i.op1_kind() == OpKind::Register
-        && i.op0_register() == i.op1_register();
+    let ty = Type::Bits(bits(bytes).min(64));
     Some(match i.mnemonic() {
-        M::Cmp | M::Neg => Flags::Compare(ty),
-        M::Sub | M::Xor if same => Flags::Compare(ty),
-        M::Sub => Flags::Compare(ty),
-        M::Test | M::And | M::Or | M::Xor => Flags::Compare(ty),
+        M::Cmp | M::Neg | M::Sub | M::Test | M::And | M::Or | M::Xor => Flags::Compare(ty),
         M::Add => Flags::Sum(ty),
         M::Inc | M::Dec | M::Shl | M::Sal | M::Shr | M::Sar | M::Adc | M::Sbb => Flags::Result(ty),
         M::Bt => Flags::Bit,
@@ -1655,6 +1649,11 @@ fn sets_flags(i: &Instruction) -> Option<Flags> {
         _ if i.rflags_modified() != 0 => Flags::Unknown,
         _ => return None,
     })
+}
+
+/// Bits of so many bytes of a register or of memory, as far as a type has them.
+fn bits(bytes: usize) -> u8 {
+    (8 * bytes).clamp(8, 128) as u8
 }
 
 /// The number of a general register, and whether it is bits 8 to 15.
