@@ -206,15 +206,21 @@ impl<'a> Lifter<'a> {
             let to = self.var(Home::Vector(number));
             self.assign(to, Expr::Var(from, Type::Bits(128)));
         }
-        let slots: Vec<_> = self.known.keys().copied().collect();
-        for home in slots {
-            if let Home::Slot(offset @ text::ARGUMENTS.., bits) = home {
-                let number = 6 + (offset - text::ARGUMENTS) / 8;
-                let from = self.var(Home::Parameter(number.min(99) as u8));
-                let to = self.var(home);
-                let whole = Expr::Var(from, WORD);
-                self.assign(to, cut(whole, Type::Bits(bits)));
-            }
+        let mut pushed: Vec<(i64, u8)> = self
+            .known
+            .keys()
+            .filter_map(|home| match home {
+                Home::Slot(offset @ text::ARGUMENTS.., bits) => Some((*offset, *bits)),
+                _ => None,
+            })
+            .collect();
+        // A map has no order, and the same function is the same C each time.
+        pushed.sort_unstable();
+        for (offset, bits) in pushed {
+            let number = 6 + (offset - text::ARGUMENTS) / 8;
+            let from = self.var(Home::Parameter(number.min(99) as u8));
+            let to = self.var(Home::Slot(offset, bits));
+            self.assign(to, cut(Expr::Var(from, WORD), Type::Bits(bits)));
         }
     }
 

@@ -164,3 +164,30 @@ fn decompiled_functions_do_what_they_did() {
     }
     assert!(same * 100 >= all * 97, "{same} of {all}");
 }
+
+/// The same function is the same C each time it is asked for.
+#[test]
+fn a_function_has_one_form() {
+    // A loop over eight arguments that were pushed, which changes each of them.
+    let mut code = Vec::new();
+    for number in 1..=8 {
+        // add rdi, [rsp+8*number]; add [rsp+8*number], rdi
+        code.extend([0x48, 0x03, 0x7c, 0x24, 8 * number]);
+        code.extend([0x48, 0x01, 0x7c, 0x24, 8 * number]);
+    }
+    // dec rsi; jnz to the start; mov rax, rdi; retn
+    code.extend([0x48, 0xff, 0xce, 0x75, 0u8.wrapping_sub(80 + 5)]);
+    code.extend([0x48, 0x89, 0xf8, 0xc3]);
+    let program = Program::parse_raw(&code, binscribe_lift::Arch::X86_64, 0x1000);
+    let program = program.expect("a region of code");
+    let c = || {
+        decompile(&program, &program.functions()[0])
+            .expect("C")
+            .code
+    };
+    let first = c();
+    assert!(first.contains("a14"), "{first}");
+    for _ in 0..20 {
+        assert_eq!(c(), first);
+    }
+}
