@@ -23,6 +23,12 @@ impl Type {
         }
     }
 
+    /// A number of this many bits with its sign.
+    pub(crate) fn signed(self, value: u64) -> i64 {
+        let shift = 64 - u32::from(self.bits().clamp(1, 64));
+        (value << shift) as i64 >> shift
+    }
+
     /// All bits of it, if it has no more than 64.
     pub(crate) fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bits().clamp(1, 64))
@@ -96,6 +102,11 @@ impl Binary {
             Binary::Add | Binary::Mul | Binary::And | Binary::Or | Binary::Xor
         )
     }
+}
+
+/// An operation on two values.
+pub(crate) fn binary(op: Binary, ty: Type, a: Expr, b: Expr) -> Expr {
+    Expr::Binary(op, ty, Box::new(a), Box::new(b))
 }
 
 /// A value. The type of each node is that of its result, but for comparisons.

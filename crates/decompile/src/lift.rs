@@ -69,7 +69,7 @@ fn is_windows(program: &Program<'_>) -> bool {
 }
 
 /// The registers of arguments by their numbers.
-pub(crate) fn argument_registers(windows: bool) -> &'static [u8] {
+fn argument_registers(windows: bool) -> &'static [u8] {
     match windows {
         true => &[1, 2, 8, 9],
         false => &[7, 6, 2, 1, 8, 9],
@@ -261,7 +261,7 @@ impl<'a> Lifter<'a> {
         places.sort_unstable();
         places.dedup();
         for (offset, width) in all {
-            if !places.contains(&offset) {
+            if places.binary_search(&offset).is_err() {
                 self.var(Home::Slot(offset, width.min(128) as u8));
             }
         }
@@ -409,15 +409,12 @@ impl<'a> Lifter<'a> {
         let words: Vec<&str> = self.words[at].operands.clone();
         let (base, index) = (i.memory_base(), i.memory_index());
         let displacement = i.memory_displacement64();
-        let named = words
-            .iter()
-            .find(|o| o.contains("cs:") || o.contains("ds:") || !o.contains('['));
         let mut sum = if let Some((place, _)) = self.stack_place(at, i) {
             Expr::Place(place)
         } else if base == Register::RIP || (base == Register::None && index == Register::None) {
             let operand = words.iter().rev().find_map(|o| memory_name(o)).or(
                 // `lea rdi, name` has neither brackets nor a segment.
-                named.and_then(|_| words.last().and_then(|o| text::name(o))),
+                words.last().and_then(|o| text::name(o)),
             );
             let address = i
                 .is_ip_rel_memory_operand()
@@ -662,12 +659,7 @@ impl<'a> Lifter<'a> {
     ) -> Option<End> {
         let next: Vec<usize> = next.iter().map(|&n| n as usize + 1).collect();
         match i.flow_control() {
-            FlowControl::Return => {
-                let (rax, xmm0) = (self.var(Home::Register(0)), self.var(Home::Vector(0)));
-                // Which of the two it is, the data say later.
-                let both = vec![Expr::Var(rax, WORD), Expr::Var(xmm0, Type::Bits(128))];
-                Some(End::Return(Some(Expr::Other(WORD, RETURNED.into(), both))))
-            }
+            FlowControl::Return => Some(self.returned()),
             FlowControl::ConditionalBranch => {
                 let target = self.words[at].operands.last().and_then(|o| {
                     let o = o.strip_prefix("short ").unwrap_or(o);
@@ -698,12 +690,17 @@ impl<'a> Lifter<'a> {
             FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => {
                 // A call in the place of the last return.
                 self.call(at, i);
-                let (rax, xmm0) = (self.var(Home::Register(0)), self.var(Home::Vector(0)));
-                let both = vec![Expr::Var(rax, WORD), Expr::Var(xmm0, Type::Bits(128))];
-                Some(End::Return(Some(Expr::Other(WORD, RETURNED.into(), both))))
+                Some(self.returned())
             }
             _ => None,
         }
+    }
+
+    /// A return of either register; which of the two it is, the data say later.
+    fn returned(&mut self) -> End {
+        let (rax, xmm0) = (self.var(Home::Register(0)), self.var(Home::Vector(0)));
+        let both = vec![Expr::Var(rax, WORD), Expr::Var(xmm0, Type::Bits(128))];
+        End::Return(Some(Expr::Other(WORD, RETURNED.into(), both)))
     }
 
     fn call(&mut self, at: usize, i: &Instruction) {
@@ -739,7 +736,7 @@ impl<'a> Lifter<'a> {
         };
         let registers = argument_registers(windows);
         let whole = signature.and_then(|s| s.whole(|| self.format_arguments(s.format?)));
-        let count = whole.unwrap_or_else(|| self.guess_arguments());
+        let count = whole.unwrap_or_else(|| self.filled().trailing_ones() as usize);
         let mut arguments = Vec::new();
         for &register in registers.iter().take(count) {
             let var = self.var(Home::Register(register));
@@ -814,11 +811,6 @@ impl<'a> Lifter<'a> {
         Some(usize::from(format) + 1 + calls::conversions(text))
     }
 
-    /// How many registers of arguments were filled since the last call.
-    fn guess_arguments(&self) -> usize {
-        self.filled().trailing_ones() as usize
-    }
-
     /// A bit for each register of an argument that something was put into since the
     /// last call, on all ways to here that are known.
     fn filled(&self) -> u16 {
@@ -849,15 +841,8 @@ impl<'a> Lifter<'a> {
             for used in info.used_registers() {
                 let vector = vector(used.register()) == Some(0);
                 let whole = general(used.register()) == Some((0, false));
-                let reads = matches!(
-                    used.access(),
-                    OpAccess::Read
-                        | OpAccess::ReadWrite
-                        | OpAccess::CondRead
-                        | OpAccess::ReadCondWrite
-                );
                 if vector || whole {
-                    return vector && reads;
+                    return vector && reads(used.access());
                 }
             }
         }
@@ -946,10 +931,7 @@ impl<'a> Lifter<'a> {
                     M::Adc => Binary::Add,
                     _ => Binary::Sub,
                 };
-                let same = i.op0_kind() == OpKind::Register
-                    && i.op1_kind() == OpKind::Register
-                    && i.op0_register() == i.op1_register();
-                let value = match same && op == Binary::Sub {
+                let value = match is_same(i) && op == Binary::Sub {
                     true => binary(op, ty, Expr::Const(0, ty), carry),
                     false => binary(op, ty, binary(op, ty, a, b), carry),
                 };
@@ -1057,9 +1039,7 @@ impl<'a> Lifter<'a> {
 
     fn arithmetic(&mut self, at: usize, i: &Instruction, ty: Type) {
         use Mnemonic as M;
-        let same = i.op0_kind() == OpKind::Register
-            && i.op1_kind() == OpKind::Register
-            && i.op0_register() == i.op1_register();
+        let same = is_same(i);
         let (a, b) = (self.operand(at, i, 0), self.operand(at, i, 1));
         match i.mnemonic() {
             M::Cmp => self.compared(a, b),
@@ -1557,26 +1537,11 @@ impl<'a> Lifter<'a> {
             })
             .collect();
         let info = self.info.info(i);
-        let written = |access| {
-            matches!(
-                access,
-                OpAccess::Write
-                    | OpAccess::ReadWrite
-                    | OpAccess::CondWrite
-                    | OpAccess::ReadCondWrite
-            )
-        };
-        let read = |access| {
-            matches!(
-                access,
-                OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite
-            )
-        };
-        let writes_first = i.op_count() > 0 && written(info.op0_access());
+        let writes_first = i.op_count() > 0 && writes(info.op0_access());
         let used: Vec<(Register, bool, bool)> = info
             .used_registers()
             .iter()
-            .map(|u| (u.register(), read(u.access()), written(u.access())))
+            .map(|u| (u.register(), reads(u.access()), writes(u.access())))
             .collect();
         let named: Vec<Register> = (0..i.op_count())
             .filter(|&op| i.op_kind(op) == OpKind::Register)
@@ -1657,13 +1622,34 @@ fn sets_flags(i: &Instruction) -> Option<Flags> {
     })
 }
 
+/// Whether both operands are one register.
+fn is_same(i: &Instruction) -> bool {
+    i.op0_kind() == OpKind::Register
+        && i.op1_kind() == OpKind::Register
+        && i.op0_register() == i.op1_register()
+}
+
+fn reads(access: OpAccess) -> bool {
+    matches!(
+        access,
+        OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite
+    )
+}
+
+fn writes(access: OpAccess) -> bool {
+    matches!(
+        access,
+        OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
+    )
+}
+
 /// Bits of so many bytes of a register or of memory, as far as a type has them.
 fn bits(bytes: usize) -> u8 {
     (8 * bytes).clamp(8, 128) as u8
 }
 
 /// The number of a general register, and whether it is bits 8 to 15.
-pub(crate) fn general(register: Register) -> Option<(u8, bool)> {
+fn general(register: Register) -> Option<(u8, bool)> {
     let high = matches!(
         register,
         Register::AH | Register::BH | Register::CH | Register::DH
@@ -1674,7 +1660,7 @@ pub(crate) fn general(register: Register) -> Option<(u8, bool)> {
 }
 
 /// The number of a vector register.
-pub(crate) fn vector(register: Register) -> Option<u8> {
+fn vector(register: Register) -> Option<u8> {
     register
         .is_vector_register()
         .then(|| register.number() as u8)
@@ -1694,11 +1680,7 @@ fn memory_name(operand: &str) -> Option<&str> {
     text::name(operand).filter(|_| marked)
 }
 
-pub(crate) fn binary(op: Binary, ty: Type, a: Expr, b: Expr) -> Expr {
-    Expr::Binary(op, ty, Box::new(a), Box::new(b))
-}
-
-pub(crate) fn cut(value: Expr, ty: Type) -> Expr {
+fn cut(value: Expr, ty: Type) -> Expr {
     match value.ty() == ty {
         true => value,
         false => Expr::Unary(Unary::Cut(ty.bits()), ty, Box::new(value)),
@@ -1718,7 +1700,7 @@ pub(crate) fn signature(
     let blocks: Vec<_> = listing.blocks().collect();
     let mut info = InstructionInfoFactory::new();
     // A bit for each register.
-    let (mut reads, mut writes) = (vec![0u32; blocks.len()], vec![0u32; blocks.len()]);
+    let (mut taken, mut written) = (vec![0u32; blocks.len()], vec![0u32; blocks.len()]);
     let (mut leaves, mut calls_any, mut pushed_only) = (false, false, true);
     let kept = |(number, _): (u8, bool)| !spoiled(windows).contains(&number);
     let mut others = Signature::default();
@@ -1729,10 +1711,9 @@ pub(crate) fn signature(
             // At the very start only registers are kept, or room is made.
             let pushes = i.mnemonic() == Mnemonic::Push
                 && (pushed_only || calls_any || general(i.op0_register()).is_some_and(kept));
-            let clears = matches!(i.code(), Code::Xor_r32_rm32 | Code::Xor_rm32_r32)
-                && i.op0_register() == i.op1_register()
-                || matches!(i.mnemonic(), Mnemonic::Pxor | Mnemonic::Xorps)
-                    && i.op0_register() == i.op1_register();
+            let clears = is_same(i)
+                && (matches!(i.code(), Code::Xor_r32_rm32 | Code::Xor_rm32_r32)
+                    || matches!(i.mnemonic(), Mnemonic::Pxor | Mnemonic::Xorps));
             let used = info.info(i).used_registers();
             // It reads before it writes.
             for reading in [true, false] {
@@ -1743,18 +1724,12 @@ pub(crate) fn signature(
                         _ => continue,
                     };
                     let access = used.access();
-                    let reads_it = matches!(
-                        access,
-                        OpAccess::Read
-                            | OpAccess::ReadWrite
-                            | OpAccess::CondRead
-                            | OpAccess::ReadCondWrite
-                    );
-                    if reading && reads_it && !pushes && !clears && writes[number] & bit == 0 {
-                        reads[number] |= bit;
+                    if reading && reads(access) && !pushes && !clears && written[number] & bit == 0
+                    {
+                        taken[number] |= bit;
                     }
-                    if !reading && !matches!(access, OpAccess::Read | OpAccess::CondRead) {
-                        writes[number] |= bit;
+                    if !reading && writes(access) {
+                        written[number] |= bit;
                     }
                 }
             }
@@ -1784,21 +1759,21 @@ pub(crate) fn signature(
                     calls::known(name.strip_prefix('_').unwrap_or(name))
                 });
                 // What it takes and nothing was put into was given on.
-                let taken = called.map_or(0, |c| usize::from(c.whole));
-                for &register in argument_registers(windows).iter().take(taken) {
-                    reads[number] |= 1 << register & !writes[number];
+                let given = called.map_or(0, |c| usize::from(c.whole));
+                for &register in argument_registers(windows).iter().take(given) {
+                    taken[number] |= 1 << register & !written[number];
                 }
                 let changes = called.and_then(|c| c.changes).unwrap_or(u32::MAX);
                 for &register in spoiled(windows) {
-                    writes[number] |= 1 << register & changes;
+                    written[number] |= 1 << register & changes;
                 }
-                writes[number] |= 0xffff << 16 & changes;
+                written[number] |= 0xffff << 16 & changes;
                 calls_any = true;
             }
             pushed_only &= pushes;
         }
     }
-    let mut live = reads.clone();
+    let mut live = taken.clone();
     let mut changed = true;
     while changed {
         changed = false;
@@ -1807,7 +1782,7 @@ pub(crate) fn signature(
                 .next
                 .iter()
                 .fold(0, |l, &n| l | live[n as usize]);
-            let now = reads[number] | after & !writes[number];
+            let now = taken[number] | after & !written[number];
             changed |= now != live[number];
             live[number] = now;
         }
@@ -1833,7 +1808,7 @@ pub(crate) fn signature(
         whole: others.whole.max(last.map_or(0, |last| last as u8 + 1)),
         floats: others.floats.max(floats.map_or(0, |n| n + 1)),
         pushed: others.pushed.max(pushed.min(32) as u8),
-        changes: (!leaves).then(|| writes.iter().fold(0, |all, some| all | some)),
+        changes: (!leaves).then(|| written.iter().fold(0, |all, some| all | some)),
         ..Signature::default()
     })
 }

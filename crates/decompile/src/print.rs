@@ -165,10 +165,8 @@ impl<'b> Printer<'b> {
             true => "void".to_owned(),
             false => parameters.join(", "),
         };
-        let mut inside = String::new();
-        std::mem::swap(&mut inside, &mut self.out);
         self.nodes(nodes, 1);
-        let code = std::mem::replace(&mut self.out, inside);
+        let code = std::mem::take(&mut self.out);
         let mut text = format!("{answer} {name}({parameters})\n{{\n");
         let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         let words: HashSet<&str> = code.split(is_sign).collect();
@@ -623,8 +621,7 @@ impl<'b> Printer<'b> {
         let whole = matches!(ty, Type::Bits(_));
         let signed = |printer: &mut Self, e: &Expr| match e {
             Expr::Const(value, _) => {
-                let shift = 64 - u32::from(ty.bits());
-                let value = (value << shift) as i64 >> shift;
+                let value = ty.signed(*value);
                 match value {
                     -0x7fff_ffff..10 => format!("{value}"),
                     _ if value < 0 => format!("(i64){value:#x}"),

@@ -202,6 +202,14 @@ impl Shaper<'_> {
         out
     }
 
+    /// The block that the loop around is entered by.
+    fn header(&self) -> Option<usize> {
+        self.around.iter().rev().find_map(|around| match around {
+            Around::Loop { header, .. } => Some(*header),
+            Around::Switch { .. } => None,
+        })
+    }
+
     /// `break` or `continue`, where that leads to a block.
     fn jump(&self, block: usize) -> Option<Node> {
         let innermost = match self.around.last()? {
@@ -210,20 +218,13 @@ impl Shaper<'_> {
         if innermost == Some(block) {
             return Some(Node::Break);
         }
-        let header = self.around.iter().rev().find_map(|around| match around {
-            Around::Loop { header, .. } => Some(*header),
-            Around::Switch { .. } => None,
-        });
-        (header == Some(block)).then_some(Node::Continue)
+        (self.header() == Some(block)).then_some(Node::Continue)
     }
 
     /// Where the ways from a condition meet again, within the same loop.
     fn join(&self, block: usize) -> Option<usize> {
         let join = self.joins[block]?;
-        let around = self.around.iter().rev().find_map(|around| match around {
-            Around::Loop { header, .. } => Some(*header),
-            Around::Switch { .. } => None,
-        });
+        let around = self.header();
         match around.and_then(|header| self.loops.get(&header)) {
             Some(inside) if !inside.contains(&join) => None,
             _ => Some(join).filter(|join| around != Some(*join)),
@@ -402,14 +403,9 @@ fn leaves(nodes: &[Node]) -> bool {
     }
 }
 
-pub(crate) fn negated(condition: Expr) -> Expr {
+fn negated(condition: Expr) -> Expr {
     let ty = condition.ty();
-    simplify(Expr::Binary(
-        Binary::Equal,
-        ty,
-        Box::new(condition),
-        Box::new(Expr::Const(0, ty)),
-    ))
+    simplify(binary(Binary::Equal, ty, condition, Expr::Const(0, ty)))
 }
 
 /// Shorter ways to say the same.

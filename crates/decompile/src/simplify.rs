@@ -20,15 +20,6 @@ pub(crate) fn simplify(mut value: Expr) -> Expr {
     value
 }
 
-fn sign(value: u64, bits: u8) -> i64 {
-    let shift = 64 - u32::from(bits.clamp(1, 64));
-    (value << shift) as i64 >> shift
-}
-
-fn binary(op: Binary, ty: Type, a: Expr, b: Expr) -> Expr {
-    Expr::Binary(op, ty, Box::new(a), Box::new(b))
-}
-
 fn unary(op: Unary, ty: Type, e: Expr) -> Expr {
     Expr::Unary(op, ty, Box::new(e))
 }
@@ -126,9 +117,10 @@ fn unary_rule(op: Unary, ty: Type, inner: &Expr) -> Option<Expr> {
         }
         (Unary::Widen(_) | Unary::Extend(_), _) if inner.ty() == ty => Some(inner.clone()),
         (Unary::Widen(_), Expr::Const(value, _)) => Some(Expr::Const(*value, ty)),
-        (Unary::Extend(from), Expr::Const(value, _)) => {
-            Some(Expr::Const(sign(*value, from) as u64 & ty.mask(), ty))
-        }
+        (Unary::Extend(from), Expr::Const(value, _)) => Some(Expr::Const(
+            Type::Bits(from).signed(*value) as u64 & ty.mask(),
+            ty,
+        )),
         (Unary::Widen(_), Expr::Unary(Unary::Widen(from), _, e)) => {
             Some(unary(Unary::Widen(*from), ty, (**e).clone()))
         }
@@ -231,10 +223,7 @@ fn binary_rule(op: Binary, ty: Type, a: &Expr, b: &Expr) -> Option<Expr> {
         (Binary::And, Expr::Binary(Binary::Or, _, x, y)) => {
             // Parts of a register that were put together.
             let part = |e: &Expr| binary(Binary::And, ty, e.clone(), Expr::Const(constant, ty));
-            let (x, y) = (
-                crate::simplify::once(part(x)),
-                crate::simplify::once(part(y)),
-            );
+            let (x, y) = (once(part(x)), once(part(y)));
             match (&x, &y) {
                 (Expr::Const(0, _), _) => Some(y),
                 (_, Expr::Const(0, _)) => Some(x),
@@ -253,7 +242,7 @@ fn binary_rule(op: Binary, ty: Type, a: &Expr, b: &Expr) -> Option<Expr> {
 }
 
 /// One rule, if one applies.
-pub(crate) fn once(e: Expr) -> Expr {
+fn once(e: Expr) -> Expr {
     rule(&e).unwrap_or(e)
 }
 
@@ -322,7 +311,7 @@ fn compare_rule(op: Binary, ty: Type, a: &Expr, b: &Expr) -> Option<Expr> {
 
 fn fold(op: Binary, ty: Type, x: u64, y: u64) -> Option<Expr> {
     let (mask, bits) = (ty.mask(), ty.bits());
-    let (sx, sy) = (sign(x, bits), sign(y, bits));
+    let (sx, sy) = (ty.signed(x), ty.signed(y));
     let truth = |holds: bool| Some(Expr::Const(holds.into(), BYTE));
     let number = |value: u64| Some(Expr::Const(value & mask, ty));
     match op {
